@@ -1,0 +1,426 @@
+
+(() => {
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const plot = document.getElementById("plot");
+if (!plot) return;
+const readout = document.getElementById("readout"), when = document.getElementById("when");
+const body = document.querySelector("#windows tbody"), rows = body ? body.rows : [];
+const picker = document.getElementById("curve"), logButton = document.getElementById("log");
+const buttons = [...document.querySelectorAll(".legend button")];
+const count = data.start.length, series = data.series, curves = data.curves;
+const LEVELS = ["simple", "constant"], LINES = ["schedule", "never", "served"]; // drawn in this order
+const LABELS = {served: "losswatch", never: "never", schedule: "schedule", simple: "simple model", constant: "base rate"};
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const HINT = "Move over the chart, or focus it and press ← →, to read a window; click or press Enter to keep it.";
+const HOUR = 36e5, DAY = 24 * HOUR;
+const hidden = new Set();
+let log = false, curve = 0, at = -1, pinned = false, view = null;
+
+// ---- words and numbers
+const number = v => v === null || v === undefined ? "–"
+  : Math.abs(v) >= 1e7 ? v.toExponential(1).replace("-", "−")
+  : v.toLocaleString("en", {minimumFractionDigits: data.decimals, maximumFractionDigits: data.decimals}).replace("-", "−");
+const two = n => String(n).padStart(2, "0");
+function date(time, hours = data.hours) {
+  const d = new Date(time);
+  return `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]} ${d.getUTCFullYear()}`
+    + (hours ? `, ${two(d.getUTCHours())}:${two(d.getUTCMinutes())}` : "");
+}
+
+// ---- drawing
+function add(parent, name, attributes, text) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const key in attributes) node.setAttribute(key, attributes[key]);
+  if (text !== undefined) node.textContent = text;
+  parent.append(node);
+  return node;
+}
+const r = x => Math.round(x * 10) / 10;
+const sign = (parent, name, x, y, size) =>
+  add(parent, "use", {href: "#s-" + name, class: "sign " + name, x: r(x - size / 2), y: r(y - size / 2), width: size, height: size});
+
+/** A path through the points that exist; a gap where one is missing. */
+function path(values, x, y) {
+  let d = "", pen = "M";
+  values.forEach((v, i) => {
+    if (v === null) { pen = "M"; return; }
+    d += `${pen}${r(x(i))} ${r(y(v))}`;
+    pen = "L";
+  });
+  return d;
+}
+const lonely = (values, i) => values[i] !== null && (i === 0 || values[i - 1] === null) && (i === values.length - 1 || values[i + 1] === null);
+
+/** Round steps that cover low to high in about `want` parts. */
+function ticks(low, high, want) {
+  const raw = (high - low) / want, power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 2.5, 5, 10].map(m => m * power).find(s => s >= raw * 0.999);
+  const found = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high * (1 + 1e-12) + 1e-12; k++) found.push(+(k * step).toPrecision(12));
+  return found;
+}
+function logTicks(low, high, want) {
+  if (high / low < 8) return ticks(low, high, want);
+  let found = [];
+  for (let k = Math.floor(Math.log10(low)); k <= Math.log10(high); k++)
+    for (const m of [1, 2, 5]) if (m * 10 ** k >= low && m * 10 ** k <= high) found.push(+(m * 10 ** k).toPrecision(6));
+  if (found.length > want * 1.7) {
+    const tens = found.filter(v => Math.abs(Math.log10(v) % 1) < 1e-9);
+    const every = Math.ceil(tens.length / (want * 1.5));
+    found = tens.filter((_, i) => i % every === 0);
+  }
+  return found;
+}
+function tickLabel(v, all) {
+  if (Math.abs(v) >= 1e6 || (v !== 0 && Math.abs(v) < 1e-4)) return v.toExponential(0).replace("e+", "e").replace("-", "−");
+  const decimals = log ? 0 : Math.max(...all.map(t => (String(+t.toPrecision(6)).split(".")[1] || "").length));
+  return v.toLocaleString("en", {minimumFractionDigits: decimals, maximumFractionDigits: 6}).replace("-", "−");
+}
+
+/** Round times between two moments, and how to write them. */
+function timeTicks(from, to, room) {
+  const fit = step => (to - from) / step <= room;
+  const found = [];
+  for (const h of [1, 3, 6, 12]) if (fit(h * HOUR)) {
+    for (let t = Math.ceil(from / (h * HOUR)) * h * HOUR; t <= to; t += h * HOUR) {
+      const d = new Date(t);
+      found.push([t, d.getUTCHours() ? two(d.getUTCHours()) + ":00" : `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]}`]);
+    }
+    return found;
+  }
+  for (const days of [1, 2, 7]) if (fit(days * DAY)) {
+    for (let t = Math.ceil(from / DAY) * DAY; t <= to; t += days * DAY) {
+      const d = new Date(t);
+      found.push([t, `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]}`]);
+    }
+    return found;
+  }
+  const step = [1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200].find(m => fit(m * 30.44 * DAY)) || 2400;
+  const first = new Date(from);
+  for (let m = Math.ceil((first.getUTCFullYear() * 12 + first.getUTCMonth() + (first.getUTCDate() > 1 ? 1 : 0)) / step) * step; ; m += step) {
+    const year = Math.floor(m / 12), t = Date.UTC(year, m % 12);
+    if (t > to) return found;
+    found.push([t, step >= 12 ? `${year}` : MONTHS[m % 12] + (found.length === 0 || m % 12 < step ? ` ${year}` : "")]);
+  }
+}
+
+const shown = name => series[name] && !hidden.has(name);
+const present = values => values.filter(v => v !== null);
+
+/** Losses that the axis must hold; a steep first epoch may stretch it by half, not more. */
+function domain() {
+  const values = [];
+  for (const name of LINES) if (shown(name)) values.push(...present(series[name].values));
+  for (const name of LEVELS) if (shown(name) && series[name].mean !== null) values.push(series[name].mean);
+  const training = curves[curve] ? present([...curves[curve].training, ...curves[curve].validation]) : [];
+  if (!values.length) values.push(...(training.length ? training : [0, 1]));
+  const to = log ? Math.log : v => v, back = log ? Math.exp : v => v;
+  let low = to(Math.min(...values)), high = to(Math.max(...values));
+  if (high - low < Math.abs(high) * 1e-6 + 1e-12) { low -= Math.abs(low) * 0.1 + 1e-3; high += Math.abs(high) * 0.1 + 1e-3; }
+  const span = high - low, reach = training.map(to), floor = low - span * 0.5, ceiling = high + span * 0.5;
+  low = Math.max(Math.min(low, ...reach), floor);
+  high = Math.min(Math.max(high, ...reach), ceiling);
+  const pad = (high - low) * 0.05;
+  return [back(low - pad), back(high + pad)];
+}
+
+function layout() {
+  const width = Math.max(plot.clientWidth, 260), narrow = width < 600;
+  const [low, high] = domain();
+  const height = narrow ? 250 : Math.min(Math.max(width * 0.33, 280), 380);
+  const marks = (log ? logTicks : ticks)(low, high, narrow ? 5 : 7);
+  const labels = marks.map(v => tickLabel(v, marks));
+  const left = Math.max(...labels.map(l => l.length), 2) * 7 + 10, top = 14;
+  const training = !curves.length ? 0 : !count ? width - left - 12 : narrow ? width * 0.2 : Math.min(Math.max(width * 0.17, 120), 210);
+  const from = left + training + (training ? (narrow ? 10 : 18) : 0);
+  const right = width - (narrow || !count ? 8 : 96);
+  const to = log ? Math.log : v => v;
+  const y = v => top + height - (to(v) - to(low)) / (to(high) - to(low)) * height;
+  const first = data.start[0], last = data.end[count - 1];
+  const time = t => from + (t - first) / (last - first || 1) * (right - from);
+  const x = i => time((data.start[i] + data.end[i]) / 2);
+  return {width, narrow, low, high, height, top, bottom: top + height, marks, labels, left, training, from, right, y, time, x, first, last};
+}
+
+function draw() {
+  view = layout();
+  const v = view, total = v.bottom + (count ? 68 : 26);
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", `0 0 ${v.width} ${r(total)}`);
+  svg.setAttribute("aria-hidden", "true");
+  const clip = add(add(svg, "defs", {}), "clipPath", {id: "inside"});
+  add(clip, "rect", {x: 0, y: v.top - 4, width: v.width, height: v.height + 8});
+  v.marks.forEach((mark, i) => {
+    add(svg, "line", {class: "grid", x1: v.left, x2: v.right, y1: r(v.y(mark)), y2: r(v.y(mark))});
+    add(svg, "text", {x: v.left - 8, y: r(v.y(mark) + 4), "text-anchor": "end"}, v.labels[i]);
+  });
+  if (count) drawService(svg);
+  if (curves.length) drawTraining(svg);
+  v.overlay = add(svg, "g", {});
+  plot.replaceChildren(svg);
+  mark();
+}
+
+function drawTraining(svg) {
+  const v = view, chosen = curves[curve], end = v.left + v.training;
+  const first = Math.min(...chosen.epoch), last = Math.max(...chosen.epoch), inner = v.training - 10;
+  const x = e => v.left + 5 + (last > first ? (e - first) / (last - first) : 0.5) * inner;
+  add(svg, "line", {class: "axis", x1: v.left, x2: end, y1: v.bottom, y2: v.bottom});
+  const group = add(svg, "g", {"clip-path": "url(#inside)", class: "training-panel"});
+  curves.forEach((other, k) => {
+    if (k === curve || other.epoch.length < 2) return;
+    const low = Math.min(...other.epoch), span = Math.max(...other.epoch) - low;
+    add(group, "path", {class: "line ghost", d: path(other.validation, i => v.left + 5 + (other.epoch[i] - low) / span * inner, v.y)});
+  });
+  for (const name of ["training", "validation"]) {
+    const values = chosen[name];
+    add(group, "path", {class: "line " + name, d: path(values, i => x(chosen.epoch[i]), v.y), "data-curve": name});
+    values.forEach((value, i) => lonely(values, i) && add(group, "circle", {class: "dot", cx: r(x(chosen.epoch[i])), cy: r(v.y(value)), r: 2.5}));
+  }
+  drawBest(svg, chosen, x);
+  const above = Math.max(...present(chosen.training.concat(chosen.validation)), v.low);
+  if (above > v.high) add(svg, "text", {x: v.left + 6, y: v.top + 2}, "↑ " + number(above));
+  const y = v.bottom + 17;
+  if (last > first) add(svg, "text", {x: v.left, y}, String(first));
+  add(svg, "text", {x: end, y, "text-anchor": "end"}, v.narrow ? String(last) : (last > first ? "" : "epoch ") + last);
+  if (!v.narrow && last > first) add(svg, "text", {x: v.left + v.training / 2, y, "text-anchor": "middle"}, "epochs of v" + chosen.version);
+  if (!v.narrow) labelTraining(svg, chosen, x);
+}
+
+/** The epoch that was kept, and its loss as a promise up to where its version served. */
+function drawBest(svg, chosen, x) {
+  const v = view, known = present(chosen.validation);
+  if (!known.length) return;
+  const best = Math.min(...known), px = x(chosen.epoch[chosen.validation.indexOf(best)]), py = v.y(best);
+  const served = data.version.map((version, i) => version === chosen.version ? i : -1).filter(i => i >= 0);
+  if (served.length) add(svg, "line", {class: "promise", x1: r(px), x2: r(v.time(data.end[served.at(-1)])), y1: r(py), y2: r(py)});
+  add(svg, "circle", {class: "dot", cx: r(px), cy: r(py), r: 4});
+}
+
+/** Names beside the two curves, at the end where there is room. */
+function labelTraining(svg, chosen, x) {
+  const v = view, k = chosen.epoch.length - 1;
+  const ends = ["training", "validation"].map(name => ({name, y: chosen[name][k] === null ? NaN : v.y(chosen[name][k])}));
+  if (k < 3 || !(Math.abs(ends[0].y - ends[1].y) > 6)) return;
+  ends.sort((a, b) => a.y - b.y);
+  ends.forEach(({name, y}, lower) => {
+    const at = y + (lower ? 16 : -10);
+    if (at > v.top + 8 && at < v.bottom - 3) add(svg, "text", {x: r(x(chosen.epoch[k])), y: r(at), "text-anchor": "end"}, name);
+  });
+}
+
+function drawService(svg) {
+  const v = view, wide = (v.right - v.from) / count;
+  add(svg, "line", {class: "axis", x1: v.from, x2: v.right, y1: v.bottom, y2: v.bottom});
+  const room = (v.right - v.from) / 62;
+  let free = -Infinity;
+  for (const [t, label] of timeTicks(v.first, v.last, room)) {
+    const px = v.time(t), half = label.length * 3.4;
+    add(svg, "line", {class: "axis", x1: r(px), x2: r(px), y1: v.bottom, y2: v.bottom + 5});
+    if (px - half < free || px - half < v.from - 20 || px + half > v.width) continue;
+    add(svg, "text", {x: r(px), y: v.bottom + 17, "text-anchor": "middle"}, label);
+    free = px + half + 8;
+  }
+  drawVersions(svg);
+  const inside = add(svg, "g", {"clip-path": "url(#inside)"});
+  if (shown("served") && shown("never")) drawGain(inside);
+  for (const name of LEVELS) if (shown(name) && series[name].mean !== null) {
+    const y = r(v.y(series[name].mean));
+    add(inside, "path", {class: "line " + name, d: `M${v.from} ${y}H${r(v.right)}`, "data-line": name});
+  }
+  for (const name of LINES) if (shown(name)) {
+    const values = series[name].values;
+    add(inside, "path", {class: "line " + name, d: path(values, v.x, v.y), "data-line": name});
+    values.forEach((value, i) => {
+      if (value !== null && (lonely(values, i) || (name === "served" && wide > 9)))
+        add(inside, "circle", {class: "dot " + name, cx: r(v.x(i)), cy: r(v.y(value)), r: 2.8});
+    });
+  }
+  drawSigns(svg, Math.min(Math.max(wide * 0.9, 9), 14));
+  if (!v.narrow) labelSeries(svg);
+}
+
+/** The loss between the two versions: saved where losswatch lies lower, lost where it lies higher. */
+function drawGain(parent) {
+  const v = view, a = series.served.values, b = series.never.values, areas = {gain: "", harm: ""};
+  const known = i => a[i] !== null && b[i] !== null;
+  const piece = (x0, a0, b0, x1, a1, b1) => {
+    areas[a0 + a1 > b0 + b1 ? "gain" : "harm"] += `M${r(x0)} ${r(a0)}L${r(x1)} ${r(a1)}L${r(x1)} ${r(b1)}L${r(x0)} ${r(b0)}Z`;
+  };
+  for (let i = 1; i < count; i++) {
+    if (!known(i - 1) || !known(i)) continue;
+    const [x0, x1] = [v.x(i - 1), v.x(i)], [a0, a1] = [v.y(a[i - 1]), v.y(a[i])], [b0, b1] = [v.y(b[i - 1]), v.y(b[i])];
+    if (Math.abs(a0 - b0) + Math.abs(a1 - b1) < 0.3) continue;
+    if ((a0 - b0) * (a1 - b1) >= 0) { piece(x0, a0, b0, x1, a1, b1); continue; }
+    const share = (a0 - b0) / ((a0 - b0) - (a1 - b1)), xm = x0 + share * (x1 - x0), ym = a0 + share * (a1 - a0);
+    piece(x0, a0, b0, xm, ym, ym);
+    piece(xm, ym, ym, x1, a1, b1);
+  }
+  for (const name in areas) add(parent, "path", {class: name, d: areas[name]});
+}
+
+/** The versions as bands under the axis, and a thin line where one takes over. */
+function drawVersions(svg) {
+  const v = view, y = v.bottom + 46, gap = 1;
+  if (!v.narrow && v.training > 110) {
+    add(svg, "text", {x: v.left + v.training, y: v.bottom + 37, "text-anchor": "end"}, "retrainings");
+    add(svg, "text", {x: v.left + v.training, y: y + 13, "text-anchor": "end"}, "version in service");
+  }
+  let from = 0, odd = false;
+  for (let i = 1; i <= count; i++) {
+    if (i < count && data.version[i] === data.version[from]) continue;
+    const x0 = v.time(data.start[from]), x1 = i < count ? v.time(data.start[i]) : v.right, version = data.version[from];
+    const chosen = curves[curve] && curves.length > 1 && curves[curve].version === version;
+    add(svg, "rect", {class: odd ? "band odd" : "band", x: r(x0), y, width: r(Math.max(x1 - x0 - gap, 0.5)), height: 18, rx: 3});
+    if (chosen) add(svg, "line", {class: "underline", x1: r(x0 + 2), x2: r(Math.max(x1 - gap - 2, x0 + 3)), y1: y + 21, y2: y + 21});
+    const label = "v" + version;
+    if (x1 - x0 > label.length * 7 + 4) add(svg, "text", {class: "strong", x: r((x0 + x1 - gap) / 2), y: y + 13, "text-anchor": "middle"}, label);
+    if (from > 0) add(svg, "line", {class: "change", x1: r(x0), x2: r(x0), y1: v.top, y2: v.bottom});
+    from = i;
+    odd = !odd;
+  }
+}
+
+function drawSigns(svg, size) {
+  const v = view, served = series.served.values;
+  for (let i = 0; i < count; i++) {
+    const small = data.verdict[i] === "thin" || data.verdict[i] === "benign";
+    if (data.outcome[i]) sign(svg, data.outcome[i], v.time(data.end[i]), v.bottom + 33, Math.min(size, 12));
+    if (data.verdict[i] === "quiet") continue;
+    const y = served[i] === null || !shown("served") ? v.bottom - 7 : Math.min(Math.max(v.y(served[i]), v.top), v.bottom - 2);
+    sign(svg, data.verdict[i], v.x(i), y, small ? size * 0.8 : size);
+  }
+}
+
+/** Names at the right end, moved apart where they would meet. */
+function labelSeries(svg) {
+  const v = view, labels = [];
+  for (const name in series) {
+    if (!shown(name)) continue;
+    const values = present(series[name].values), level = LEVELS.includes(name) ? series[name].mean : values.at(-1);
+    if (level !== null && level !== undefined) labels.push({name, y: Math.min(Math.max(v.y(level), v.top + 4), v.bottom - 4)});
+  }
+  labels.sort((a, b) => a.y - b.y);
+  for (let i = 1; i < labels.length; i++) labels[i].y = Math.max(labels[i].y, labels[i - 1].y + 15);
+  for (let i = labels.length - 1, floor = v.bottom; i >= 0; i--, floor -= 15) labels[i].y = Math.min(labels[i].y, floor);
+  for (const {name, y} of labels) add(svg, "text", {class: name === "served" ? "strong" : "", x: v.right + 8, y: r(y + 4)}, LABELS[name]);
+}
+
+// ---- choosing a window
+function mark() {
+  const v = view;
+  v.overlay.replaceChildren();
+  for (const row of body ? body.querySelectorAll(".at") : []) row.classList.remove("at", "pinned");
+  for (const button of buttons) {
+    const {mean, values} = series[button.dataset.series];
+    button.querySelector("output").textContent = number(at < 0 ? mean : values[at]);
+  }
+  when.textContent = at < 0 ? "mean" : date(data.start[at]);
+  tell();
+  if (at < 0) return;
+  const x = r(v.x(at));
+  add(v.overlay, "line", {class: "cursor" + (pinned ? " pinned" : ""), x1: x, x2: x, y1: v.top, y2: v.bottom + 66});
+  for (const name of LINES)
+    if (shown(name) && series[name].values[at] !== null)
+      add(v.overlay, "circle", {class: "dot " + name, cx: x, cy: r(v.y(series[name].values[at])), r: 4.5, "clip-path": "url(#inside)"});
+  if (data.verdict[at] !== "quiet" && series.served.values[at] !== null && shown("served"))
+    sign(v.overlay, data.verdict[at], x, v.y(series.served.values[at]), 16);
+  const row = rows[at];
+  row.classList.add("at");
+  row.classList.toggle("pinned", pinned);
+  const box = body.parentElement.parentElement, head = box.querySelector("thead").offsetHeight;
+  if (row.offsetTop - head < box.scrollTop) box.scrollTop = row.offsetTop - head;
+  else if (row.offsetTop + row.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = row.offsetTop + row.offsetHeight - box.clientHeight;
+}
+
+/** The chosen window in words, under the chart and for a screen reader. */
+function tell() {
+  const first = document.createElement("p");
+  if (at < 0) {
+    first.className = "hint";
+    first.textContent = count ? HINT : "No window has been in service yet.";
+    plot.setAttribute("aria-valuetext", "no window chosen");
+    readout.replaceChildren(first);
+    return;
+  }
+  const cells = [...rows[at].cells], [verdict, action, reasons] = cells.slice(-3);
+  const bold = document.createElement("b");
+  bold.textContent = `${date(data.start[at])} to ${date(data.end[at])}`;
+  first.append(bold, ` · ${cells[1].textContent} rows · v${data.version[at]} · `, ...copies(verdict), " · ", ...copies(action));
+  const why = document.createElement("p");
+  why.className = "why";
+  why.append(...copies(reasons));
+  readout.replaceChildren(first, why);
+  const never = series.never ? `, never retrained ${number(series.never.values[at])}` : "";
+  plot.setAttribute("aria-valuenow", String(at + 1));
+  plot.setAttribute("aria-valuetext", `${date(data.start[at])}, loss ${number(series.served.values[at])}${never}, version ${data.version[at]}, ${verdict.textContent}, ${action.textContent}`);
+}
+const copies = cell => [...cell.childNodes].map(node => node.cloneNode(true));
+
+function choose(i, pin = pinned) {
+  at = i < 0 ? -1 : Math.min(i, count - 1);
+  pinned = at >= 0 && pin;
+  mark();
+}
+
+function nearest(event) {
+  const box = plot.getBoundingClientRect(), px = (event.clientX - box.left) * view.width / box.width;
+  if (!count || px < view.from - 6 || px > view.right + 8) return -1;
+  let best = 0;
+  for (let i = 1; i < count; i++) if (Math.abs(view.x(i) - px) < Math.abs(view.x(best) - px)) best = i;
+  return best;
+}
+
+plot.addEventListener("pointermove", event => {
+  if (pinned) return;
+  const i = nearest(event);
+  if (i >= 0 && i !== at) choose(i);
+});
+plot.addEventListener("pointerleave", event => {
+  if (!pinned && event.pointerType === "mouse" && document.activeElement !== plot) choose(-1);
+});
+plot.addEventListener("click", event => {
+  const i = nearest(event);
+  if (i >= 0) choose(i, !(pinned && i === at));
+});
+plot.addEventListener("blur", () => { if (!pinned) choose(-1); });
+plot.addEventListener("keydown", event => {
+  if (!count || event.ctrlKey || event.metaKey || event.altKey) return;
+  const step = {ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageDown: 10, PageUp: -10}[event.key];
+  if (step) choose(at < 0 ? (step > 0 ? 0 : count - 1) : Math.max(at + step, 0));
+  else if (event.key === "Home") choose(0);
+  else if (event.key === "End") choose(count - 1);
+  else if (event.key === "Enter" || event.key === " ") choose(Math.max(at, 0), !pinned);
+  else if (event.key === "Escape") choose(-1);
+  else return;
+  event.preventDefault();
+});
+if (body) body.addEventListener("click", event => {
+  const row = event.target.closest("tr"), i = [...rows].indexOf(row);
+  if (i >= 0) choose(i, !(pinned && i === at));
+});
+for (const button of buttons) button.addEventListener("click", () => {
+  const name = button.dataset.series;
+  if (!hidden.delete(name)) hidden.add(name);
+  button.setAttribute("aria-pressed", String(!hidden.has(name)));
+  draw();
+});
+if (picker) picker.addEventListener("change", () => { curve = Number(picker.value); draw(); });
+
+// ---- the scale: logarithmic from the start where one line would flatten the others
+const all = [...Object.values(series).flatMap(s => present(s.values)), ...curves.flatMap(c => present([...c.training, ...c.validation]))];
+const lowest = Math.min(...all), service = Object.values(series).flatMap(s => present(s.values));
+function scale(to) { log = to; logButton.setAttribute("aria-pressed", String(log)); }
+if (!(lowest > 0)) { logButton.disabled = true; logButton.title = "needs losses above 0"; }
+else if (service.length && Math.max(...service) / Math.min(...service) > 30) scale(true);
+logButton.addEventListener("click", () => { scale(!log); draw(); });
+
+let width = 0;
+new ResizeObserver(() => {
+  if (Math.abs(plot.clientWidth - width) < 1) return;
+  width = plot.clientWidth;
+  draw();
+}).observe(plot);
+draw();
+})();
