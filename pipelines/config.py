@@ -1,0 +1,433 @@
+"""The project file, losswatch.toml: read whole, checked whole, turned into frozen records."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from models.recipe import NetworkConfig
+from monitoring.decision import RetrainPolicy
+from monitoring.gate import GateConfig
+from monitoring.loss_alarm import AlarmConfig
+from pipelines.errors import UserError
+from pipelines.nearest import did_you_mean
+from pipelines.section import (
+    Fault,
+    KeyDoc,
+    describe_section,
+    field_names,
+    read_section,
+    unknown_keys,
+    write_value,
+)
+
+FILE_NAME = "losswatch.toml"
+LARGEST_FILE = 1_000_000  # bytes; a project file has a few thousand, anything larger is another file
+
+Record = TypeVar("Record")
+
+
+class ConfigError(UserError):
+    """Every fault of a project file, together."""
+
+    def __init__(self, path: Path, faults: tuple[Fault, ...]) -> None:
+        self.faults = faults
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__("\n".join([f"{path} has {count}:", *(f"  {fault}" for fault in faults)]))
+
+
+@dataclass(frozen=True)
+class NameConfig:
+    """[project]"""
+
+    name: str = field(
+        default="",
+        metadata={
+            "doc": "name of the model in the registry, in reports and in alerts",
+            "kind": "name",
+            "default_doc": "the name of the folder",
+        },
+    )
+    seed: int = field(
+        default=0,
+        metadata={
+            "doc": "start of every random number: same data and seed, same result",
+            "range": (0, 2**31 - 1),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """[data]"""
+
+    target: str = field(
+        metadata={"doc": "the column that the network learns to predict", "example": '"cnt"'},
+    )
+    path: str | None = field(
+        default=None,
+        metadata={"doc": "CSV or Parquet file, absolute or from this folder; instead of `load`"},
+    )
+    load: str | None = field(
+        default=None,
+        metadata={
+            "doc": 'your function without arguments that returns a DataFrame, as "module:function" for '
+            "a module in this folder; instead of `path`",
+            "kind": "reference",
+        },
+    )
+    time: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "doc": "the column, or the columns together, that say when a row happened; UTC without a zone"
+        },
+    )
+    time_format: str | None = field(
+        default=None,
+        metadata={"doc": 'how `time` is written, e.g. "%d.%m.%Y %H:%M", where it cannot be told by itself'},
+    )
+    start: datetime | None = field(
+        default=None,
+        metadata={"doc": "for data without a time column: the time of the first row; goes with `step`"},
+    )
+    step: timedelta | None = field(
+        default=None,
+        metadata={
+            "doc": "for data without a time column: row k happened at start + k * step",
+            "range": (timedelta(microseconds=1), timedelta(days=3660)),
+        },
+    )
+    drop: tuple[str, ...] = field(
+        default=(),
+        metadata={"doc": "columns that the network never sees"},
+    )
+    label_delay: timedelta = field(
+        default=timedelta(0),  # most files hold the truth beside the row
+        metadata={
+            "doc": "how long after a row its true target becomes known",
+            "range": (timedelta(0), timedelta(days=3660)),
+        },
+    )
+    key: str | None = field(
+        default=None,
+        metadata={
+            "doc": "the column that identifies a row; not an input of the network",
+            "default_doc": "the number of the row",
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if self.target in (*self.time, *self.drop) or self.target == self.key:
+            raise ValueError(f"target {self.target!r} is also named in time, drop or key. Take it out there")
+        if len(set(self.time)) < len(self.time):
+            raise ValueError(f"time names a column twice: {write_value(self.time)}")
+
+
+@dataclass(frozen=True)
+class CodeConfig:
+    """What [network] takes from a user's own module."""
+
+    build: str | None = field(
+        default=None,
+        metadata={
+            "doc": 'your function that gets the schema and returns a Keras model, as "module:function"; '
+            "then `family`, `hidden` and `dropout` say nothing",
+            "kind": "reference",
+        },
+    )
+
+
+@dataclass(frozen=True)
+class MonitorConfig:
+    """[monitor]"""
+
+    window: str | None = field(
+        default=None,
+        metadata={
+            "doc": 'how much time is judged at once: "hour", "day", "week", "month" or a duration',
+            "kind": "window",
+            "default_doc": "the shortest of hour, day, week, month with 500 rows in the median window",
+        },
+    )
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """[serve]"""
+
+    host: str = field(
+        default="127.0.0.1",  # nobody else's business until someone says so
+        metadata={"doc": "address on which the scoring server listens"},
+    )
+    port: int = field(
+        default=8000,
+        metadata={"doc": "port of the scoring server", "range": (1, 65535)},
+    )
+
+
+@dataclass(frozen=True)
+class AlertsConfig:
+    """[alerts]"""
+
+    webhook: str | None = field(
+        default=None,
+        metadata={
+            "doc": 'where a harmful window is posted: "env:NAME" or "file:PATH", which hold the address',
+            "kind": "secret",
+        },
+    )
+
+
+@dataclass(frozen=True)
+class StoreConfig:
+    """[store]"""
+
+    tracking: str | None = field(
+        default=None,
+        metadata={
+            "doc": 'MLflow tracking address, e.g. "http://127.0.0.1:5000", or "env:NAME"',
+            "kind": "store",
+            "default_doc": "an SQLite file in .losswatch/",
+        },
+    )
+    artifacts: str | None = field(
+        default=None,
+        metadata={
+            "doc": 'where versions are kept: a folder or an address such as "s3://bucket/folder"',
+            "kind": "store",
+            "default_doc": ".losswatch/artifacts/",
+        },
+    )
+    log: str | None = field(
+        default=None,
+        metadata={
+            "doc": "where predictions, labels and events are kept: a folder",
+            "kind": "store",
+            "default_doc": ".losswatch/log/",
+        },
+    )
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """[schedule]"""
+
+    monitor: str = field(
+        default="5 * * * *",  # a window is judged within the hour in which its truth is complete
+        metadata={"doc": "when `losswatch up` runs the monitor, as a cron line in UTC", "kind": "cron"},
+    )
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """[replay]"""
+
+    train_until: datetime | None = field(
+        default=None,
+        metadata={"doc": "rows before this date train the first version; instead of `train_share`"},
+    )
+    train_share: float = field(
+        default=0.2,  # four fifths are left to be lived through
+        metadata={
+            "doc": "share of the rows, the oldest, that train the first version",
+            "range": (0.01, 0.95),
+        },
+    )
+    until: datetime | None = field(
+        default=None,
+        metadata={"doc": "the replay ends here", "default_doc": "the end of the data"},
+    )
+
+    def __post_init__(self) -> None:
+        if self.train_until and self.until and self.until <= self.train_until:
+            raise ValueError("until must be later than train_until, or nothing is left to replay")
+
+
+@dataclass(frozen=True)
+class ProjectConfig:
+    """A whole project file: only the records of others, put together."""
+
+    project: NameConfig
+    data: DataConfig
+    network: NetworkConfig
+    code: CodeConfig
+    monitor: MonitorConfig
+    alarm: AlarmConfig
+    retrain: RetrainPolicy
+    gate: GateConfig
+    serve: ServeConfig
+    alerts: AlertsConfig
+    store: StoreConfig
+    schedule: ScheduleConfig
+    replay: ReplayConfig
+
+
+# field of ProjectConfig -> (section of the file, record); [network] is shared by two records
+SECTIONS: Mapping[str, tuple[str, type[Any]]] = {
+    "project": ("project", NameConfig),
+    "data": ("data", DataConfig),
+    "network": ("network", NetworkConfig),
+    "code": ("network", CodeConfig),
+    "monitor": ("monitor", MonitorConfig),
+    "alarm": ("alarm", AlarmConfig),
+    "retrain": ("retrain", RetrainPolicy),
+    "gate": ("gate", GateConfig),
+    "serve": ("serve", ServeConfig),
+    "alerts": ("alerts", AlertsConfig),
+    "store": ("store", StoreConfig),
+    "schedule": ("schedule", ScheduleConfig),
+    "replay": ("replay", ReplayConfig),
+}
+# these say where and when a project runs, not what it computes
+NOT_IDENTITY = ("serve", "alerts", "store", "schedule")
+
+
+def known_keys() -> dict[str, tuple[str, ...]]:
+    """Section name -> its keys."""
+    known: dict[str, tuple[str, ...]] = {}
+    for section, record in SECTIONS.values():
+        known[section] = known.get(section, ()) + field_names(record)
+    return known
+
+
+def load_project(folder: Path) -> ProjectConfig:
+    """The project file of a folder; ConfigError with every fault where it has any."""
+    path = Path(folder) / FILE_NAME
+    tables = _parse(path, _read_text(path))
+    return check_tables(tables, path)
+
+
+def check_tables(tables: Mapping[str, Any], path: Path) -> ProjectConfig:
+    """The records that parsed tables describe; `path` names the file in messages and its folder the project.
+
+    >>> tables = {"data": {"target": "cnt", "path": "bikes.csv"}}
+    >>> check_tables(tables, Path("bikes/losswatch.toml")).project.name
+    'bikes'
+    """
+    known = known_keys()
+    faults = list(_unknown_sections(tables, known))
+    records: dict[str, Any] = {}
+    for name, (section, record) in SECTIONS.items():
+        table = tables.get(section, {})
+        if not isinstance(table, dict):
+            faults.append(
+                Fault(section, None, f"is a section, not a value. Write [{section}] on a line of its own")
+            )
+            continue
+        if name != "code":  # its section was looked through with "network"
+            faults += unknown_keys(section, table, known)
+        records[name], found = read_section(section, table, record)
+        faults += found
+    faults += _contradictions(tables)
+    if faults:
+        raise ConfigError(path, tuple(dict.fromkeys(faults)))
+    return _named(ProjectConfig(**records), path)
+
+
+def _named(config: ProjectConfig, path: Path) -> ProjectConfig:
+    """The config with the folder's name where the file gives none."""
+    if config.project.name:
+        return config
+    name = re.sub(r"[^\w.-]+", "-", path.absolute().parent.name, flags=re.ASCII).strip("-._")[:100]
+    return dataclasses.replace(config, project=dataclasses.replace(config.project, name=name or "project"))
+
+
+def _read_text(path: Path) -> str:
+    if not path.is_file():
+        raise UserError(
+            f"{path} does not exist. Name the project's folder with --project, or begin with losswatch init"
+        )
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise UserError(f"{path} is larger than {LARGEST_FILE:,} bytes: not a project file")
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text.replace("\r\n", "\n"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:  # the message names line and column
+        raise UserError(f"{path} is not TOML: {error}") from None
+
+
+def _unknown_sections(tables: Mapping[str, Any], known: Mapping[str, tuple[str, ...]]) -> list[Fault]:
+    faults = []
+    for name, table in tables.items():
+        if name in known:
+            continue
+        homes = [section for section, keys in known.items() if name in keys]
+        if isinstance(table, dict) or not homes:
+            faults.append(Fault(name, None, f"unknown section{did_you_mean(name, known)}"))
+        else:
+            faults.append(Fault(name, None, f"stands outside of its section. Write it below [{homes[0]}]"))
+    return faults
+
+
+def _contradictions(tables: Mapping[str, Any]) -> list[Fault]:
+    """Keys that exclude or need each other, by what was written, right or wrong."""
+
+    def written(section: str) -> set[str]:
+        table = tables.get(section, {})
+        return set(table) if isinstance(table, dict) else set()
+
+    data, replay = written("data"), written("replay")
+    rules = (
+        ({"path", "load"} <= data, "data.load", "path and load are both written. Keep one of them"),
+        (
+            not {"path", "load"} & data,
+            "data.path",
+            'missing. Write path = "FILE" or load = "module:function"',
+        ),
+        ({"time", "start"} <= data, "data.start", "time and start are both written. Keep one of them"),
+        (
+            "start" in data and "step" not in data,
+            "data.step",
+            'missing beside start. Write e.g. step = "30 min"',
+        ),
+        (
+            "step" in data and "start" not in data,
+            "data.start",
+            "missing beside step. Write e.g. start = 2013-01-01",
+        ),
+        (
+            "time_format" in data and "time" not in data,
+            "data.time_format",
+            "says how `time` is written, which is missing",
+        ),
+        (
+            {"train_until", "train_share"} <= replay,
+            "replay.train_share",
+            "train_until and train_share are both written. Keep one of them",
+        ),
+    )
+    return [Fault(key, None, problem) for broken, key, problem in rules if broken]
+
+
+def describe() -> list[KeyDoc]:
+    """Every key of the project file, in the order of SECTIONS."""
+    docs = (doc for section, record in SECTIONS.values() for doc in describe_section(section, record))
+    return sorted(docs, key=lambda doc: list(known_keys()).index(doc.key.partition(".")[0]))
+
+
+def config_identity(config: ProjectConfig) -> str:
+    """16 hexadecimal digits that change when anything changes that a run computes from.
+
+    Where and when the project runs ([serve], [alerts], [store], [schedule]) does not count.
+    """
+    sections = {
+        name: dataclasses.asdict(getattr(config, name)) for name in SECTIONS if name not in NOT_IDENTITY
+    }
+    text = json.dumps(sections, sort_keys=True, default=write_value)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,70 @@
+"""A project: a folder with a losswatch.toml, and beside it what losswatch remembers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.config import ProjectConfig, StoreConfig, load_project
+from pipelines.secret import read_secret
+
+STATE_FOLDER = ".losswatch"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder and its checked project file; nothing is created by looking at one."""
+
+    folder: Path  # absolute
+    config: ProjectConfig
+    state: Path  # everything lies here that losswatch itself writes
+
+    @property
+    def name(self) -> str:
+        return self.config.project.name
+
+    def tracking(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The address of the MLflow store, with a secret that [store] refers to filled in."""
+        written = self.config.store.tracking
+        if written is None:
+            return f"sqlite:///{self.state / 'mlflow.db'}"
+        return read_secret(written, self.folder, environ, key="store.tracking")
+
+    def artifacts(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The folder, or the address, of what versions are made of."""
+        return self._place("artifacts", self.config.store.artifacts, environ)
+
+    def log(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The folder, or the address, of predictions, labels and events."""
+        return self._place("log", self.config.store.log, environ)
+
+    def _place(self, name: str, written: str | None, environ: Mapping[str, str]) -> str:
+        """A folder made absolute, an address as it is; by default a folder in the state."""
+        if written is None:
+            return str(self.state / name)
+        place = read_secret(written, self.folder, environ, key=f"store.{name}")
+        return place if "://" in place else str(self.folder / place)
+
+    def webhook(self, environ: Mapping[str, str] = os.environ) -> str | None:
+        """The address that alerts are posted to; None where none is set."""
+        written = self.config.alerts.webhook
+        return None if written is None else read_secret(written, self.folder, environ, key="alerts.webhook")
+
+    def for_replay(self) -> Project:
+        """The same project with a state and stores of its own, so a replay touches nothing that lives."""
+        config = dataclasses.replace(self.config, store=StoreConfig())
+        return dataclasses.replace(self, config=config, state=self.state / "replay")
+
+    def now(self) -> datetime:
+        """This moment, in UTC."""
+        return datetime.now(UTC)
+
+
+def open_project(folder: Path) -> Project:
+    """The project in a folder; a UserError tells every fault of its file."""
+    folder = Path(folder).absolute()
+    return Project(folder, load_project(folder), folder / STATE_FOLDER)
