@@ -1,0 +1,445 @@
+"""What a set of rows looks like, as counts against fixed bins: small, mergeable, and free of rows.
+
+The bins are learned once, from the reference rows. Every later set of rows, a window or a partition of one,
+is counted into the same bins; to merge two profiles is to add them up, exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Literal
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["number", "category"]
+Floats = NDArray[np.float64]
+Columns = Mapping[str, Any]  # a DataFrame, or a dict of column name -> 1-d sequence
+
+MOST_LEVELS = 64  # further levels share the cell "other"; below 1 % each they carry no testable shift
+MOST_DISTINCT = 32  # a number with no more distinct values than this gets a cell for each
+LARGEST = 1e150  # a number beyond it cannot be squared and is counted as invalid
+STEPS_AN_OCTAVE = 8  # of the histogram of magnitudes: one step is 9 %
+LONGEST_LEVEL = 200  # characters; a level may be a whole text by mistake
+
+
+@dataclass(frozen=True)
+class ColumnBins:
+    """The cells into which one column is counted.
+
+    A number falls into cell k when `edges[k-1] <= x < edges[k]`; the first and the last cell are open. A
+    category has a cell for each level and one for every other. A cell for missing values always comes last.
+    `centre`: the point about which sums are taken, so that a variance survives a large mean.
+
+    >>> ColumnBins("delay", "number", edges=(0.0, 15.0)).labels
+    ('below 0', '0 to 15', '15 and above', 'missing')
+    """
+
+    name: str
+    kind: Kind
+    edges: tuple[float, ...] = ()
+    levels: tuple[str, ...] = ()
+    centre: float = 0.0
+
+    @property
+    def cells(self) -> int:
+        """Number of cells, without the one for missing values."""
+        return (len(self.edges) if self.kind == "number" else len(self.levels)) + 1
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each cell holds, in words; the last is the cell for missing values."""
+        if self.kind == "category":
+            return (*self.levels, "other", "missing")
+        if not self.edges:
+            return ("any number", "missing")
+        inner = [f"{low:.6g} to {high:.6g}" for low, high in pairwise(self.edges)]
+        return (f"below {self.edges[0]:.6g}", *inner, f"{self.edges[-1]:.6g} and above", "missing")
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """One column of a set of rows, counted.
+
+    counts: shape (cells + 1,), the last is the number of missing values. invalid: rows with text or an
+    infinite number in a number column, counted nowhere else. absent: rows that came without the column, also
+    counted as missing. total, total_square: sums of `x - centre` and of its square over the valid numbers.
+    magnitudes: pairs (floor(8 log2 |x|), rows) over the numbers that are not 0. unseen: pairs (level, rows)
+    of levels that have no cell; at most 64 of them, chosen by their hash so that merging stays exact.
+    """
+
+    bins: ColumnBins
+    counts: tuple[int, ...]
+    invalid: int = 0
+    absent: int = 0
+    total: float = 0.0
+    total_square: float = 0.0
+    minimum: float | None = None
+    maximum: float | None = None
+    magnitudes: tuple[tuple[int, int], ...] = ()
+    unseen: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.bins.name
+
+    @property
+    def rows(self) -> int:
+        return sum(self.counts) + self.invalid
+
+    @property
+    def missing(self) -> int:
+        return self.counts[-1]
+
+    @property
+    def valid(self) -> int:
+        """Rows with a value that can be used."""
+        return sum(self.counts[:-1])
+
+    @property
+    def mean(self) -> float:
+        """Mean of the valid numbers; `nan` where there are none."""
+        return self.bins.centre + self.total / self.valid if self._numbers else math.nan
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the valid numbers; `nan` where there are none."""
+        if not self._numbers:
+            return math.nan
+        return math.sqrt(max(0.0, self.total_square / self.valid - (self.total / self.valid) ** 2))
+
+    @property
+    def shares(self) -> Floats:
+        """Share of the rows in each cell, shape (cells + 2,): cells, missing, invalid; `nan` without rows."""
+        counted = np.array([*self.counts, self.invalid], dtype=np.float64)
+        return counted / self.rows if self.rows else np.full(len(counted), np.nan)
+
+    @property
+    def _numbers(self) -> bool:
+        return self.bins.kind == "number" and self.valid > 0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A set of rows, counted column by column; columns in the order of the bins.
+
+    >>> bins = reference_bins({"carrier": ["AA", "UA", "UA"]})
+    >>> profile({"carrier": ["UA", "DL", None]}, bins).column("carrier").counts
+    (1, 0, 1, 1)
+    """
+
+    rows: int
+    columns: tuple[ColumnProfile, ...]
+
+    @property
+    def bins(self) -> tuple[ColumnBins, ...]:
+        return tuple(column.bins for column in self.columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> ColumnProfile:
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"no column {name!r} in this profile; it has {', '.join(self.names)}")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), allow_nan=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Profile:
+        plain = json.loads(text)
+        return cls(plain["rows"], tuple(_column_from_plain(column) for column in plain["columns"]))
+
+
+def reference_bins(columns: Columns, *, bins: int = 20) -> tuple[ColumnBins, ...]:
+    """Learn the cells of every column from the reference rows.
+
+    A number gets `bins` cells with about the same number of rows, a cell of its own for a value that fills
+    more than one of them, and with at most 32 distinct values a cell for each. Anything that holds text is a
+    category: its 64 most frequent levels.
+
+    >>> [column.edges for column in reference_bins({"x": [1.0, 2.0, 2.0, 4.0]})]
+    [(0.5, 1.5, 3.0, 5.0)]
+    """
+    if bins < 2:
+        raise ValueError(f"bins = {bins}: a shift needs at least 2 cells to be seen; 20 is usual")
+    return tuple(_column_bins(str(name), _array(columns, name), bins) for name in columns)
+
+
+def profile(columns: Columns, bins: Sequence[ColumnBins]) -> Profile:
+    """Count rows into the reference's cells.
+
+    columns: every column has shape (n,). One that is not there is counted as absent, further ones are left.
+    """
+    arrays = {column.name: _array(columns, column.name) for column in bins if column.name in columns}
+    rows = _row_count(columns, arrays)
+    return Profile(rows, tuple(_column_profile(column, arrays.get(column.name), rows) for column in bins))
+
+
+def merge(first: Profile, second: Profile) -> Profile:
+    """The profile of the rows of both.
+
+    >>> bins = reference_bins({"x": [1.0, 2.0]})
+    >>> both = merge(profile({"x": [1.0]}, bins), profile({"x": [2.0]}, bins))
+    >>> both == profile({"x": [1.0, 2.0]}, bins)
+    True
+    """
+    if first.bins != second.bins:
+        differing = sorted({b.name for b in {*first.bins} ^ {*second.bins}})
+        raise ValueError(
+            f"profiles with other bins cannot be merged; they differ in {', '.join(differing) or 'order'}. "
+            "Count both against the bins of one reference."
+        )
+    pairs = zip(first.columns, second.columns, strict=True)
+    return Profile(first.rows + second.rows, tuple(_merge_columns(a, b) for a, b in pairs))
+
+
+def merge_all(profiles: Iterable[Profile]) -> Profile:
+    """The profile of the rows of all; at least one is needed."""
+    parts = iter(profiles)
+    whole = next(parts, None)
+    if whole is None:
+        raise ValueError("no profile to merge; give at least one")
+    for part in parts:
+        whole = merge(whole, part)
+    return whole
+
+
+# --- learning the cells -------------------------------------------------------------------------------------
+
+
+def _column_bins(name: str, values: NDArray[Any], bins: int) -> ColumnBins:
+    if values.dtype.kind in "mM":
+        raise ValueError(
+            f"column {name!r} holds times; leave it out, or turn it into numbers such as the hour"
+        )
+    if values.dtype.kind in "biuf" or (values.dtype.kind == "O" and _holds_numbers(values)):
+        numbers, missing = _as_numbers(values)
+        numbers = numbers[~missing & _usable(numbers)]
+        centre = float(np.median(numbers)) if len(numbers) else 0.0
+        return ColumnBins(name, "number", edges=_edges(numbers, bins), centre=centre)
+    counts, _ = _count_levels(values)
+    ordered = sorted(counts, key=lambda level: (-counts[level], level))
+    return ColumnBins(name, "category", levels=tuple(ordered[:MOST_LEVELS]))
+
+
+def _holds_numbers(values: NDArray[Any]) -> bool:
+    """Whether an object array holds numbers and missing values only, and at least one number."""
+    kinds = {type(value) for value in values.tolist()}
+    kinds = {kind for kind in kinds if kind.__name__ not in ("NoneType", "NAType", "NaTType")}
+    return bool(kinds) and all(issubclass(kind, int | float | np.number | np.bool_) for kind in kinds)
+
+
+def _edges(numbers: Floats, bins: int) -> tuple[float, ...]:
+    """Inner edges of the cells, strictly increasing."""
+    if not len(numbers):
+        return ()
+    distinct = np.unique(numbers)
+    if len(distinct) <= MOST_DISTINCT:
+        return _edges_between(distinct)
+    inner = np.quantile(numbers, np.arange(1, bins) / bins, method="higher")
+    repeated = inner[1:][np.diff(inner) == 0]  # a value that fills a whole cell: it gets a cell of its own
+    return tuple(np.unique([*inner, *np.nextafter(repeated, np.inf)]).tolist())
+
+
+def _edges_between(distinct: Floats) -> tuple[float, ...]:
+    """Edges half way between distinct values, and as far outside of the first and the last."""
+    if len(distinct) == 1:
+        value = float(distinct[0])
+        reach = max(
+            abs(value) * 1e-6, 1e-12
+        )  # a constant that went through float32 is still the same constant
+        return (value - reach, value + reach)
+    middle = distinct[:-1] + np.diff(distinct) / 2
+    first, last = distinct[0] - (middle[0] - distinct[0]), distinct[-1] + (distinct[-1] - middle[-1])
+    return tuple(np.unique([first, *middle, last]).tolist())
+
+
+# --- counting -----------------------------------------------------------------------------------------------
+
+
+def _array(columns: Columns, name: str) -> NDArray[Any]:
+    values = columns[name]
+    array = np.asarray(values) if not isinstance(values, list | tuple) else _from_list(values)
+    if array.ndim != 1:
+        raise ValueError(
+            f"column {name!r} has shape {array.shape}, expected one value a row; is the name given twice?"
+        )
+    return array
+
+
+def _from_list(values: Sequence[Any]) -> NDArray[Any]:
+    """An array in which a number beside a text stays a number (numpy alone would turn it into text)."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    plain = {type(value) for value in values}
+    return array.astype(np.float64) if plain and plain <= {float, int, bool} else array
+
+
+def _row_count(columns: Columns, arrays: Mapping[str, NDArray[Any]]) -> int:
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if not lengths:
+        return next((len(columns[name]) for name in columns), 0)
+    if len({*lengths.values()}) > 1:
+        raise ValueError(f"columns of different lengths: {lengths}; every column needs one value a row")
+    return next(iter(lengths.values()))
+
+
+def _column_profile(bins: ColumnBins, values: NDArray[Any] | None, rows: int) -> ColumnProfile:
+    if values is None:
+        return ColumnProfile(bins, (*[0] * bins.cells, rows), absent=rows)
+    return _number_profile(bins, values) if bins.kind == "number" else _category_profile(bins, values)
+
+
+def _number_profile(bins: ColumnBins, values: NDArray[Any]) -> ColumnProfile:
+    numbers, missing = _as_numbers(values)
+    good = np.sort(numbers[_usable(numbers)])
+    below = np.searchsorted(good, np.array(bins.edges), side="left")
+    away = good - bins.centre
+    count_missing = int(missing.sum())
+    return ColumnProfile(
+        bins,
+        (*np.diff(below, prepend=0, append=len(good)).tolist(), count_missing),
+        invalid=len(numbers) - len(good) - count_missing,
+        total=float(away.sum()),
+        total_square=float(away @ away),
+        minimum=float(good[0]) if len(good) else None,
+        maximum=float(good[-1]) if len(good) else None,
+        magnitudes=_magnitudes(good),
+    )
+
+
+def _magnitudes(numbers: Floats) -> tuple[tuple[int, int], ...]:
+    size = np.abs(numbers)
+    octaves = np.log2(size[size > 0])
+    steps = np.floor(octaves * STEPS_AN_OCTAVE).astype(np.int64)
+    if not len(steps):
+        return ()
+    lowest = int(steps.min())
+    counts = np.bincount(steps - lowest)
+    return tuple((int(k) + lowest, int(counts[k])) for k in np.flatnonzero(counts))
+
+
+def _category_profile(bins: ColumnBins, values: NDArray[Any]) -> ColumnProfile:
+    counts, missing = _count_levels(values)
+    known = [counts.pop(level, 0) for level in bins.levels]
+    return ColumnProfile(bins, (*known, sum(counts.values()), missing), unseen=_fewest_hashes(counts))
+
+
+def _fewest_hashes(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """The 64 levels with the smallest hash: a level kept of the whole is kept of every part that has it."""
+    kept = sorted(counts, key=lambda level: (crc32(level.encode("utf-8", "surrogatepass")), level))
+    return tuple((level, counts[level]) for level in kept[:MOST_LEVELS])
+
+
+# --- reading values -----------------------------------------------------------------------------------------
+
+
+def _usable(numbers: Floats) -> NDArray[np.bool_]:
+    return np.abs(numbers) < LARGEST  # false for nan and for infinite numbers
+
+
+def _as_numbers(values: NDArray[Any]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Values as float64, infinite where they are no number, and which of them are missing."""
+    if values.dtype.kind in "biuf":
+        with np.errstate(over="ignore"):
+            numbers = values.astype(np.float64)
+        return numbers, np.isnan(numbers)
+    if values.dtype.kind in "mMc":
+        return np.full(len(values), np.inf), np.zeros(len(values), dtype=np.bool_)
+    try:
+        numbers = values.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.fromiter(map(_number, values.tolist()), dtype=np.float64, count=len(values))
+    return numbers, np.isnan(numbers)
+
+
+def _number(value: Any) -> float:
+    """One value as a float: nan where it is missing, infinite where it is no number."""
+    if _is_missing(value) or (isinstance(value, str) and not value.strip()):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.inf
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or type(value).__name__ in (
+        "NAType",
+        "NaTType",
+    ):  # pandas' own, without importing pandas
+        return True
+    return isinstance(value, float) and value != value
+
+
+def _count_levels(values: NDArray[Any]) -> tuple[dict[str, int], int]:
+    """How many rows have each level, as text, and how many are missing."""
+    counts: Counter[str] = Counter()
+    missing = 0
+    for value, count in _count_values(values):
+        if _is_missing(value):
+            missing += count
+        else:
+            counts[_level(value)] += count
+    return dict(counts), missing
+
+
+def _count_values(values: NDArray[Any]) -> Iterator[tuple[Any, int]]:
+    items = values.tolist()
+    try:
+        return iter(Counter(items).items())
+    except TypeError:  # a list or a dict among the values
+        plain = (
+            item if _is_missing(item) or isinstance(item, str | int | float) else str(item) for item in items
+        )
+        return iter(Counter(plain).items())
+
+
+def _level(value: Any) -> str:
+    """A level's name; 1, 1.0 and True are one level: a missing value among integers turns them into floats."""
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
+    return str(value)[:LONGEST_LEVEL]
+
+
+# --- merging and reading back -------------------------------------------------------------------------------
+
+
+def _merge_columns(first: ColumnProfile, second: ColumnProfile) -> ColumnProfile:
+    magnitudes = Counter(dict(first.magnitudes)) + Counter(dict(second.magnitudes))
+    unseen = Counter(dict(first.unseen)) + Counter(dict(second.unseen))
+    return ColumnProfile(
+        first.bins,
+        tuple(a + b for a, b in zip(first.counts, second.counts, strict=True)),
+        invalid=first.invalid + second.invalid,
+        absent=first.absent + second.absent,
+        total=first.total + second.total,
+        total_square=first.total_square + second.total_square,
+        minimum=min((x for x in (first.minimum, second.minimum) if x is not None), default=None),
+        maximum=max((x for x in (first.maximum, second.maximum) if x is not None), default=None),
+        magnitudes=tuple(sorted(magnitudes.items())),
+        unseen=_fewest_hashes(unseen),
+    )
+
+
+def _column_from_plain(plain: Mapping[str, Any]) -> ColumnProfile:
+    bins = {**plain["bins"], "edges": tuple(plain["bins"]["edges"]), "levels": tuple(plain["bins"]["levels"])}
+    return ColumnProfile(
+        **{
+            **plain,
+            "bins": ColumnBins(**bins),
+            "counts": tuple(plain["counts"]),
+            "magnitudes": tuple((step, count) for step, count in plain["magnitudes"]),
+            "unseen": tuple((level, count) for level, count in plain["unseen"]),
+        }
+    )
