@@ -1,0 +1,162 @@
+"""What happens between the epochs: losses recorded, best state kept, checkpoints written, NaN stopped."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from models.checkpoint import Checkpoint, State, write_checkpoint
+from models.history import EpochLoss, LossHistory
+
+
+class Diverged(ArithmeticError):
+    """The loss became NaN or infinite, so the weights are worth nothing.
+
+    step: of the epoch, from 0, counted to the end of the steps that TensorFlow took at once;
+    None where only the validation loss is not finite.
+    """
+
+    def __init__(self, epoch: int, step: int | None) -> None:
+        self.epoch = epoch
+        self.step = step
+        where = "on the validation rows" if step is None else f"by step {step}"
+        super().__init__(
+            f"The loss was no longer finite in epoch {epoch}, {where}. Lower the learning rate, "
+            "set clip_norm, and look for targets that the loss cannot take (a logarithm of 0 or less)."
+        )
+
+
+class StopOnNan(keras.callbacks.Callback):
+    """Raises Diverged as soon as a loss is NaN or infinite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Remembers which epoch it is."""
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Looks at the running mean of the epoch, which one bad step makes NaN."""
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            raise Diverged(self.epoch, batch)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Looks at the validation loss."""
+        if not math.isfinite((logs or {}).get("val_loss", 0.0)):
+            raise Diverged(epoch, None)
+
+
+class Progress:
+    """Where a training stands: the losses so far and the state of the best epoch.
+
+    The callbacks of one training share it. best: at first the state at the start.
+    """
+
+    def __init__(self, model: keras.Model, on_epoch: Callable[[EpochLoss], None] | None = None) -> None:
+        self.model = model
+        self.on_epoch = on_epoch
+        self.history = LossHistory()
+        self.best = state_of(model)
+
+    @property
+    def next_epoch(self) -> int:
+        """Number of the epoch that comes next, from 0."""
+        return self.history.epochs[-1].epoch + 1 if self.history.epochs else 0
+
+    def record(self, epoch: int, logs: Mapping[str, float], seconds: float) -> None:
+        """Adds an epoch whose figures have Keras's names, and takes a copy of a new best state."""
+        record = EpochLoss(
+            epoch=epoch,
+            loss=float(logs.get("loss", math.nan)),
+            validation_loss=float(logs.get("val_loss", math.nan)),
+            learning_rate=float(self.model.optimizer.learning_rate),
+            seconds=seconds,
+            metrics={name: float(value) for name, value in logs.items() if name not in ("loss", "val_loss")},
+        )
+        self.history = self.history.with_epoch(record)
+        if self.history.best_epoch == epoch:
+            self.best = state_of(self.model)
+        if self.on_epoch is not None:
+            self.on_epoch(record)
+
+    def resume(self, checkpoint: Checkpoint | None) -> None:
+        """Goes back to where a checkpoint was written; None changes nothing."""
+        if checkpoint is not None:
+            restore(self.model, checkpoint.state)
+            self.history = checkpoint.history
+            self.best = checkpoint.best or checkpoint.state
+
+
+class RecordLosses(keras.callbacks.Callback):
+    """Writes each epoch into the progress, with the time it took."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self.progress = progress
+        self.started = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Starts the clock."""
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Records the epoch."""
+        self.progress.record(epoch, logs or {}, time.perf_counter() - self.started)
+
+
+class StopEarly(keras.callbacks.Callback):
+    """Ends a training that has brought nothing for `patience` epochs; stands after RecordLosses."""
+
+    def __init__(self, progress: Progress, patience: int) -> None:
+        super().__init__()
+        self.progress = progress
+        self.patience = patience
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Counts the epochs since the best one."""
+        if self.progress.history.epochs_since_best >= self.patience:
+            self.model.stop_training = True
+
+
+class WriteCheckpoint(keras.callbacks.Callback):
+    """Writes down after every epoch where the training stands; last in the list of callbacks."""
+
+    def __init__(self, progress: Progress, path: Path, fingerprint: str) -> None:
+        super().__init__()
+        self.progress = progress
+        self.path = path
+        self.fingerprint = fingerprint
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Replaces the file of the epoch before."""
+        history = self.progress.history
+        best = None if history.best_epoch == epoch else self.progress.best
+        write_checkpoint(self.path, Checkpoint(self.fingerprint, history, state_of(self.model), best))
+
+
+def state_of(model: keras.Model) -> State:
+    """Copies of all variables: weights, states of random layers, and the optimiser's."""
+    return [np.array(variable.numpy()) for variable in _variables(model)]
+
+
+def restore(model: keras.Model, state: State) -> None:
+    """Puts a state back; raises ValueError where it is of another network."""
+    variables = _variables(model)
+    if [tuple(variable.shape) for variable in variables] != [array.shape for array in state]:
+        raise ValueError("this state is of a network with other layers or another optimiser")
+    for variable, array in zip(variables, state, strict=True):
+        variable.assign(array)
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """Every variable that a step changes, those of further optimisers (of a network of two) included."""
+    optimizers = [part for part in vars(model).values() if isinstance(part, keras.optimizers.Optimizer)]
+    return [*model.variables, *(variable for optimizer in optimizers for variable in optimizer.variables)]
