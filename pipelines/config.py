@@ -53,6 +53,7 @@ class NameConfig:
         metadata={
             "doc": "name of the model in the registry, in reports and in alerts",
             "kind": "name",
+            "example": '"flight-delays"',
             "default_doc": "the name of the folder",
         },
     )
@@ -74,7 +75,10 @@ class DataConfig:
     )
     path: str | None = field(
         default=None,
-        metadata={"doc": "CSV or Parquet file, absolute or from this folder; instead of `load`"},
+        metadata={
+            "doc": "CSV or Parquet file, absolute or from this folder; instead of `load`",
+            "example": '"rides.csv"',
+        },
     )
     load: str | None = field(
         default=None,
@@ -92,7 +96,10 @@ class DataConfig:
     )
     time_format: str | None = field(
         default=None,
-        metadata={"doc": 'how `time` is written, e.g. "%d.%m.%Y %H:%M", where it cannot be told by itself'},
+        metadata={
+            "doc": 'how `time` is written, e.g. "%d.%m.%Y %H:%M", where it cannot be told by itself',
+            "example": "'%d.%m.%Y %H:%M'",
+        },
     )
     start: datetime | None = field(
         default=None,
@@ -154,6 +161,7 @@ class MonitorConfig:
         metadata={
             "doc": 'how much time is judged at once: "hour", "day", "week", "month" or a duration',
             "kind": "window",
+            "example": '"week"',
             "default_doc": "the shortest of hour, day, week, month with 500 rows in the median window",
         },
     )

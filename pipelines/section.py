@@ -19,11 +19,12 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
 
 from pipelines.duration import parse_duration, write_duration
 from pipelines.nearest import did_you_mean, nearest
+from pipelines.written_date import parse_moment, to_utc
 
 Record = TypeVar("Record")
 
@@ -58,6 +59,7 @@ class KeyDoc:
     type: str
     default: str | None  # None: the key must be written
     doc: str
+    example: str  # a right value as TOML writes it: the default where that is one
 
 
 class NotThis(ValueError):
@@ -67,7 +69,6 @@ class NotThis(ValueError):
 # --- texts with a form of their own ---
 
 _MODULE_FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-_WINDOW_NAMES = ("hour", "day", "week", "month")
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _CRON_PART = re.compile(r"(?:\*|(\d+)(?:-(\d+))?)(?:/([1-9]\d*))?")
 
@@ -100,15 +101,13 @@ def _check_store(text: str) -> str | None:
 
 
 def _check_window(text: str) -> str | None:
-    if text in _WINDOW_NAMES:
-        return None
+    from monitoring.window import WindowLength
+
     try:
-        parsed = parse_duration(text)
+        WindowLength.parse(text)
     except ValueError:
-        parsed = timedelta(0)
-    return (
-        None if parsed > timedelta(0) else 'not a window. Write "hour", "day", "week", "month" or e.g. "7d"'
-    )
+        return 'not a window. Write "hour", "day", "week", "month" or e.g. "7d"'
+    return None
 
 
 def _is_cron_part(part: str, least: int, most: int) -> bool:
@@ -211,20 +210,12 @@ def _duration(value: object) -> timedelta:
 
 
 def _datetime(value: object) -> datetime:
-    """A moment in UTC; one without a zone is taken as UTC."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            raise NotThis("not a date. Write e.g. 2013-03-01 or 2013-03-01T06:00:00") from None
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime.combine(value, time())
-    if not isinstance(value, datetime):
+    if not isinstance(value, str | date):  # a datetime is a date
         raise _refuse(value, "a date, e.g. 2013-03-01")
     try:
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-    except OverflowError:
-        raise NotThis("a date outside the calendar. Write e.g. 2013-03-01") from None
+        return parse_moment(value) if isinstance(value, str) else to_utc(value)
+    except ValueError as error:
+        raise NotThis(str(error)) from None
 
 
 _READERS: Mapping[Any, Callable[[object], object]] = {
@@ -454,8 +445,23 @@ def describe_section(section: str, record: type) -> tuple[KeyDoc, ...]:
             default = field.default_factory()
         shown = None if _is_required(field) else field.metadata.get("default_doc", _default_text(default))
         type_name = _type_name(kinds[field.name], field.metadata)
-        docs.append(KeyDoc(f"{section}.{field.name}", type_name, shown, field.metadata.get("doc", "")))
+        example = _example(kinds[field.name], field.metadata, default)
+        docs.append(
+            KeyDoc(f"{section}.{field.name}", type_name, shown, field.metadata.get("doc", ""), example)
+        )
     return tuple(docs)
+
+
+_EXAMPLES_BY_KIND = {"reference": '"module:function"', "secret": '"env:NAME"', "store": '"env:NAME"'}
+_EXAMPLES_BY_TYPE: Mapping[Any, str] = {timedelta: '"1h"', datetime: "2013-01-01", str: '"..."'}
+
+
+def _example(kind: Any, metadata: Mapping[str, Any], default: object) -> str:
+    if default is not None and default not in ("", ()):
+        return _write(default)
+    member = _members(kind)[0]
+    by_type = "[]" if typing.get_origin(member) is tuple else _EXAMPLES_BY_TYPE.get(member, "0")
+    return str(metadata.get("example", _EXAMPLES_BY_KIND.get(metadata.get("kind", ""), by_type)))
 
 
 def _default_text(default: object) -> str:

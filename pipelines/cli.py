@@ -1,0 +1,484 @@
+"""The command line: one function for each command, each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `import typing` alone costs as much as argparse
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+    from typing import Any
+
+    from pipelines.progress import Progress
+    from pipelines.project import Project
+
+    Run = Callable[[argparse.Namespace, "Progress"], Any]
+
+DONE, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+
+# --- the commands ---
+
+
+def _open(options: argparse.Namespace) -> Project:
+    from pathlib import Path
+
+    from pipelines.project import open_project
+
+    return open_project(Path(options.project))
+
+
+def _now(options: argparse.Namespace, project: Project) -> datetime:
+    if options.now is None:
+        return project.now()
+    from pipelines.errors import UserError
+    from pipelines.written_date import parse_moment
+
+    try:
+        return parse_moment(options.now)
+    except ValueError as problem:
+        raise UserError(f"--now {options.now!r}: {problem}") from None
+
+
+def _init(options: argparse.Namespace, progress: Progress) -> Any:
+    from pathlib import Path
+
+    from pipelines import init
+    from pipelines.errors import UserError
+
+    folder = options.directory or options.project
+    if folder is None or (options.directory and options.project):
+        raise UserError("name the folder of the new project once: losswatch init DIR --data FILE ...")
+    wish = init.Wish(
+        data=Path(options.data),
+        target=options.target,
+        time=tuple(options.time),
+        time_format=options.time_format,
+        start=options.start,
+        step=options.step,
+        drop=tuple(name.strip() for names in options.drop for name in names.split(",") if name.strip()),
+    )
+    return init.init(Path(folder), wish)
+
+
+def _check(options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
+
+    return steps.check(_open(options))
+
+
+def _prepare(options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
+
+    return steps.prepare(_open(options))
+
+
+def _train(options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
+
+    return steps.train(_open(options))
+
+
+def _serve(options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import serving
+
+    return serving.serve(_open(options))
+
+
+def _monitor(options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
+
+    project = _open(options)
+    return steps.monitor(project, _now(options, project))
+
+
+def _retrain(options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
+
+    project = _open(options)
+    return steps.retrain(project, _now(options, project))
+
+
+def _promote(options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
+
+    return steps.promote(_open(options), options.version, first=options.first)
+
+
+def _rollback(options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
+
+    return steps.rollback(_open(options))
+
+
+def _replay(options: argparse.Namespace, progress: Progress) -> Any:
+    from pathlib import Path
+
+    from pipelines import replay
+
+    target = Path(options.json) if options.json else None
+    if target is not None:
+        _check_writable(target)
+    return replay.replay(_open(options), json_path=target, progress=progress)
+
+
+def _report(options: argparse.Namespace, progress: Progress) -> Any:
+    from pathlib import Path
+
+    from pipelines import steps
+
+    target = Path(options.out) if options.out else None
+    if target is not None:
+        _check_writable(target)
+    return steps.report(_open(options), target)
+
+
+def _status(options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
+
+    return steps.status(_open(options))
+
+
+def _up(options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import up
+
+    return up.up(_open(options))
+
+
+def _doctor(options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import doctor
+
+    return doctor.doctor(_open(options))
+
+
+def _check_writable(path: Path) -> None:
+    """A long command must not find out at its end that its result has no place."""
+    from pipelines.errors import UserError
+
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Name a file")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"the folder of {path} does not exist. Create it, or name another file")
+
+
+# --- their words ---
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the examples."""
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when asked, which takes a while."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"losswatch {version('losswatch')}")
+        parser.exit()
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Run,
+    summary: str,
+    *examples: str,
+    spoken: bool = False,
+    json_file: bool = False,
+    project: str | None = ".",
+) -> argparse.ArgumentParser:
+    """A command with the options that all have; `spoken`: it runs until stopped and says what happens."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog="\n".join(["Examples:", *(f"  losswatch {example}" for example in examples)]),
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run, spoken=spoken, json_file=json_file)
+    common = parser.add_argument_group("for all commands")
+    common.add_argument(
+        "--project", metavar="DIR", default=project, help="the project's folder (default: here)"
+    )
+    if json_file:
+        common.add_argument("--json", metavar="FILE", help="write the result to FILE as JSON")
+    else:
+        common.add_argument("--json", action="store_true", help="print the result as JSON")
+    common.add_argument("--quiet", action="store_true", help="no progress")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "init",
+        _init,
+        "write a commented losswatch.toml from a look at a file",
+        "init bikes --data bikes.csv --target rented --time date hour --drop id,casual",
+        'init power --data power.parquet --target price --start 1996-05-07 --step "30 min"',
+        project=None,
+    )
+    parser.add_argument("directory", metavar="DIR", nargs="?", help="folder of the new project")
+    parser.add_argument("--data", metavar="FILE", required=True, help="CSV or Parquet file")
+    parser.add_argument("--target", metavar="COLUMN", required=True, help="the column to predict")
+    parser.add_argument(
+        "--time",
+        metavar="COLUMN",
+        nargs="+",
+        default=[],
+        help="the column or columns that say when a row happened",
+    )
+    parser.add_argument("--time-format", metavar="F", help='how it is written, e.g. "%%d.%%m.%%Y %%H:%%M"')
+    parser.add_argument("--start", metavar="T", help="without a time column: the time of the first row")
+    parser.add_argument(
+        "--step", metavar="D", help='without a time column: the time between rows, e.g. "30 min"'
+    )
+    parser.add_argument(
+        "--drop",
+        metavar="COLUMN,...",
+        action="append",
+        default=[],
+        help="columns that the network never sees",
+    )
+
+
+def _add_now(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--now", metavar="TIME", help="as if it were this time, e.g. 2013-05-01 (default: the clock)"
+    )
+
+
+def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    _add_init(commands)
+    _command(
+        commands,
+        "check",
+        _check,
+        "run one batch through data, network, loss and storing, in seconds",
+        "check --project bikes",
+    )
+    _command(
+        commands,
+        "prepare",
+        _prepare,
+        "check the data, learn the schema and write prepared rows",
+        "prepare --project bikes",
+    )
+    _command(
+        commands,
+        "train",
+        _train,
+        "train a network and store it as a version; a killed training resumes",
+        "train --project bikes",
+        "train --project bikes --json",
+    )
+    _command(
+        commands,
+        "serve",
+        _serve,
+        "answer requests with the champion until stopped",
+        "serve --project bikes",
+        spoken=True,
+    )
+    _add_now(
+        _command(
+            commands,
+            "monitor",
+            _monitor,
+            "judge every complete window and decide what to do",
+            "monitor --project bikes",
+            "monitor --project bikes --now 2012-06-01 --json",
+        )
+    )
+    _add_now(
+        _command(
+            commands,
+            "retrain",
+            _retrain,
+            "make a challenger from old and new rows and let the gate judge it",
+            "retrain --project bikes",
+        )
+    )
+    promote = _command(
+        commands,
+        "promote",
+        _promote,
+        "let a version serve, if it passes the gate",
+        "promote --project bikes --first",
+        "promote --project bikes 3",
+    )
+    promote.add_argument(
+        "version", metavar="VERSION", nargs="?", help="number of the version (default: the challenger)"
+    )
+    promote.add_argument(
+        "--first", action="store_true", help="nothing serves yet: take it without a comparison"
+    )
+    _command(
+        commands, "rollback", _rollback, "let the version before serve again", "rollback --project bikes"
+    )
+    _command(
+        commands,
+        "replay",
+        _replay,
+        "live through the data window by window, in a store of its own",
+        "replay --project bikes",
+        "replay --project bikes --json replay.json",
+        json_file=True,
+    )
+    report = _command(
+        commands,
+        "report",
+        _report,
+        "write a page of what happened",
+        "report --project bikes --out report.html",
+    )
+    report.add_argument("--out", metavar="FILE", help="where to write it (default: in the project's state)")
+    _command(
+        commands,
+        "status",
+        _status,
+        "what serves, how well, and what was decided last",
+        "status --project bikes",
+    )
+    _command(
+        commands,
+        "up",
+        _up,
+        "start tracking, orchestration and scoring on this machine until stopped",
+        "up --project bikes",
+        spoken=True,
+    )
+    _command(
+        commands,
+        "doctor",
+        _doctor,
+        "check installation, stores, servers and automations, and say how to mend them",
+        "doctor --project bikes",
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    whole = argparse.ArgumentParser(
+        prog="losswatch",
+        description="Keeps the loss of a deployed Keras model low.",
+        epilog="Examples:\n  losswatch init bikes --data bikes.csv --target rented --time date hour\n"
+        "  losswatch replay --project bikes\n\nlosswatch COMMAND --help says more.\n"
+        "Exit codes: 0 done, 1 failed, 2 a mistake in what was given.",
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+    whole.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
+    _add_commands(commands)
+    return whole
+
+
+# --- running one ---
+
+
+def _state(options: argparse.Namespace) -> Path | None:
+    """The state folder of the project, where there is a project."""
+    from pathlib import Path
+
+    folder = Path(options.project or ".").absolute()
+    return folder / ".losswatch" if (folder / "losswatch.toml").is_file() else None
+
+
+def _run(options: argparse.Namespace) -> int:
+    import os
+
+    from pipelines.environment import LOG_FILE, quiet_environment, set_up_logging
+    from pipelines.progress import Progress
+
+    state = _state(options)
+    quiet_environment(os.environ, state)
+    quiet = options.quiet or options.spoken or (options.json and not options.json_file)
+    log_file = state / LOG_FILE if state else None
+    with Progress(sys.stderr, quiet=bool(quiet)) as progress:
+        set_up_logging(
+            sys.stderr, log_file, progress=None if options.spoken else progress, spoken=options.spoken
+        )
+        progress(options.command)
+        result = options.run(options, progress)
+    _print(result, as_json=bool(options.json) and not options.json_file)
+    return FAILED if getattr(result, "failed", False) else DONE
+
+
+def _print(result: Any, *, as_json: bool) -> None:
+    if as_json:
+        from pipelines.answer import to_json
+
+        print(to_json(result))
+    else:
+        for line in result.lines():
+            print(line)
+    sys.stdout.flush()
+
+
+def _complain(error: BaseException, options: argparse.Namespace) -> int:
+    """Says what went wrong in the user's words, or, where the fault is ours, where to find more."""
+    from pipelines.errors import Failed, UserError
+
+    if options.debug:
+        import traceback
+
+        traceback.print_exception(error)
+    known = isinstance(error, UserError | Failed)
+    text = str(error) if known else f"{type(error).__name__}: {error}"
+    hint = "" if known or options.debug else _kept_traceback(error, options)
+    print(f"losswatch: {text}{hint}", file=sys.stderr)
+    return USERS_MISTAKE if isinstance(error, UserError) else FAILED
+
+
+def _kept_traceback(error: BaseException, options: argparse.Namespace) -> str:
+    """Writes the traceback into the project's log file; where there is none, says how to see it."""
+    import traceback
+
+    from pipelines.environment import LOG_FILE
+
+    state = _state(options)
+    try:
+        if state is not None:
+            state.mkdir(exist_ok=True)
+            with (state / LOG_FILE).open("a", encoding="utf-8") as log:
+                log.write("".join(traceback.format_exception(error)))
+            return f" (the traceback is in {state / LOG_FILE})"
+    except OSError:
+        pass
+    return " (--debug shows the traceback)"
+
+
+def _close_stdout() -> None:
+    """Python would complain at its end that it cannot write what is left."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns 0: done, 1: failed, 2: a user's mistake, 130: stopped by Ctrl-C."""
+    try:
+        options = parser().parse_args(arguments)
+    except SystemExit as end:  # argparse has said why: 0 for --help, 2 for a mistake
+        return int(end.code or 0)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        print("losswatch: stopped", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
+        _close_stdout()
+        return FAILED
+    except Exception as error:
+        return _complain(error, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""What the command line sets before any heavy import: quiet libraries, no telemetry, one log file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import TextIO
+
+from pipelines.progress import BehindProgress, Progress, ProgressHandler
+
+OWN_LOGGERS = ("models", "monitoring", "pipelines")
+LOG_FILE = "losswatch.log"
+
+# each was found to be needed for a command that prints nothing but its own words
+_QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",  # its two notices come before any log level is read
+    "DO_NOT_TRACK": "true",  # MLflow takes only `true`
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # its heartbeat also locks a new SQLite store
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 seconds are too few on a busy machine
+}
+
+
+def quiet_environment(environ: MutableMapping[str, str], state: Path | None) -> None:
+    """Sets what is not set yet; what a user has set stays.
+
+    state: the project's state folder, where Prefect then keeps its files; None outside of a project.
+    """
+    for name, value in _QUIET.items():
+        environ.setdefault(name, value)
+    if state is not None:
+        environ.setdefault("PREFECT_HOME", str(state / "prefect"))
+
+
+class LogFile(logging.FileHandler):
+    """A log file that comes into being with its first line, and its folder too."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", delay=True)
+        self.setLevel(logging.INFO)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        super().emit(record)
+
+
+def set_up_logging(stderr: TextIO, log_file: Path | None, *, progress: Progress | None, spoken: bool) -> None:
+    """Warnings on stderr, our own lines from INFO up in the log file, Python's warnings in the file alone.
+
+    progress: shows our INFO lines as they come. spoken: they go to stderr as lines of their own.
+    """
+    handlers: list[logging.Handler] = [LogFile(log_file)] if log_file else []
+    screen = BehindProgress(stderr, progress)
+    screen.setLevel(logging.INFO if spoken else logging.WARNING)
+    screen.setFormatter(logging.Formatter("losswatch: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[*handlers, screen], force=True)
+    logging.captureWarnings(True)
+    warnings = logging.getLogger("py.warnings")
+    warnings.handlers, warnings.propagate = handlers or [logging.NullHandler()], False
+    for name in OWN_LOGGERS:
+        own = logging.getLogger(name)
+        own.setLevel(logging.INFO)
+        own.handlers = [ProgressHandler(progress)] if progress is not None else []
