@@ -131,13 +131,14 @@ def write_page(page: Page, path: Path) -> Path:
 
 def render(page: Page) -> str:
     """The page as text; the same record gives the same text."""
+    _check(page)
     decimals = decimals_for(loss for window in page.windows for loss in (window.loss, window.loss_never))
     style, script = asset("page.css"), asset("page.js")
     means = period_means(page)
     sections = (
         _chart(page, means, decimals),
         _tiles(page, decimals),
-        _months(page, decimals),
+        _months(page, means, decimals),
         _windows(page, decimals),
     )
     return "\n".join(
@@ -156,6 +157,14 @@ def render(page: Page) -> str:
             f"<script>{script}</script>\n</body>\n</html>\n",
         )
     )
+
+
+def _check(page: Page) -> None:
+    """A verdict without a mark would be drawn as if all were quiet."""
+    for window in page.windows:
+        if window.verdict not in VERDICTS:
+            known = ", ".join(VERDICTS)
+            raise ValueError(f'window {window.start}: verdict "{window.verdict}" is unknown; one of {known}')
 
 
 def asset(name: str) -> str:
@@ -250,6 +259,10 @@ def _shown(page: Page) -> list[tuple[str, str, str]]:
     ]
 
 
+def _curves(page: Page) -> list[VersionCurve]:
+    return [curve for curve in page.curves if curve.epochs]
+
+
 def _policy(style: str, script: str) -> str:
     """Only this very style and this very script may act; nothing is fetched."""
     return (
@@ -296,7 +309,7 @@ def _data(page: Page, means: Mapping[str, float | None], decimals: int) -> dict[
                 "training": [_rounded(loss) for _, loss, _ in curve.epochs],
                 "validation": [_rounded(loss) for _, _, loss in curve.epochs],
             }
-            for curve in page.curves
+            for curve in _curves(page)
         ],
     }
 
@@ -315,7 +328,7 @@ def _with_hours(windows: Sequence[PageWindow]) -> bool:
 
 
 def _chart(page: Page, means: Mapping[str, float | None], decimals: int) -> str:
-    if not page.windows and not page.curves:
+    if not page.windows and not _curves(page):
         return '<p class="card empty">No version was trained and no window judged yet.</p>'
     legend = "".join(
         f'<button type="button" aria-pressed="true" data-series="{style}"><svg class="key {style}" '
@@ -331,22 +344,31 @@ def _chart(page: Page, means: Mapping[str, float | None], decimals: int) -> str:
 <div class="legend" role="group" aria-label="Series: press to hide or show">\
 <span id="when">mean</span>{legend}</div>
 <p class="reader" id="summary-text">{escape(description(page, means, decimals))}</p>
-<div id="plot" tabindex="0" role="slider" aria-label="Windows in service" aria-describedby="summary-text"
- aria-valuemin="1" aria-valuemax="{max(len(page.windows), 1)}" aria-valuenow="1"
- aria-valuetext="no window chosen">
+<div id="plot" {_role(page)} aria-describedby="summary-text">
 <noscript><p class="empty">The chart needs its script; the tables hold every number.</p></noscript></div>
 {_marks(page)}
 <div id="readout"></div>
 </section>"""
 
 
+def _role(page: Page) -> str:
+    """The chart as a screen reader meets it: a slider over the windows, or a picture where there are none."""
+    if not page.windows:
+        return 'role="img" aria-label="Training curves"'
+    return (
+        'tabindex="0" role="slider" aria-label="Windows in service" aria-valuemin="1" '
+        f'aria-valuemax="{len(page.windows)}" aria-valuenow="1" aria-valuetext="no window chosen"'
+    )
+
+
 def _picker(page: Page) -> str:
     """A choice of the training to show beside the windows, where there is more than one."""
-    if len(page.curves) < 2:
+    curves = _curves(page)
+    if len(curves) < 2:
         return ""
     options = "".join(
         f'<option value="{place}">v{curve.version} · {escape(curve.kind)} · {date(curve.at)}</option>'
-        for place, curve in enumerate(page.curves)
+        for place, curve in enumerate(curves)
     )
     return f'<label>Training of <select id="curve">{options}</select></label>'
 
@@ -370,7 +392,7 @@ def _mark(name: str) -> str:
 def description(page: Page, means: Mapping[str, float | None], decimals: int) -> str:
     """The chart in words, for those who do not see it."""
     if not page.windows:
-        return f"Training curves of {len(page.curves)} versions; no window in service yet."
+        return f"Training curves, {len(_curves(page))} in all; no window in service yet."
     first, last = page.windows[0], page.windows[-1]
     parts = [
         f"Line chart of the mean {page.loss_name} in {len(page.windows)} windows "
@@ -406,11 +428,15 @@ def _tiles(page: Page, decimals: int) -> str:
 
 
 def _against(served: float | None, never: float | None) -> str:
-    """How far the served loss lies from the one never retrained."""
+    """How far the served loss lies from the one never retrained.
+
+    >>> _against(0.502, 0.596), _against(0.502, 0.5), _against(0.5, None)
+    ('16 % below never', '0.4 % above never', '')
+    """
     if served is None or never is None or not never > 0 or not math.isfinite(served / never):
         return ""
-    change = served / never - 1
-    return f"{'−' if change < 0 else '+'}{abs(change):.1%} against never".replace("%", " %")
+    change = 100 * (served / never - 1)
+    return f"{abs(change):.{0 if abs(change) >= 1 else 1}f} % {'below' if change < 0 else 'above'} never"
 
 
 def _duration(seconds: float) -> str:
@@ -420,31 +446,33 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
 
 
-def _months(page: Page, decimals: int) -> str:
+def _months(page: Page, means: Mapping[str, float | None], decimals: int) -> str:
     """The table by month; columns without any value are left out."""
     if not page.months:
         return ""
     columns = [("rows", "rows"), *((key, heading) for key, heading, _ in SERIES)]
     columns += [("retrainings", "retrainings"), ("alarms", "alarms")]
     columns = [column for column in columns if any(month.get(column[0]) is not None for month in page.months)]
-    losses = {key for key, _, _ in SERIES}
     head = "".join(f'<th scope="col" class="n">{heading}</th>' for _, heading in columns)
-    body = "\n".join(
-        f'<tr><th scope="row">{escape(month_name(month.get("month")))}</th>'
-        + "".join(
-            f'<td class="n{" served" if key == "loss" else ""}">'
-            f"{number(month.get(key), decimals) if key in losses else count(month.get(key))}</td>"
-            for key, _ in columns
-        )
-        + "</tr>"
-        for month in page.months
-    )
+    keys = [key for key, _ in columns]
+    rows = sum(window.rows for window in page.windows)
+    whole = {**page.summary, **means, "rows": rows, "month": "whole period"}
     return f"""<section class="card" aria-labelledby="months-title"><h2 id="months-title">By month</h2>
 <div class="scroll" tabindex="0" role="region" aria-labelledby="months-title"><table id="months">
 <thead><tr><th scope="col">month</th>{head}</tr></thead>
 <tbody>
-{body}
-</tbody></table></div></section>"""
+{"".join(_month(month, keys, decimals) for month in page.months)}</tbody>
+<tfoot>{_month(whole, keys, decimals)}</tfoot></table></div></section>"""
+
+
+def _month(month: Mapping[str, object], keys: Iterable[str], decimals: int) -> str:
+    losses = {key for key, _, _ in SERIES}
+    cells = (
+        f'<td class="n{" served" if key == "loss" else ""}">'
+        f"{number(month.get(key), decimals) if key in losses else count(month.get(key))}</td>"
+        for key in keys
+    )
+    return f'<tr><th scope="row">{escape(month_name(month.get("month")))}</th>{"".join(cells)}</tr>\n'
 
 
 def _windows(page: Page, decimals: int) -> str:
@@ -454,7 +482,9 @@ def _windows(page: Page, decimals: int) -> str:
     hours = _with_hours(page.windows)
     never = any(window.loss_never is not None for window in page.windows)
     body = "\n".join(_window(window, decimals, hours=hours, never=never) for window in page.windows)
-    return f"""<section class="card" aria-labelledby="windows-title"><h2 id="windows-title">By window</h2>
+    return f"""<section class="card" aria-labelledby="windows-title">
+<div class="bar"><h2 id="windows-title">By window</h2><div class="controls">\
+<button type="button" id="marked" aria-pressed="false">Only what stands out</button></div></div>
 <div class="scroll tall" tabindex="0" role="region" aria-labelledby="windows-title"><table id="windows">
 <thead><tr><th scope="col">start</th><th scope="col" class="n">rows</th>\
 <th scope="col" class="n">losswatch</th>{'<th scope="col" class="n">never</th>' if never else ""}\

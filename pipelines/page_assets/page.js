@@ -6,7 +6,7 @@ const plot = document.getElementById("plot");
 if (!plot) return;
 const readout = document.getElementById("readout"), when = document.getElementById("when");
 const body = document.querySelector("#windows tbody"), rows = body ? body.rows : [];
-const picker = document.getElementById("curve"), logButton = document.getElementById("log");
+const picker = document.getElementById("curve"), logButton = document.getElementById("log"), marked = document.getElementById("marked");
 const buttons = [...document.querySelectorAll(".legend button")];
 const count = data.start.length, series = data.series, curves = data.curves;
 const LEVELS = ["simple", "constant"], LINES = ["schedule", "never", "served"]; // drawn in this order
@@ -125,8 +125,8 @@ function domain() {
   return [back(low - pad), back(high + pad)];
 }
 
-function layout() {
-  const width = Math.max(plot.clientWidth, 260), narrow = width < 600;
+function layout(room) {
+  const width = Math.max(room, 260), narrow = width < 600;
   const [low, high] = domain();
   const height = narrow ? 250 : Math.min(Math.max(width * 0.33, 280), 380);
   const marks = (log ? logTicks : ticks)(low, high, narrow ? 5 : 7);
@@ -143,8 +143,8 @@ function layout() {
   return {width, narrow, low, high, height, top, bottom: top + height, marks, labels, left, training, from, right, y, time, x, first, last};
 }
 
-function draw() {
-  view = layout();
+function draw(room = plot.clientWidth) {
+  view = layout(room);
   const v = view, total = v.bottom + (count ? 68 : 26);
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", `0 0 ${v.width} ${r(total)}`);
@@ -218,12 +218,14 @@ function drawService(svg) {
   for (const [t, label] of timeTicks(v.first, v.last, room)) {
     const px = v.time(t), half = label.length * 3.4;
     add(svg, "line", {class: "axis", x1: r(px), x2: r(px), y1: v.bottom, y2: v.bottom + 5});
-    if (px - half < free || px - half < v.from - 20 || px + half > v.width) continue;
-    add(svg, "text", {x: r(px), y: v.bottom + 17, "text-anchor": "middle"}, label);
-    free = px + half + 8;
+    const start = px - half < v.from - 4; // would meet the epochs: begin at the tick instead
+    if ((start ? px : px - half) < free || px + half > v.width) continue;
+    add(svg, "text", {x: r(px), y: v.bottom + 17, "text-anchor": start ? "start" : "middle"}, label);
+    free = px + (start ? 2 : 1) * half + 8;
   }
   drawVersions(svg);
   const inside = add(svg, "g", {"clip-path": "url(#inside)"});
+  const thickness = wide < 1.3 ? " hair" : wide < 3 ? " fine" : "";
   if (shown("served") && shown("never")) drawGain(inside);
   for (const name of LEVELS) if (shown(name) && series[name].mean !== null) {
     const y = r(v.y(series[name].mean));
@@ -231,13 +233,13 @@ function drawService(svg) {
   }
   for (const name of LINES) if (shown(name)) {
     const values = series[name].values;
-    add(inside, "path", {class: "line " + name, d: path(values, v.x, v.y), "data-line": name});
+    add(inside, "path", {class: "line " + name + thickness, d: path(values, v.x, v.y), "data-line": name});
     values.forEach((value, i) => {
       if (value !== null && (lonely(values, i) || (name === "served" && wide > 9)))
         add(inside, "circle", {class: "dot " + name, cx: r(v.x(i)), cy: r(v.y(value)), r: 2.8});
     });
   }
-  drawSigns(svg, Math.min(Math.max(wide * 0.9, 9), 14));
+  drawSigns(svg, Math.min(Math.max(wide * 0.9, 11), 14));
   if (!v.narrow) labelSeries(svg);
 }
 
@@ -275,7 +277,7 @@ function drawVersions(svg) {
     add(svg, "rect", {class: odd ? "band odd" : "band", x: r(x0), y, width: r(Math.max(x1 - x0 - gap, 0.5)), height: 18, rx: 3});
     if (chosen) add(svg, "line", {class: "underline", x1: r(x0 + 2), x2: r(Math.max(x1 - gap - 2, x0 + 3)), y1: y + 21, y2: y + 21});
     const label = "v" + version;
-    if (x1 - x0 > label.length * 7 + 4) add(svg, "text", {class: "strong", x: r((x0 + x1 - gap) / 2), y: y + 13, "text-anchor": "middle"}, label);
+    if (x1 - x0 > label.length * 7 + 4) add(svg, "text", {class: "strong in-band", x: r((x0 + x1 - gap) / 2), y: y + 13, "text-anchor": "middle"}, label);
     if (from > 0) add(svg, "line", {class: "change", x1: r(x0), x2: r(x0), y1: v.top, y2: v.bottom});
     from = i;
     odd = !odd;
@@ -381,8 +383,9 @@ plot.addEventListener("pointerleave", event => {
   if (!pinned && event.pointerType === "mouse" && document.activeElement !== plot) choose(-1);
 });
 plot.addEventListener("click", event => {
-  const i = nearest(event);
-  if (i >= 0) choose(i, !(pinned && i === at));
+  const i = nearest(event), place = i < 0 ? -1 : curves.findIndex(c => c.version === data.version[i]);
+  if (picker && place >= 0 && event.target.closest(".band, .in-band")) train(place);
+  else if (i >= 0) choose(i, !(pinned && i === at));
 });
 plot.addEventListener("blur", () => { if (!pinned) choose(-1); });
 plot.addEventListener("keydown", event => {
@@ -406,7 +409,12 @@ for (const button of buttons) button.addEventListener("click", () => {
   button.setAttribute("aria-pressed", String(!hidden.has(name)));
   draw();
 });
-if (picker) picker.addEventListener("change", () => { curve = Number(picker.value); draw(); });
+function train(place) { curve = place; picker.value = String(place); draw(); }
+if (picker) picker.addEventListener("change", () => train(Number(picker.value)));
+if (marked) marked.addEventListener("click", () => {
+  const only = body.parentElement.classList.toggle("marked");
+  marked.setAttribute("aria-pressed", String(only));
+});
 
 // ---- the scale: logarithmic from the start where one line would flatten the others
 const all = [...Object.values(series).flatMap(s => present(s.values)), ...curves.flatMap(c => present([...c.training, ...c.validation]))];
@@ -422,5 +430,6 @@ new ResizeObserver(() => {
   width = plot.clientWidth;
   draw();
 }).observe(plot);
-draw();
+addEventListener("beforeprint", () => draw(760));
+addEventListener("afterprint", () => draw());
 })();
