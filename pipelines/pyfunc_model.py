@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-
-from pipelines.scoring import Scorer
 
 
 class BundleModel(PythonModel):
@@ -20,12 +19,14 @@ class BundleModel(PythonModel):
     """
 
     def load_context(self, context: PythonModelContext) -> None:
+        from pipelines.scoring import Scorer  # here: MLflow runs this file whenever a version is made, too
+
         self.scorer = Scorer(Path(context.artifacts["bundle"]))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> Any:
-        prediction = self.scorer.predict(model_input)
+        prediction = self.scorer.predict(cast(Mapping[str, Any], model_input))
         return prediction[:, 0] if prediction.shape[1] == 1 else prediction
 
 

@@ -160,6 +160,11 @@ class Registry:
             for epoch in epochs
         )
 
+    def figures(self, run_id: str) -> dict[str, float]:
+        """The latest value of every metric of a run, by name."""
+        with _quiet():
+            return dict(self._client.get_run(run_id).data.metrics)
+
     # Versions
 
     def versions(self) -> list[ModelVersion]:
@@ -326,19 +331,20 @@ class Registry:
     @cached_property
     def _connection(self) -> tuple[Any, str]:
         """The client and the id of the experiment; creates what is not there, one process at a time."""
-        if self._database is not None:
-            self._database.parent.mkdir(parents=True, exist_ok=True)
-        elif self.tracking_uri.startswith("http"):
+        if self.tracking_uri.startswith("http"):
             _check_alive(self.tracking_uri)
         mlflow = _mlflow()
-        # A new SQLite store is made by some fifty migrations, which two processes must not run at once.
+        import sqlalchemy.exc
+
         with file_lock(self._cache / "locks" / "store.lock", wait=300), _quiet():
             try:
+                if self._database is not None:
+                    _make_database(self._database)
                 client = mlflow.MlflowClient(self.tracking_uri, self.tracking_uri)
                 experiment = client.get_experiment_by_name(self.name)
                 if experiment is None:
                     return client, self._create(client)
-            except mlflow.MlflowException as error:
+            except (mlflow.MlflowException, sqlalchemy.exc.SQLAlchemyError) as error:
                 raise UserError(_unusable(self.tracking_uri, error)) from error
         self._check(experiment)
         return client, experiment.experiment_id
@@ -599,6 +605,18 @@ def _is_missing(error: Any) -> bool:
     return error.error_code == "RESOURCE_DOES_NOT_EXIST" or (
         error.error_code == "INVALID_PARAMETER_VALUE" and "alias" in str(error)
     )
+
+
+def _make_database(path: Path) -> None:
+    """A new SQLite store, made beside its place by some fifty migrations; a kill leaves none half made."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f"{path.name}.part*"):
+        stale.unlink()
+    half = path.with_name(f"{path.name}.part{time.monotonic_ns()}")  # MLflow remembers every store it opened
+    _mlflow().MlflowClient(f"sqlite:///{half}")
+    os.replace(half, path)
 
 
 def _unusable(uri: str, error: Exception) -> str:
