@@ -1,0 +1,14 @@
+from pipelines.nearest import did_you_mean, nearest
+
+
+def test_the_nearest_name_ignores_case() -> None:
+    assert nearest("TRAGET", ["time", "Target"]) == "Target"
+
+
+def test_a_name_like_no_other_has_no_nearest() -> None:
+    assert nearest("zzz", ["time", "target"]) is None
+
+
+def test_many_known_names_are_shown_in_part() -> None:
+    advice = did_you_mean("zzz", [f"column {k}" for k in range(100)])
+    assert advice.endswith("'column 19' ...")
