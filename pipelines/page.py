@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 import os
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +19,8 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
-MISSING = "–"
+from pipelines.figures import count, decimals_for, number
+
 # the word in the records, and the short name of its mark in the page's symbols and styles
 VERDICTS = {
     "quiet": "quiet",
@@ -115,7 +115,11 @@ class Page:
 
 def write_page(page: Page, path: Path) -> Path:
     """Write the page as one HTML file, whole or not at all."""
-    text = render(page)
+    return write_whole(render(page), path)
+
+
+def write_whole(text: str, path: Path) -> Path:
+    """Write a text beside its place and move it there, so that nobody ever reads half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -170,41 +174,6 @@ def _check(page: Page) -> None:
 def asset(name: str) -> str:
     """Text of a file that comes with the page."""
     return resources.files("pipelines").joinpath("page_assets", name).read_text(encoding="utf-8")
-
-
-def decimals_for(losses: Iterable[float | None]) -> int:
-    """Decimals that show three digits of the middle loss, 0 to 6.
-
-    >>> decimals_for([0.52, 0.49, None]), decimals_for([412.0]), decimals_for([])
-    (3, 0, 3)
-    """
-    sizes = [abs(loss) for loss in losses if loss is not None and math.isfinite(loss) and loss != 0]
-    if not sizes:
-        return 3
-    return min(max(2 - math.floor(math.log10(statistics.median(sizes))), 0), 6)
-
-
-def number(value: object, decimals: int) -> str:
-    """A loss as text: fixed decimals, so that a column lines up; a dash where there is none.
-
-    >>> number(0.5, 3), number(None, 3), number(float("nan"), 3), number(1234.5, 0), number(4e9, 3)
-    ('0.500', '–', '–', '1,234', '4.0e+09')
-    """
-    if not isinstance(value, int | float) or math.isnan(value):
-        return MISSING
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    text = f"{value:,.{decimals}f}" if abs(value) < 1e7 else f"{value:.1e}"
-    return text.replace("-", "−", 1) if value < 0 else text
-
-
-def count(value: object) -> str:
-    """A whole number as text.
-
-    >>> count(327346), count(None)
-    ('327,346', '–')
-    """
-    return f"{value:,.0f}" if isinstance(value, int | float) and math.isfinite(value) else MISSING
 
 
 def moment(text: str) -> datetime:
@@ -343,7 +312,8 @@ def _chart(page: Page, means: Mapping[str, float | None], decimals: int) -> str:
 <button type="button" id="log" aria-pressed="false">Log scale</button></div></div>
 <div class="legend" role="group" aria-label="Series: press to hide or show">\
 <span id="when">mean</span>{legend}</div>
-<p class="reader" id="summary-text">{escape(description(page, means, decimals))}</p>
+<p class="reader" id="summary-text">{escape(description(page, means, decimals))}
+Arrow keys move between windows. The table of windows below holds every number.</p>
 <div id="plot" {_role(page)} aria-describedby="summary-text">
 <noscript><p class="empty">The chart needs its script; the tables hold every number.</p></noscript></div>
 {_marks(page)}
@@ -405,7 +375,6 @@ def description(page: Page, means: Mapping[str, float | None], decimals: int) ->
         parts.append(f"Highest served {number(worst.loss, decimals)} on {date(worst.start)}.")
     promoted = [window for window in page.windows if window.promoted is not None]
     parts += [f"Version {window.promoted} let in after {date(window.start)}." for window in promoted]
-    parts.append("Arrow keys move between windows. The table of windows below holds every number.")
     return " ".join(parts)
 
 

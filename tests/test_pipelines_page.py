@@ -19,9 +19,7 @@ from pipelines.page import (
     PageWindow,
     VersionCurve,
     asset,
-    decimals_for,
     description,
-    number,
     period_means,
     render,
     write_page,
@@ -235,17 +233,6 @@ def test_the_chart_in_words_names_the_period_the_means_and_the_versions() -> Non
 def test_windows_shorter_than_a_day_show_their_hour() -> None:
     hour = replace(WINDOW, start="2013-03-04T06:00:00+00:00", end="2013-03-04T07:00:00+00:00")
     assert "4 Mar 2013, 06:00" in render(replace(PAGE, windows=(hour,)))
-
-
-@pytest.mark.parametrize(
-    ("typical", "decimals"), [(0.5, 3), (4.2, 2), (37.0, 1), (812.0, 0), (0.0004, 6), (1e9, 0)]
-)
-def test_three_digits_of_a_typical_loss_are_shown(typical: float, decimals: int) -> None:
-    assert decimals_for([typical, None, math.nan]) == decimals
-
-
-def test_a_loss_beyond_the_column_is_written_with_its_power() -> None:
-    assert number(1.5e9, 3) == "1.5e+09"
 
 
 def test_the_page_is_written_whole_with_its_folder(tmp_path: Path) -> None:

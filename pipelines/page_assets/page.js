@@ -12,7 +12,9 @@ const count = data.start.length, series = data.series, curves = data.curves;
 const LEVELS = ["simple", "constant"], LINES = ["schedule", "never", "served"]; // drawn in this order
 const LABELS = {served: "losswatch", never: "never", schedule: "schedule", simple: "simple model", constant: "base rate"};
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-const HINT = "Move over the chart, or focus it and press ← →, to read a window; click or press Enter to keep it.";
+const HINT = matchMedia("(hover: none)").matches
+  ? "Draw a finger over the chart to read a window; tap to keep it."
+  : "Move over the chart, or focus it and press ←\u00a0→, to read a window; click or press Enter to keep it.";
 const HOUR = 36e5, DAY = 24 * HOUR;
 const hidden = new Set();
 let log = false, curve = 0, at = -1, pinned = false, view = null;
