@@ -143,6 +143,7 @@ def _read_csv(path: Path, content: bytes, as_text: Sequence[str]) -> DataFile:
     content, notices = _as_utf8(path, content)
     head = _head(content)
     delimiter = _delimiter(head)
+    _check_quotes(path, content, delimiter)
     names = _header(path, head, delimiter)
     table = _parse_csv(path, content, delimiter, _decimal_mark(head, delimiter), names, as_text)
     if names[0] == "":  # pandas writes the row number so
@@ -206,6 +207,22 @@ def _delimiter(head: str) -> str:
         return (sum(width == widths[0] for width in widths) / len(widths), widths[0])
 
     return max(_DELIMITERS, key=evenness)  # the first of equals: comma
+
+
+def _check_quotes(path: Path, content: bytes, delimiter: str) -> None:
+    """Refuses a last value whose quote is never closed, which would swallow every line that follows."""
+    if content.count(b'"') % 2 == 0:
+        return  # quotes come in pairs; an inch mark within a value may stand alone
+    rows = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=delimiter, strict=True)
+    begin = 1
+    try:
+        for _ in rows:
+            begin = rows.line_num + 1
+    except csv.Error as error:
+        if "end of data" in str(error):
+            raise UserError(
+                f"{path}: a quote in line {begin} is never closed. The file may be cut off"
+            ) from None
 
 
 def _header(path: Path, head: str, delimiter: str) -> list[str]:
@@ -326,6 +343,7 @@ def _frame(path: Path, table: pa.Table) -> pd.DataFrame:
 def _plain(path: Path, name: str, column: Any) -> Any:
     """The column as numbers, booleans, texts or times; missing values stay missing."""
     import pyarrow as pa
+    import pyarrow.compute as compute
 
     kinds = pa.types
     kind = column.type
@@ -336,7 +354,7 @@ def _plain(path: Path, name: str, column: Any) -> Any:
     if kinds.is_boolean(kind) and column.null_count:
         return column.cast(pa.int8()).cast(pa.float64())
     if kinds.is_time(kind):
-        return column.cast(pa.string())
+        return compute.replace_substring_regex(column.cast(pa.string()), r"\.0+$", "")
     if (
         kinds.is_nested(kind)
         or kinds.is_binary(kind)

@@ -100,7 +100,7 @@ def _clock_part(numbers: Numbers, column: str, place: int) -> npt.NDArray[np.tim
     if place >= len(_PARTS):
         raise UserError(f"time column {column!r} is one too many: after seconds nothing is expected")
     word, nanoseconds, most = _PARTS[place]
-    _refuse_first(~((numbers >= 0) & (numbers <= most)), numbers, column, f"a {word} (0 to {most})")
+    _refuse_first(~((numbers >= 0) & (numbers <= most)), numbers, column, f"{word}s from 0 to {most}")
     return np.round(numbers * nanoseconds).astype(np.int64).astype("timedelta64[ns]")
 
 
