@@ -1,0 +1,276 @@
+"""What a request to score rows says: MLflow's protocol, read strictly."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import orjson
+
+from models.schema import Column, NumberColumn, Schema
+from pipelines.packing import Array, columns_of, moments
+
+FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
+_BESIDE = ("ids", "times", "params")  # may stand beside the rows; params is MLflow's, and has no effect here
+_LONGEST_ID = 200  # characters
+_MISSING_IN_CSV = frozenset(("", "NA", "N/A", "NaN", "nan", "null", "None", "<NA>"))
+
+
+class BadRequest(Exception):
+    """A request that cannot be answered. status: of HTTP; field: which part of it; reason: what to do."""
+
+    def __init__(self, field: str, reason: str, *, status: int = 400) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.field, self.reason, self.status = field, reason, status
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """Rows to be scored. columns: the schema's, n values each; ids, times: n, where the request gave them."""
+
+    columns: Mapping[str, Sequence[Any]]
+    rows: int
+    ids: tuple[str, ...] | None = None
+    times: Array | None = None
+
+
+def read_invocation(
+    body: bytes, content_type: str, schema: Schema, booleans: frozenset[str] = frozenset()
+) -> Invocation:
+    """The rows of a request, checked against the schema; `BadRequest` names the first thing that is wrong.
+
+    booleans: number columns whose values are true and false; in any other a bool is refused.
+    """
+    kind, _, options = content_type.partition(";")
+    if options.strip() and options.replace(" ", "").lower() != "charset=utf-8":
+        raise BadRequest("Content-Type", f"{content_type[:80]!r}; only charset=utf-8 is read", status=415)
+    if kind.strip().lower() == "application/json":
+        invocation = _from_json(body, schema)
+    elif kind.strip().lower() == "text/csv":
+        invocation = _from_csv(body, schema, booleans)
+    else:
+        raise BadRequest("Content-Type", f"{kind[:80]!r}; send application/json or text/csv", status=415)
+    if not invocation.rows:
+        raise BadRequest("", "the request holds no rows; send at least one")
+    _check_values(invocation.columns, schema, booleans)
+    return invocation
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """A JSON object; NaN, Infinity, bad UTF-8 and lone surrogates are refused."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest("", f"the body is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise BadRequest("", f"the body is {_name_of(content)}; expected an object")
+    return content
+
+
+# --- JSON --------------------------------------------------------------------------------------------
+
+
+def _from_json(body: bytes, schema: Schema) -> Invocation:
+    content = read_json(body)
+    named = [name for name in FORMATS if name in content]
+    if len(named) != 1:
+        raise BadRequest("", f"expected exactly one of {', '.join(FORMATS)}; found {_shown(list(content))}")
+    unknown = [name for name in content if name not in (*FORMATS, *_BESIDE)]
+    if unknown:
+        raise BadRequest(unknown[0][:80], f"no part of a request; expected {named[0]}, ids or times")
+    columns = _columns(named[0], content[named[0]], schema)
+    kept, rows = _of_schema(columns, schema)
+    return Invocation(kept, rows, _ids(content.get("ids"), rows), _times(content.get("times"), rows))
+
+
+def _columns(name: str, value: Any, schema: Schema) -> dict[str, list[Any]]:
+    if name == "dataframe_split":
+        return _from_split(value)
+    if name == "dataframe_records":
+        return _from_rows(name, value, schema)
+    if isinstance(value, dict):
+        return {column: values if isinstance(values, list) else [values] for column, values in value.items()}
+    return _from_rows(name, value, schema)
+
+
+def _from_split(value: Any) -> dict[str, list[Any]]:
+    if not isinstance(value, dict) or not {"columns", "data"} <= set(value):
+        raise BadRequest("dataframe_split", "expected an object with columns and data")
+    names, data = value["columns"], value["data"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadRequest("dataframe_split.columns", "expected a list of names")
+    if len(set(names)) < len(names):
+        raise BadRequest("dataframe_split.columns", "a name occurs twice")
+    return _from_lists("dataframe_split.data", names, data)
+
+
+def _from_lists(field: str, names: Sequence[str], data: Any) -> dict[str, list[Any]]:
+    if not isinstance(data, list):
+        raise BadRequest(field, f"{_name_of(data)}; expected a list of rows")
+    for place, row in enumerate(data):
+        if not isinstance(row, list) or len(row) != len(names):
+            raise BadRequest(f"{field}[{place}]", f"expected a list of {len(names)} values")
+    return {name: [row[place] for row in data] for place, name in enumerate(names)}
+
+
+def _from_rows(field: str, value: Any, schema: Schema) -> dict[str, list[Any]]:
+    """Rows as objects by column name, or as lists in the order of the schema's columns."""
+    if not isinstance(value, list):
+        raise BadRequest(field, f"{_name_of(value)}; expected a list of rows")
+    if value and all(isinstance(row, list) for row in value):
+        return _from_lists(field, schema.column_names, value)
+    for place, row in enumerate(value):
+        if not isinstance(row, dict):
+            raise BadRequest(f"{field}[{place}]", f"{_name_of(row)}; expected an object by column name")
+    return columns_of(value)
+
+
+def _of_schema(columns: Mapping[str, list[Any]], schema: Schema) -> tuple[dict[str, list[Any]], int]:
+    """The schema's columns and the number of rows; other columns have no effect and are left out."""
+    rows = max((len(values) for values in columns.values()), default=0)
+    missing = [name for name in schema.column_names if name not in columns]
+    if missing and rows:
+        raise BadRequest(missing[0], f"missing; expected the columns {_shown(list(schema.column_names))}")
+    for name, values in columns.items():
+        if len(values) != rows:
+            raise BadRequest(name[:80], f"{len(values)} values, where another column has {rows}")
+    return {name: columns[name] for name in schema.column_names if name in columns}, rows
+
+
+def _ids(value: Any, rows: int) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != rows:
+        raise BadRequest("ids", f"expected a list of {rows} texts, one for each row")
+    for place, one in enumerate(value):
+        if not isinstance(one, str) or not 0 < len(one) <= _LONGEST_ID or not one.isprintable():
+            raise BadRequest(f"ids[{place}]", f"expected a text of 1 to {_LONGEST_ID} printable characters")
+    if len(set(value)) < rows:
+        raise BadRequest("ids", "an id occurs twice; every row needs its own")
+    return tuple(value)
+
+
+def _times(value: Any, rows: int) -> Array | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != rows:
+        raise BadRequest("times", f"expected a list of {rows} times, one for each row")
+    return moments([_time(one, place) for place, one in enumerate(value)])
+
+
+def _time(value: Any, place: int) -> datetime:
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise BadRequest(f"times[{place}]", "expected ISO 8601, e.g. 2013-03-01T12:00:00Z") from None
+
+
+# --- CSV ---------------------------------------------------------------------------------------------
+
+
+def _from_csv(body: bytes, schema: Schema, booleans: frozenset[str]) -> Invocation:
+    try:
+        lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadRequest("", f"the body is not CSV in UTF-8: {error}") from None
+    if not lines:
+        raise BadRequest("", "the body is empty; the first line of CSV names the columns")
+    names, rows = lines[0], [line for line in lines[1:] if line]
+    if len(set(names)) < len(names):
+        raise BadRequest("", "a column name occurs twice in the first line")
+    columns, count = _of_schema(_from_lists("row", names, rows), schema)
+    if not count:
+        return Invocation({}, 0)
+    read = {column.name: _read(column, columns[column.name], booleans) for column in schema.columns}
+    return Invocation(read, count)
+
+
+def _read(column: Column, values: Sequence[str], booleans: frozenset[str]) -> list[Any]:
+    if isinstance(column, NumberColumn):
+        return _numbers(column.name, values, booleans)
+    whole = bool(column.levels) and all(_is_whole(level) for level in column.levels)
+    return [None if text in _MISSING_IN_CSV else _level(text, whole) for text in values]
+
+
+def _level(text: str, whole: bool) -> str | int:
+    """The value of a category; 3 where levels are whole numbers, though pandas may have written 3.0."""
+    number = text.removesuffix(".0")
+    return int(number) if whole and _is_whole(number) else text
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.removeprefix("-").isdigit() and len(text) < 18
+
+
+def _numbers(name: str, values: Sequence[str], booleans: frozenset[str]) -> list[float | bool | None]:
+    read: list[float | bool | None] = []
+    for row, text in enumerate(values):
+        text = text.strip()
+        if text in _MISSING_IN_CSV:
+            read.append(None)
+        elif name in booleans and text.lower() in ("true", "false"):
+            read.append(text.lower() == "true")
+        else:
+            read.append(_number(name, row, text))
+    return read
+
+
+def _number(name: str, row: int, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadRequest(name, f"{text[:40]!r} in row {row} (from 0) is not a number") from None
+
+
+# --- values ------------------------------------------------------------------------------------------
+
+
+def _check_values(columns: Mapping[str, Sequence[Any]], schema: Schema, booleans: frozenset[str]) -> None:
+    for column in schema.columns:
+        number = isinstance(column, NumberColumn)
+        allowed = {int, float, type(None)} if number else {str, int, float, bool, type(None)}
+        if column.name in booleans:
+            allowed.add(bool)
+        strange = set(map(type, columns[column.name])) - allowed
+        if strange:
+            row = next(row for row, value in enumerate(columns[column.name]) if type(value) in strange)
+            value = columns[column.name][row]
+            expected = "a number or null" if number else "a text, a number or null"
+            raise BadRequest(column.name, f"{_name_of(value)} in row {row} (from 0); expected {expected}")
+    for fault in schema.check(columns):
+        raise BadRequest(fault.column, fault.problem)
+
+
+def booleans_of(rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Columns that hold true and false in rows as a user sends them.
+
+    >>> sorted(booleans_of([{"late": True, "wind": 3.0}, {"late": None, "wind": 1}]))
+    ['late']
+    """
+    return frozenset(name for row in rows for name, value in row.items() if isinstance(value, bool))
+
+
+def _name_of(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _shown(names: Sequence[str]) -> str:
+    text = ", ".join(names) or "nothing"
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def json_rows(answers: Array) -> Any:
+    """Predictions as MLflow's loader of the version gives them: numbers, or lists where a row has several.
+
+    >>> json_rows(np.array([[0.5], [np.nan]]))
+    [0.5, None]
+    """
+    values = np.where(np.isfinite(answers), answers, np.nan).tolist()
+    rows = [[None if value != value else value for value in row] for row in values]
+    return [row[0] for row in rows] if answers.shape[1] == 1 else rows
