@@ -5,7 +5,7 @@ INSTALLER ?= uv
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: env demo test test-slow test-page check bench lock clean help
+.PHONY: env demo test test-slow test-page check bench bench-env lock clean help
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -26,3 +26,36 @@ else
 	$(RUN)/pip install --quiet --no-deps --no-build-isolation -e .
 endif
 	touch $@
+
+QUIET := TF_CPP_MIN_LOG_LEVEL=3 TF_ENABLE_ONEDNN_OPTS=0 DO_NOT_TRACK=true MLFLOW_DISABLE_TELEMETRY=true
+PYTEST := $(QUIET) $(RUN)/python -m pytest
+
+demo: env  ## a year of real flights: trained, watched, retrained; prints where to look
+	$(RUN)/losswatch replay --project examples/flights --flow
+
+test: env  ## the tests, without the slow ones
+	$(PYTEST) -m "not slow and not page"
+
+test-slow: env  ## real servers, kills, whole stories: minutes
+	$(PYTEST) -m "slow and not page"
+
+test-page: env  ## the pages in Debian's Chromium (apt-get install chromium)
+	$(PYTEST) -m page
+
+check: env  ## format, lint, types, tests with coverage
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(PYTEST) -m "not slow and not page" --cov=models --cov=monitoring --cov=pipelines --cov-report=term:skip-covered
+
+bench-env: env  ## an environment of their own for the peers that benchmarks compare with
+	$(RUN)/python -m benchmarks.environment
+
+bench: env  ## all benchmarks; writes docs/benchmarks.md
+	$(QUIET) $(RUN)/python -m benchmarks
+
+lock: env  ## write requirements.lock anew, with hashes and without hosts
+	$(RUN)/uv pip compile --universal --no-strip-extras --no-emit-index-url --no-annotate --no-header --generate-hashes --python-version 3.11 --all-extras pyproject.toml -o requirements.lock -q
+
+clean:  ## remove the environment and what the demo wrote
+	rm -rf $(VENV) .bench-env examples/*/.losswatch build *.egg-info

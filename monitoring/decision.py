@@ -24,11 +24,17 @@ class RetrainPolicy:
     )
     windows_each: float = field(
         default=4.0,  # the long-run budget: one retraining every four windows follows most gradual declines
-        metadata={"doc": "long-run budget: at most one retraining in this many windows", "range": (1.0, 1000.0)},
+        metadata={
+            "doc": "long-run budget: at most one retraining in this many windows",
+            "range": (1.0, 1000.0),
+        },
     )
     burst: int = field(
         default=3,  # a sudden change is followed up: at once, and again when its first rows have come
-        metadata={"doc": "how many unused retrainings may be saved up for a sudden change", "range": (1, 100)},
+        metadata={
+            "doc": "how many unused retrainings may be saved up for a sudden change",
+            "range": (1, 100),
+        },
     )
     rehearsal: float = field(
         default=0.5,  # half old rows: forgets little, still follows the new rows
@@ -81,7 +87,9 @@ def decide(
     version cannot see, because they were constant when its preparation was fitted or their categories are new.
     """
     if verdict.kind == "data fault":
-        return RetrainDecision("fix data", ("a retraining on broken data would make it worse", *verdict.reasons))
+        return RetrainDecision(
+            "fix data", ("a retraining on broken data would make it worse", *verdict.reasons)
+        )
     if not verdict.harmful:
         return RetrainDecision("keep", verdict.reasons)
     left = budget(window, past, policy)

@@ -20,6 +20,7 @@ CLIP = 3.5
 RATES = np.array([0.15, 0.3, 0.5, 0.8, 1.2, 1.8, 2.7, 4.0])
 # threshold = 0.53 x run length gives that average run length (simulated on independent normal scores)
 THRESHOLD_PER_RUN_LENGTH = 0.53
+MOST_EVIDENCE = 1e9  # beyond every threshold; without a bound a long harm would take as long to be forgotten
 
 
 def threshold_for(run_length: float, tests: int = 1) -> float:
@@ -68,7 +69,8 @@ class Detector:
     def update(self, score: float) -> float:
         """Take the score of the next window; returns the evidence so far, 0 or more."""
         self._scores.append(score)
-        self._evidence = (self._evidence + 1.0) * np.exp(RATES * score - RATES**2 / 2)
+        grown = (self._evidence + 1.0) * np.exp(RATES * score - RATES**2 / 2)
+        self._evidence = np.minimum(grown, MOST_EVIDENCE)
         return self.evidence
 
     @property

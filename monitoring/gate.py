@@ -23,7 +23,10 @@ class GateConfig:
 
     held_out: float = field(
         default=0.2,  # one row in five: four windows of production then judge with most of one window
-        metadata={"doc": "share of production rows that never train a version and only judge", "range": (0.05, 0.5)},
+        metadata={
+            "doc": "share of production rows that never train a version and only judge",
+            "range": (0.05, 0.5),
+        },
     )
     confidence: float = field(
         default=0.95,
@@ -104,7 +107,9 @@ def judge_challenger(
     """The decision of the gate; without rows to judge on there is no promotion."""
     if new is None or new.rows < config.least_rows:
         rows = 0 if new is None else new.rows
-        return Promotion(new, anchor, (f"only {rows} unseen rows to judge on, {config.least_rows} are needed",))
+        return Promotion(
+            new, anchor, (f"only {rows} unseen rows to judge on, {config.least_rows} are needed",)
+        )
     faults = []
     if not new.lower > 0:  # also when a loss is not a number
         faults.append(

@@ -24,6 +24,7 @@ Array = npt.NDArray[np.float64]
 
 # reference blocks are few: their spread is shrunk towards this share of the loss, worth this many blocks
 PRIOR_SPREAD, PRIOR_BLOCKS = 0.05, 4
+MOST_PRIOR_BLOCKS = 12.0  # what was learned in services before counts for so many blocks at most
 # winsorised at this quantile of the reference losses, so that a few rows are not a window
 WINSOR_QUANTILE = 0.99
 # at a quarter of the threshold a window waits outside the baseline until the evidence falls again; less would
@@ -40,11 +41,17 @@ class AlarmConfig:
 
     tolerance: float = field(
         default=0.05,  # a rise of a twentieth is seldom worth a retraining, a larger one often is
-        metadata={"doc": "rise of the loss over its reference, as a share, where harm begins", "range": (0.0, 10.0)},
+        metadata={
+            "doc": "rise of the loss over its reference, as a share, where harm begins",
+            "range": (0.0, 10.0),
+        },
     )
     run_length: int = field(
         default=1000,  # 19 years of weeks, 3 years of days
-        metadata={"doc": "windows between two false alarms, on average, while nothing changes", "range": (20, 10**9)},
+        metadata={
+            "doc": "windows between two false alarms, on average, while nothing changes",
+            "range": (20, 10**9),
+        },
     )
     least_rows: int = field(
         default=30,
@@ -126,40 +133,48 @@ def loss_level(losses: Array, ceiling: float, logarithmic: bool) -> LossLevel:
     return LossLevel(rows, float(losses.mean()), mean, variance)
 
 
-def loss_reference(losses: Array, blocks: Sequence[Array]) -> LossReference:
-    """Reference from held-out row losses, shape (n,), and the same rows cut into blocks as long as a window.
+def loss_reference(
+    losses: Array, blocks: Sequence[Array], *, windows: float, before: LossReference | None = None
+) -> LossReference:
+    """What a version's loss is before it serves.
 
-    With fewer than two blocks the spread between windows is the prior alone.
+    losses: of rows that it was not trained on, shape (n,); they span so many windows of time. blocks: losses of
+    rows cut into windows, for the spread between windows; rows of its training may be among them, for the spread
+    is a difference between windows. With fewer than two blocks the spread is the prior alone.
+    before: the reference of the service before, whose spread is a better prior than none.
     """
     ceiling = float(np.quantile(losses, WINSOR_QUANTILE))
     logarithmic = bool(losses.min() >= 0 and losses.mean() > 0)
     whole = loss_level(losses, ceiling, logarithmic)
     levels = [loss_level(block, ceiling, logarithmic) for block in blocks if len(block) > 1]
-    spread, freedom = _spread(levels, whole, logarithmic)
-    error = float(np.sqrt(whole.variance + spread**2 / max(len(levels), 1)))
+    spread, freedom = _spread(levels, whole, logarithmic, before)
+    variance = whole.variance if whole.rows > 1 else 0.0
     return LossReference(
         rows=whole.rows,
         loss=whole.loss,
         ceiling=ceiling,
         logarithmic=logarithmic,
         level=whole.level,
-        error=error,
+        error=float(np.sqrt(variance + spread**2 / max(windows, 1.0))),
         spread=spread,
         freedom=freedom,
     )
 
 
-def _spread(levels: Sequence[LossLevel], whole: LossLevel, logarithmic: bool) -> tuple[float, float]:
+def _spread(
+    levels: Sequence[LossLevel], whole: LossLevel, logarithmic: bool, before: LossReference | None
+) -> tuple[float, float]:
     """Standard deviation between blocks that rows do not explain, shrunk to the prior, and its freedom."""
-    prior = PRIOR_SPREAD if logarithmic else PRIOR_SPREAD * abs(whole.level)
-    between, count = 0.0, len(levels) - 1
-    if count > 0:
+    prior, weight = PRIOR_SPREAD if logarithmic else PRIOR_SPREAD * abs(whole.level), float(PRIOR_BLOCKS)
+    if before is not None and before.logarithmic == logarithmic:
+        prior, weight = before.spread, min(before.freedom, MOST_PRIOR_BLOCKS)
+    between, count = 0.0, max(len(levels) - 1, 0)
+    if count:
         values = np.array([level.level for level in levels])
         explained = float(np.mean([level.variance for level in levels]))
         between = max(float(values.var(ddof=1)) - explained, 0.0)
-    count = max(count, 0)
-    pooled = (PRIOR_BLOCKS * prior**2 + count * between) / (PRIOR_BLOCKS + count)
-    return float(np.sqrt(pooled)), float(PRIOR_BLOCKS + count)
+    pooled = (weight * prior**2 + count * between) / (weight + count)
+    return float(np.sqrt(pooled)), weight + count
 
 
 def loss_alarms(
@@ -228,7 +243,9 @@ class _Baseline:
         rows = len(past) - lags
         if rows < lags + 4:
             return 0.0
-        design = np.column_stack([np.ones(rows), *[past[lags - k - 1 : len(past) - k - 1] for k in range(lags)]])
+        design = np.column_stack(
+            [np.ones(rows), *[past[lags - k - 1 : len(past) - k - 1] for k in range(lags)]]
+        )
         target = past[lags:]
         gram = design.T @ design + 1e-9 * np.eye(lags + 1)
         beta = np.linalg.solve(gram, design.T @ target)

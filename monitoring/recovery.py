@@ -121,9 +121,7 @@ def _gain(memory: int, losses: Array, difference: Array) -> Gain:
     return Gain(memory, float(difference.mean()), error, float(losses.mean()), blocks)
 
 
-def recoveries(
-    gains: Sequence[tuple[Gain, ...]], *, worth: float, run_length: float
-) -> tuple[Recovery, ...]:
+def recoveries(gains: Sequence[tuple[Gain, ...]], *, worth: float, run_length: float) -> tuple[Recovery, ...]:
     """The sequential test over the windows since the deployment: is more than `worth` of the loss recoverable?
 
     gains: one entry a window, as `window_gains` gave it.
@@ -198,7 +196,11 @@ def _newton(features: Array, output: Array, hits: Array, penalty: Array, link: L
         probability = _activate(output + features @ weights, link)
         slope = features.T @ (hits - probability) - penalty @ weights
         # softmax: Boehning 1992, 1/2 (I - 11'/k) bounds the Hessian for every probability
-        curve = bound if bound is not None else (features * (probability * (1 - probability))).T @ features + penalty
+        curve = (
+            bound
+            if bound is not None
+            else (features * (probability * (1 - probability))).T @ features + penalty
+        )
         step = np.linalg.solve(curve, slope)
         for _halving in range(8):
             trial = _cost(weights + step, features, output, hits, penalty, link)

@@ -1,0 +1,466 @@
+"""Replay: a deployment lived through again on past rows, by the very steps that run live.
+
+The rows before the cut train the first version; from there time moves on, window by window: rows are scored by
+whatever serves and remembered, truth arrives after its delay, the monitor judges, decides, retrains, and the
+gate lets in. Beside it, on the same rows: never retrained, the best constant, a simple model, and a fixed
+schedule with as many retrainings. A replay has stores of its own and begins each time from nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from models.baselines import best_constant, fit_simple
+from monitoring.window import Window, WindowLength, cut, rows_by_window
+from pipelines.anchor import ceil_to
+from pipelines.bundle import plain
+from pipelines.errors import UserError
+from pipelines.objective import Objective, objective
+from pipelines.prepared import Prepared, prepare_rows, window_length
+from pipelines.scoring import Scorer
+from pipelines.service import bundle_of, needed_service
+from pipelines.sources import Table, read
+from pipelines.steps import JudgedWindow, RetrainResult, monitor_stores, promote_first, retrain_stores
+from pipelines.stores import Stores, open_stores
+from pipelines.table import Column, render
+from pipelines.training import examples, train_version
+
+if TYPE_CHECKING:
+    from models.schema import Schema
+    from pipelines.project import Project
+
+Array = npt.NDArray[Any]
+Result = TypeVar("Result")
+# runs one named step; a flow gives one that makes a task of it
+RunStep = Callable[[str, Callable[[], Any]], Any]
+
+JSON_VERSION = 1
+
+
+def run_plainly(name: str, step: Callable[[], Result]) -> Result:
+    """A step without an orchestrator."""
+    return step()
+
+
+@dataclass(frozen=True)
+class ReplayWindow:
+    """What happened in a window. Losses are means over its rows, in the project's own loss."""
+
+    start: str
+    end: str
+    rows: int
+    loss_never: float
+    loss: float
+    loss_constant: float
+    loss_simple: float
+    loss_schedule: float
+    version: int
+    verdict: str
+    action: str
+    reasons: tuple[str, ...]
+    challenger: int | None
+    promoted: bool
+    gate: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReplaySummary:
+    """The whole replay in numbers; losses are means over all rows. cpu_training: seconds of CPU spent learning."""
+
+    rows: int
+    loss_never: float
+    loss: float
+    loss_constant: float
+    loss_simple: float
+    loss_schedule: float
+    retrainings: int
+    promotions: int
+    refusals: int
+    alarms: int
+    seconds: float
+    cpu_training: float
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """A replay: the project's name and loss, its windows, and what to look at."""
+
+    name: str
+    loss_name: str
+    window: str
+    windows: tuple[ReplayWindow, ...]
+    summary: ReplaySummary
+    page: str
+    json: str | None
+
+    def lines(self) -> list[str]:
+        s = self.summary
+        told = [*month_table(self), ""]
+        told.append(
+            f"{self.loss_name}: {s.loss:.4g} served, {s.loss_never:.4g} never retrained, "
+            f"{s.loss_schedule:.4g} on a fixed schedule of {s.retrainings}"
+        )
+        told.append(
+            f"{s.retrainings} retrainings: {s.promotions} promoted, {s.refusals} refused; {s.alarms} alarms; "
+            f"{s.seconds:.0f} s, of them {s.cpu_training:.0f} s of CPU learning"
+        )
+        return [*told, f"page: {self.page}"]
+
+
+@dataclass
+class _Clock:
+    """CPU seconds by purpose."""
+
+    learning: float = 0.0
+
+    def learn(self, step: Callable[[], Result]) -> Result:
+        begin = time.process_time()
+        try:
+            return step()
+        finally:
+            self.learning += time.process_time() - begin
+
+
+@dataclass(frozen=True)
+class Course:
+    """The rows of a replay: those of the first training, those that are lived through, and their windows."""
+
+    past: Table
+    future: Table
+    cut: datetime
+    window: WindowLength
+    windows: tuple[Window, ...]
+
+    def nows(self, delay: timedelta) -> Iterator[tuple[datetime, Window]]:
+        """When each window is judged."""
+        for window in self.windows:
+            yield window.end + delay, window
+
+
+def replay(
+    project: Project,
+    *,
+    json_path: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    run: RunStep = run_plainly,
+) -> ReplayResult:
+    """Replays a project from nothing; the same rows and seed give the same decisions.
+
+    json_path: where the result is written as JSON. progress: told what is being done. run: runs each step.
+    """
+    begin = time.monotonic()
+    say = progress or (lambda text: None)
+    project = project.for_replay()
+    say("reading the data")
+    course = plan(project, run("read", lambda: read(project.config.data, project.folder)))
+    shutil.rmtree(project.state, ignore_errors=True)
+    stores, clock = open_stores(project), _Clock()
+    say("training the first version")
+    prepared = run("prepare", lambda: prepare_rows(project, course.past))
+    prepared = Prepared(prepared.identity, prepared.table, course.window, prepared.fresh)
+    trained = run("train", lambda: clock.learn(lambda: train_version(stores, prepared)))
+    run(
+        "promote the first version",
+        lambda: promote_first(
+            stores,
+            trained.version.version,
+            now=course.cut,
+            anchor=course.cut,
+            window=course.window,
+            author="losswatch replay",
+        ),
+    )
+    judged, retrained = _live(stores, course, clock, say, run)
+    say("comparing with never, a simple model and a fixed schedule")
+    losses = run("compare", lambda: _compare(stores, course, prepared, retrained))
+    result = _result(stores, course, judged, retrained, losses, time.monotonic() - begin, clock)
+    return _publish(stores, result, json_path)
+
+
+def plan(project: Project, table: Table) -> Course:
+    """Cuts a table where the replay begins."""
+    config = project.config.replay
+    if not table.has_times:
+        raise UserError(
+            "[data] names no time: write time = COLUMN, or start and step for rows that come at equal steps"
+        )
+    window = window_length(project, table)
+    if config.train_until is not None:
+        begins = config.train_until.astimezone(UTC) if config.train_until.tzinfo else config.train_until
+        begins = begins.replace(tzinfo=UTC)
+    else:
+        place = min(int(config.train_share * len(table.times)), len(table.times) - 1)
+        begins = ceil_to(_moment(table.times[place]), window)
+    chosen = table.times >= _numpy(begins)
+    past, future = table.rows(~chosen), table
+    if config.until is not None:
+        until = config.until if config.until.tzinfo else config.until.replace(tzinfo=UTC)
+        chosen &= table.times < _numpy(until)
+    future = table.rows(chosen)
+    if not len(past.times) or not len(future.times):
+        side = "before" if not len(past.times) else "from"
+        raise UserError(
+            f"[replay] no row lies {side} {begins.isoformat()}; the data reach from "
+            f"{_moment(table.times[0]).isoformat()} to {_moment(table.times[-1]).isoformat()}"
+        )
+    return Course(past, future, begins, window, tuple(cut(future.times, begins, window)))
+
+
+def _live(
+    stores: Stores, course: Course, clock: _Clock, say: Callable[[str], None], run: RunStep
+) -> tuple[dict[str, JudgedWindow], dict[str, RetrainResult]]:
+    """Moves time on from window to window. Returns what was judged and retrained, by start of the window."""
+    delay = stores.project.config.data.label_delay
+    judged: dict[str, JudgedWindow] = {}
+    retrained: dict[str, RetrainResult] = {}
+    before = course.cut
+    for place, (now, window) in enumerate(course.nows(delay)):
+        day = window.start.date().isoformat()
+        say(f"{day}: window {place + 1} of {len(course.windows)}, {len(retrained)} retrainings")
+        run(f"score {day}", lambda now=now, before=before: score_rows(stores, course, before, now, delay))
+        found = run(f"monitor {day}", lambda now=now: monitor_stores(stores, now))
+        judged.update({one.start: one for one in found.windows})
+        if found.harmful:
+            result = run(f"retrain {day}", lambda now=now: clock.learn(lambda: retrain_stores(stores, now)))
+            retrained[window.start.isoformat()] = result
+        before = now
+    return judged, retrained
+
+
+def score_rows(stores: Stores, course: Course, before: datetime, now: datetime, delay: timedelta) -> None:
+    """Rows that came since `before` are answered by what serves, and the truth due by now is written down."""
+    service = needed_service(stores, before)
+    times = course.future.times
+    came = np.flatnonzero((times >= _numpy(before)) & (times < _numpy(now)))
+    target = stores.project.config.data.target
+    if len(came):
+        rows = course.future.rows(came)
+        columns = {
+            name: rows.frame[name].to_numpy()
+            for name in bundle_of(stores, service.version).schema.column_names
+        }
+        predictions = _scorer(stores, service.version).predict(columns)
+        stores.log.append_predictions(
+            rows.ids, rows.times, columns, predictions, version=service.version, known_at=now, caller="replay"
+        )
+    late = np.timedelta64(int(delay.total_seconds() * 1e6), "us")
+    since = _numpy(before) - late if before > course.cut else _numpy(course.cut) - late
+    true = np.flatnonzero((times >= since) & (times < _numpy(now) - late))
+    if len(true):
+        rows = course.future.rows(true)
+        stores.log.append_labels(rows.ids, rows.frame[target].to_numpy(), known_at=now)
+
+
+def _scorer(stores: Stores, version: int) -> Scorer:
+    key = ("scorer", version)
+    if key not in stores.memo:
+        stores.memo[key] = Scorer.load(bundle_of(stores, version).folder)
+    scorer: Scorer = stores.memo[key]
+    return scorer
+
+
+@dataclass(frozen=True)
+class _Losses:
+    """Losses of every lived-through row with a label, in time order, by each way to live."""
+
+    times: Array
+    served: Array
+    never: Array
+    constant: Array
+    simple: Array
+    schedule: Array
+
+
+def _compare(
+    stores: Stores, course: Course, prepared: Prepared, retrained: dict[str, RetrainResult]
+) -> _Losses:
+    first = bundle_of(stores, 1)
+    schema, task = first.schema, first.schema.target.task
+    goal = objective(stores.project, task)
+    rows = examples(course.future, schema)
+    learn = examples(prepared.table, schema)
+    target = rows.targets.astype(np.float64)
+    known = course.future.rows(course.future.frame[schema.target.name].notna().to_numpy())
+    columns = {name: known.frame[name].to_numpy() for name in schema.column_names}
+    seed = stores.project.config.project.seed
+    constant = best_constant(task, goal.name, learn.targets).predict(rows.inputs)
+    simple = fit_simple(task, learn.inputs, learn.targets, seed=seed).predict(rows.inputs)
+    never = _scorer(stores, 1).predict(columns)
+    from pipelines.schedule import scheduled_predictions
+
+    scheduled = scheduled_predictions(stores, course, rows, learn, first, len(retrained))
+    return _Losses(
+        times=rows.times,
+        served=_served(stores, course, known, schema, goal),
+        never=goal.row_losses(target, never.astype(np.float64)),
+        constant=goal.row_losses(target, constant),
+        simple=goal.row_losses(target, simple),
+        schedule=goal.row_losses(target, scheduled.astype(np.float64)),
+    )
+
+
+def _served(stores: Stores, course: Course, known: Table, schema: Schema, goal: Objective) -> Array:
+    """Losses of the answers that were given, row by row, from the log."""
+    end = course.windows[-1].end
+    rows = stores.log.predictions(course.cut, end, columns=())
+    place = {row: number for number, row in enumerate(rows.ids)}
+    order = np.array([place[row] for row in known.ids])
+    target = schema.targets(known.frame).astype(np.float64)
+    return goal.row_losses(target, rows.predictions[order, : schema.outputs])
+
+
+def _result(
+    stores: Stores,
+    course: Course,
+    judged: dict[str, JudgedWindow],
+    retrained: dict[str, RetrainResult],
+    losses: _Losses,
+    seconds: float,
+    clock: _Clock,
+) -> ReplayResult:
+    blocks = rows_by_window(losses.times, course.windows)
+    windows = tuple(
+        _window(
+            window, rows, losses, judged[window.start.isoformat()], retrained.get(window.start.isoformat())
+        )
+        for window, rows in zip(course.windows, blocks, strict=True)
+    )
+    promotions = sum(result.promoted for result in retrained.values())
+    summary = ReplaySummary(
+        rows=len(losses.times),
+        loss_never=float(losses.never.mean()),
+        loss=float(losses.served.mean()),
+        loss_constant=float(losses.constant.mean()),
+        loss_simple=float(losses.simple.mean()),
+        loss_schedule=float(losses.schedule.mean()),
+        retrainings=len(retrained),
+        promotions=promotions,
+        refusals=len(retrained) - promotions,
+        alarms=sum(one.verdict in ("harmful shift", "concept change") for one in judged.values()),
+        seconds=seconds,
+        cpu_training=clock.learning,
+    )
+    goal = objective(stores.project, bundle_of(stores, 1).schema.target.task)
+    page = str(stores.project.state / "replay.html")
+    return ReplayResult(stores.project.name, goal.name, str(course.window), windows, summary, page, None)
+
+
+def _window(
+    window: Window, rows: Array, losses: _Losses, judged: JudgedWindow, retrained: RetrainResult | None
+) -> ReplayWindow:
+    def mean(values: Array) -> float:
+        return float(values[rows].mean()) if len(rows) else float("nan")
+
+    return ReplayWindow(
+        start=window.start.isoformat(),
+        end=window.end.isoformat(),
+        rows=len(rows),
+        loss_never=mean(losses.never),
+        loss=mean(losses.served),
+        loss_constant=mean(losses.constant),
+        loss_simple=mean(losses.simple),
+        loss_schedule=mean(losses.schedule),
+        version=judged.version,
+        verdict=judged.verdict,
+        action=judged.action,
+        reasons=judged.reasons,
+        challenger=retrained.challenger if retrained else None,
+        promoted=bool(retrained and retrained.promoted),
+        gate=retrained.reasons if retrained else (),
+    )
+
+
+def _publish(stores: Stores, result: ReplayResult, json_path: Path | None) -> ReplayResult:
+    from dataclasses import replace
+
+    from pipelines.replay_page import write_replay_page
+
+    path = Path(result.page)
+    write_replay_page(stores, result, path)
+    write_json(result, stores.project.state / "replay.json")
+    if json_path is not None:
+        write_json(result, json_path)
+        result = replace(result, json=str(json_path))
+    return result
+
+
+def write_json(result: ReplayResult, path: Path) -> None:
+    """The contract of `losswatch replay --json`: see docs/replay.md. Whole or not at all."""
+    from dataclasses import asdict
+
+    content = {"losswatch_replay": JSON_VERSION, **asdict(result)}
+    del content["json"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_text(json.dumps(plain(content), indent=1) + "\n", "utf-8")
+    os.replace(new, path)
+
+
+MONTH_COLUMNS = (
+    Column("month", "month"),
+    Column("rows", "rows"),
+    Column("losswatch", "losswatch", 4),
+    Column("never", "never", 4),
+    Column("schedule", "schedule", 4),
+    Column("simple", "simple", 4),
+    Column("constant", "base rate", 4),
+    Column("retrained", "retrained"),
+    Column("promoted", "promoted"),
+    Column("alarms", "alarms"),
+)
+
+
+def months(result: ReplayResult) -> list[dict[str, Any]]:
+    """The windows by the month in which they begin, and last the whole replay."""
+    groups: dict[str, list[ReplayWindow]] = {}
+    for window in result.windows:
+        groups.setdefault(window.start[:7], []).append(window)
+    return [_month(name, group) for name, group in [*groups.items(), ("all", list(result.windows))]]
+
+
+def _month(name: str, windows: Sequence[ReplayWindow]) -> dict[str, Any]:
+    weights = np.array([window.rows for window in windows], dtype=float)
+
+    def mean(key: str) -> float:
+        values = np.array([getattr(window, key) for window in windows])
+        held = weights > 0
+        return float(np.average(values[held], weights=weights[held])) if held.any() else float("nan")
+
+    return {
+        "month": name,
+        "rows": int(weights.sum()),
+        "losswatch": mean("loss"),
+        "never": mean("loss_never"),
+        "schedule": mean("loss_schedule"),
+        "simple": mean("loss_simple"),
+        "constant": mean("loss_constant"),
+        "retrained": sum(window.challenger is not None for window in windows),
+        "promoted": sum(window.promoted for window in windows),
+        "alarms": sum(window.verdict in ("harmful shift", "concept change") for window in windows),
+    }
+
+
+def month_table(result: ReplayResult) -> list[str]:
+    """The table that a replay ends with."""
+    rows = months(result)
+    return render(rows[:-1], MONTH_COLUMNS, totals=rows[-1:])
+
+
+def _moment(time: np.datetime64) -> datetime:
+    moment: datetime = time.astype("datetime64[us]").astype(datetime)
+    return moment.replace(tzinfo=UTC)
+
+
+def _numpy(moment: datetime) -> np.datetime64:
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")

@@ -1,0 +1,83 @@
+"""A fixed schedule, for comparison: as many retrainings, evenly spread, without monitor and gate."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.learning import Examples, bake_off, make_lesson
+
+if TYPE_CHECKING:
+    from pipelines.bundle import Bundle
+    from pipelines.replay import Course
+    from pipelines.stores import Stores
+
+
+def scheduled_predictions(
+    stores: Stores, course: Course, rows: Examples, learn: Examples, first: Bundle, retrainings: int
+) -> npt.NDArray[np.float32]:
+    """Answers to every row by the first version, retrained so many times at equal distances.
+
+    Each retraining is the same bake-off as losswatch's own, on all rows whose labels are known by then; it is
+    let in unseen. rows: lived through; learn: of the first training; both prepared by the first version.
+    """
+    from models.export import save_keras
+    from models.fit import predict
+
+    config = stores.project.config
+    delay = config.data.label_delay
+    chosen = set(np.linspace(0, len(course.windows), retrainings + 2)[1:-1].round().astype(int).tolist())
+    known = Examples(
+        np.concatenate([learn.inputs, rows.inputs]),
+        np.concatenate([learn.targets, rows.targets]),
+        np.concatenate([learn.times.astype("datetime64[us]"), rows.times.astype("datetime64[us]")]),
+    )
+    answers = []
+    with tempfile.TemporaryDirectory() as folder:
+        keras_file, model, last = first.keras, None, _time(course.cut)
+        begin = last
+        for number, window in enumerate(course.windows):
+            now = _time(window.end + delay)
+            part = rows.inputs[(rows.times >= begin) & (rows.times < now)]
+            answers.append(predict(model, part) if model is not None else _first(keras_file, part))
+            begin = now
+            if number + 1 in chosen:
+                due = known.take(np.flatnonzero(known.times < _time(window.end)))
+                lesson = _lesson(due, last, window, config.project.seed + number)
+                seed = config.project.seed + number
+                learned = bake_off(
+                    keras_file,
+                    lesson,
+                    config.retrain,
+                    config.network.fit_config(seed=seed),
+                    rng=np.random.default_rng((seed, number)),
+                )
+                model, last = learned.model, _time(window.end)
+                keras_file = Path(folder) / f"{number}.keras"
+                save_keras(model, keras_file)
+        rest = rows.inputs[rows.times >= begin]
+        answers.append(predict(model, rest) if model is not None else _first(keras_file, rest))
+    return np.concatenate(answers)
+
+
+def _lesson(due: Examples, last: np.datetime64, window: Any, seed: int) -> Any:
+    validate = np.random.default_rng(seed).random(len(due)) < 0.15
+    recent = _time(window.end) - 8 * (_time(window.end) - _time(window.start))
+    return make_lesson(due, change=last, recent=recent, validate=validate)
+
+
+def _first(keras_file: Path, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    from models.export import load_keras
+    from models.fit import predict
+
+    return predict(load_keras(keras_file), inputs)
+
+
+def _time(moment: Any) -> np.datetime64:
+    from datetime import UTC
+
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")

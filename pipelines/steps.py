@@ -1,0 +1,467 @@
+"""The steps of the loop: plain functions of a project and a moment, run by hand, by a flow or by a replay."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from monitoring.decision import RetrainDecision, decide
+from pipelines.alerts import Alert, raise_alert
+from pipelines.errors import UserError
+from pipelines.anchor import floor_to
+from pipelines.prepared import fit_schema, prepare_rows
+from pipelines.retraining import Retraining, retrain_version
+from pipelines.service import (
+    PROMOTION,
+    VERDICT,
+    Service,
+    begin_service,
+    bundle_of,
+    current_service,
+    needed_service,
+    past_retrainings,
+)
+from pipelines.stores import Stores, open_stores
+from pipelines.training import Trained, train_version
+from pipelines.watch import WindowJudgement, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from models.history import EpochLoss
+    from monitoring.window import WindowLength
+    from pipelines.log import Event
+    from pipelines.project import Project
+
+
+@dataclass(frozen=True)
+class PrepareResult:
+    """What `prepare` found in the data."""
+
+    identity: str
+    rows: int
+    first: str
+    last: str
+    columns: int
+    inputs: int
+    task: str
+    window: str
+    fresh: bool
+    notices: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        state = "prepared" if self.fresh else "already prepared"
+        return [
+            *self.notices,
+            f"{state}: {self.rows:,} rows from {self.first} to {self.last}, {self.columns} columns, "
+            f"{self.inputs} inputs, {self.task}, windows of a {self.window} ({self.identity})",
+            "next: losswatch train",
+        ]
+
+
+def prepare(project: Project) -> PrepareResult:
+    """Reads and checks the data, fits the schema, and keeps the rows by what they contain."""
+    prepared = prepare_rows(project)
+    table = prepared.table
+    schema = fit_schema(project, table)
+    return PrepareResult(
+        prepared.identity,
+        len(table.times),
+        str(table.times[0].astype("datetime64[s]")),
+        str(table.times[-1].astype("datetime64[s]")),
+        len(schema.columns),
+        schema.width,
+        schema.target.task,
+        str(prepared.window),
+        prepared.fresh,
+        table.notices,
+    )
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained version beside the figures that a network has to beat."""
+
+    version: int
+    run_id: str
+    rows: int
+    epochs: int
+    best_epoch: int | None
+    loss_name: str
+    loss: float
+    loss_constant: float
+    loss_simple: float
+    resumed: bool
+    skipped: bool
+    serves: bool
+
+    def lines(self) -> list[str]:
+        told = [
+            f"version {self.version}: {self.loss_name} {self.loss:.4g} on the newest rows, best constant "
+            f"{self.loss_constant:.4g}, simple model {self.loss_simple:.4g}",
+        ]
+        if self.skipped:
+            told.insert(0, "nothing to train: this version is of the same data, network and seed")
+        elif self.resumed:
+            told.insert(0, "went on with the training that had been stopped")
+        if self.loss > self.loss_simple:
+            told.append("the network does not beat the simple model: see docs/your-own-network.md")
+        told.append("it serves" if self.serves else f"next: losswatch promote {self.version} --first")
+        return told
+
+
+def train(project: Project, *, on_epoch: Callable[[EpochLoss], None] | None = None) -> TrainResult:
+    """Trains the first network on all rows of the project's data, and registers it."""
+    stores = open_stores(project)
+    trained = train_version(stores, prepare_rows(project), on_epoch=on_epoch)
+    return _train_result(stores, trained)
+
+
+def _train_result(stores: Stores, trained: Trained) -> TrainResult:
+    champion = stores.registry.alias("champion")
+    return TrainResult(
+        version=trained.version.version,
+        run_id=trained.version.run_id,
+        rows=trained.rows,
+        epochs=trained.epochs,
+        best_epoch=trained.best_epoch,
+        loss_name=trained.loss_name,
+        loss=trained.loss,
+        loss_constant=trained.loss_constant,
+        loss_simple=trained.loss_simple,
+        resumed=trained.resumed,
+        skipped=trained.skipped,
+        serves=champion is not None and champion.version == trained.version.version,
+    )
+
+
+@dataclass(frozen=True)
+class PromoteResult:
+    """Which version serves now."""
+
+    version: int
+    previous: int | None
+
+    def lines(self) -> list[str]:
+        before = f", before it version {self.previous}" if self.previous else ""
+        return [
+            f"version {self.version} serves{before}",
+            "next: losswatch serve, or losswatch up for everything",
+        ]
+
+
+def promote(
+    project: Project, version: int | None, *, first: bool = False, author: str = "operator"
+) -> PromoteResult:
+    """Lets a version in by hand: the very first one, or one that the gate has passed."""
+    stores, now = open_stores(project), project.now()
+    champion = stores.registry.alias("champion")
+    number = version if version is not None else _newest(stores)
+    if first:
+        if champion is not None:
+            raise UserError(
+                f"{project.name}: version {champion.version} serves already. Without --first a version must "
+                "have passed the gate"
+            )
+        window = _window_of(stores, number)
+        promote_first(stores, number, now=now, anchor=floor_to(now, window), window=window, author=author)
+        return PromoteResult(number, None)
+    return _promote_passed(stores, number, champion.version if champion else None, now, author)
+
+
+def _promote_passed(
+    stores: Stores, number: int, champion: int | None, now: datetime, author: str
+) -> PromoteResult:
+    if champion is None:
+        raise UserError(f"{stores.project.name}: no version serves yet. Name the first with --first")
+    if champion == number:
+        return PromoteResult(number, None)
+    passed = {event.payload["to"] for event in stores.log.events(kind=PROMOTION)}
+    if number not in passed:
+        raise UserError(
+            f"{stores.project.name}: version {number} has not passed the gate, so it cannot serve. "
+            "losswatch retrain trains a challenger and lets the gate judge it"
+        )
+    service = needed_service(stores, now)
+    stores.registry.promote(number, expected=champion, author=author, reason="by hand")
+    serve_again(stores, service, number, now=now, author=author, reason="by hand")
+    return PromoteResult(number, champion)
+
+
+def promote_first(
+    stores: Stores, version: int, *, now: datetime, anchor: datetime, window: WindowLength, author: str
+) -> None:
+    """The first version of a project begins to serve, at the start of its first window."""
+    from pipelines.reference import read_reference
+
+    stores.registry.promote(version, expected=None, author=author, reason="the first version")
+    payload = {"from": None, "to": version, "reason": "the first version"}
+    stores.log.append_event(PROMOTION, payload, known_at=now, author=author, key=f"promotion {version}")
+    begin_service(
+        stores,
+        version,
+        now=now,
+        anchor=anchor,
+        window=window,
+        reference=read_reference(bundle_of(stores, version).reference).loss,
+        author=author,
+        reason="the first version",
+    )
+
+
+def serve_again(
+    stores: Stores, service: Service, version: int, *, now: datetime, author: str, reason: str
+) -> None:
+    """An older version serves again, against its own reference."""
+    from pipelines.reference import read_reference
+
+    begin_service(
+        stores,
+        version,
+        now=now,
+        anchor=service.anchor,
+        window=service.window,
+        reference=read_reference(bundle_of(stores, version).reference).loss,
+        author=author,
+        reason=reason,
+    )
+
+
+def rollback(project: Project, *, author: str = "operator") -> PromoteResult:
+    """Undoes the last promotion: the previous champion serves again, with its own reference."""
+    stores, now = open_stores(project), project.now()
+    service = needed_service(stores, now)
+    version = stores.registry.rollback(author=author, reason="rolled back by hand")
+    serve_again(stores, service, version.version, now=now, author=author, reason="rolled back by hand")
+    payload = {"from": service.version, "to": version.version, "reason": "rolled back by hand"}
+    stores.log.append_event("rollback", payload, known_at=now, author=author)
+    return PromoteResult(version.version, service.version)
+
+
+def _newest(stores: Stores) -> int:
+    versions = stores.registry.versions()
+    if not versions:
+        raise UserError(f"{stores.project.name} has no version yet. Train one with losswatch train")
+    return versions[-1].version
+
+
+def _window_of(stores: Stores, version: int) -> WindowLength:
+    from monitoring.window import WindowLength
+
+    return WindowLength.parse(str(bundle_of(stores, version).settings["window"]).replace(" ", ""))
+
+
+@dataclass(frozen=True)
+class JudgedWindow:
+    """A window's verdict and what was decided, as the log keeps it."""
+
+    number: int
+    start: str
+    end: str
+    rows: int
+    labelled: int
+    loss: float
+    version: int
+    verdict: str
+    action: str
+    reasons: tuple[str, ...]
+
+    def line(self) -> str:
+        loss = "no labels" if self.loss != self.loss else f"loss {self.loss:.4g}"
+        why = f": {self.reasons[0]}" if self.reasons else ""
+        return f"{self.start[:16]}  {self.rows:,} rows  {loss}  v{self.version}  {self.verdict} → {self.action}{why}"
+
+
+@dataclass(frozen=True)
+class MonitorResult:
+    """The windows that were due, oldest first. harmful: whether the newest one asks for a retraining."""
+
+    windows: tuple[JudgedWindow, ...]
+    action: str
+    reasons: tuple[str, ...]
+
+    @property
+    def harmful(self) -> bool:
+        return self.action in ("update", "refit")
+
+    def lines(self) -> list[str]:
+        if not self.windows:
+            return ["no window is due: each is judged when its labels are complete"]
+        told = [window.line() for window in self.windows]
+        if self.harmful:
+            told.append("next: losswatch retrain")
+        return told
+
+
+def monitor(project: Project, now: datetime) -> MonitorResult:
+    """Judges every window that is due and not yet judged, decides, and tells of harm once."""
+    return monitor_stores(open_stores(project), now)
+
+
+def monitor_stores(stores: Stores, now: datetime) -> MonitorResult:
+    service = needed_service(stores, now)
+    judged = stores.log.events(known_until=now, kind=VERDICT)
+    after = max((event.payload["number"] for event in judged), default=-1)
+    windows = []
+    for judgement in watch(stores, service, now, after=after):
+        decision = _decide(stores, judgement, now)
+        windows.append(_remember(stores, judgement, decision, now))
+    last = windows[-1] if windows else None
+    return MonitorResult(tuple(windows), last.action if last else "keep", last.reasons if last else ())
+
+
+def _decide(stores: Stores, judgement: WindowJudgement, now: datetime) -> RetrainDecision:
+    return decide(
+        judgement.verdict,
+        window=judgement.number + 1,
+        past=past_retrainings(stores, now),
+        blind=judgement.blind,
+        policy=stores.project.config.retrain,
+    )
+
+
+def _remember(
+    stores: Stores, judgement: WindowJudgement, decision: RetrainDecision, now: datetime
+) -> JudgedWindow:
+    window = JudgedWindow(
+        number=judgement.number,
+        start=judgement.window.start.isoformat(),
+        end=judgement.window.end.isoformat(),
+        rows=judgement.rows,
+        labelled=judgement.labelled,
+        loss=judgement.loss,
+        version=judgement.version,
+        verdict=judgement.verdict.kind,
+        action=decision.action,
+        reasons=decision.reasons,
+    )
+    key = f"verdict {window.start}"
+    new = stores.log.append_event(VERDICT, asdict(window), known_at=now, author="losswatch", key=key)
+    if new and judgement.verdict.kind in ("harmful shift", "concept change", "data fault"):
+        raise_alert(stores, _alert(stores, window, now))
+    return window
+
+
+def _alert(stores: Stores, window: JudgedWindow, now: datetime) -> Alert:
+    return Alert(
+        kind=window.verdict,
+        title=f"{stores.project.name}: {window.verdict} in the window from {window.start[:16]}",
+        body="; ".join(window.reasons),
+        key=f"{stores.project.name} {window.start}",
+        known_at=now,
+    )
+
+
+@dataclass(frozen=True)
+class RetrainResult:
+    """What came of a retraining; none where nothing asked for one."""
+
+    window: int | None
+    cause: str
+    action: str
+    challenger: int | None
+    promoted: bool
+    reasons: tuple[str, ...]
+    tried: tuple[Any, ...] = ()
+
+    def lines(self) -> list[str]:
+        if self.challenger is None:
+            return [*self.reasons]
+        outcome = "promoted: it serves now" if self.promoted else "refused: the champion stays"
+        tried = [f"  tried {one.name}: {one.rows:,} rows, loss {one.loss:.4g}" for one in self.tried]
+        return [f"{self.action} for {self.cause}: version {self.challenger}", *tried, outcome, *self.reasons]
+
+
+def retrain(project: Project, now: datetime) -> RetrainResult:
+    """Retrains if the newest verdict asks for it and nothing has been done about it yet."""
+    return retrain_stores(open_stores(project), now)
+
+
+def retrain_stores(stores: Stores, now: datetime) -> RetrainResult:
+    service = needed_service(stores, now)
+    asked = [
+        event for event in stores.log.events(known_until=now, kind=VERDICT) if event.known_at >= service.since
+    ]
+    if not asked or asked[-1].payload["action"] not in ("update", "refit"):
+        why = "the newest verdict asks for none" if asked else "no window was judged since the last one"
+        return RetrainResult(None, "", "keep", None, False, (f"no retraining: {why}",))
+    retraining = retrain_version(stores, service, *_asked(stores, service, asked[-1], now), now)
+    return _retrain_result(retraining)
+
+
+def _asked(
+    stores: Stores, service: Service, event: Event, now: datetime
+) -> tuple[WindowJudgement, RetrainDecision]:
+    """The judgement behind a verdict in the log, found again from the same rows."""
+    number = event.payload["number"]
+    judgements = watch(stores, service, now, after=number - 1)
+    decision = RetrainDecision(event.payload["action"], tuple(event.payload["reasons"]))
+    return judgements[0], decision
+
+
+def _retrain_result(retraining: Retraining) -> RetrainResult:
+    return RetrainResult(
+        window=retraining.window,
+        cause=retraining.cause,
+        action=retraining.action,
+        challenger=retraining.challenger,
+        promoted=retraining.promoted,
+        reasons=retraining.promotion.reasons,
+        tried=retraining.tried,
+    )
+
+
+@dataclass(frozen=True)
+class StatusResult:
+    """Where a project stands."""
+
+    name: str
+    champion: int | None
+    since: str | None
+    versions: int
+    rows_logged: int
+    windows_judged: int
+    retrainings: int
+    promotions: int
+    last: JudgedWindow | None
+
+    def lines(self) -> list[str]:
+        if self.champion is None:
+            waiting = f"{self.versions} version(s) trained" if self.versions else "no version trained"
+            step = "losswatch promote --first" if self.versions else "losswatch train"
+            return [f"{self.name}: {waiting}, none serves", f"next: {step}"]
+        told = [
+            f"{self.name}: version {self.champion} serves since {str(self.since)[:16]}; {self.rows_logged:,} rows logged, "
+            f"{self.windows_judged} windows judged, {self.retrainings} retrainings, {self.promotions} promotions"
+        ]
+        return [*told, f"last window: {self.last.line()}"] if self.last else [*told, "no window judged yet"]
+
+
+def status(project: Project) -> StatusResult:
+    """The champion, the log and the last verdict."""
+    stores, now = open_stores(project), project.now()
+    service = current_service(stores, now) if project.state.exists() else None
+    if not project.state.exists():
+        return StatusResult(project.name, None, None, 0, 0, 0, 0, 0, None)
+    verdicts = stores.log.events(kind=VERDICT)
+    span = stores.log.span()
+    retrainings = past_retrainings(stores, now)
+    return StatusResult(
+        name=project.name,
+        champion=service.version if service else None,
+        since=service.since.isoformat() if service else None,
+        versions=len(stores.registry.versions()),
+        rows_logged=span.rows if span else 0,
+        windows_judged=len(verdicts),
+        retrainings=len(retrainings),
+        promotions=sum(retraining.promoted for retraining in retrainings),
+        last=judged_window(verdicts[-1]) if verdicts else None,
+    )
+
+
+def judged_window(event: Event) -> JudgedWindow:
+    payload = dict(event.payload)
+    loss = payload["loss"]
+    payload["loss"] = float("nan") if loss is None else loss
+    return JudgedWindow(**{**payload, "reasons": tuple(payload["reasons"])})

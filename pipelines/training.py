@@ -1,0 +1,216 @@
+"""The first training of a project: from prepared rows to a version in the registry."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.baselines import best_constant, fit_simple
+from models.split import split_in_time
+from monitoring.window import cut
+from pipelines.errors import UserError
+from pipelines.held_out import held_out_by
+from pipelines.learning import Examples, Learned, first_fit
+from pipelines.objective import Objective, objective
+from pipelines.packaging import pack
+from pipelines.prepared import Prepared, fit_schema
+from pipelines.reference import Reference, make_loss_reference, make_reference
+from pipelines.userfile import load_function, source_path
+
+if TYPE_CHECKING:
+    from models.history import EpochLoss
+    from models.recipe import Recipe
+    from models.schema import Schema
+    from pipelines.project import Project
+    from pipelines.registry import ModelVersion
+    from pipelines.sources import Table
+    from pipelines.stores import Stores
+
+VALIDATION = 0.15  # the newest rows of the training: they stop it, and say what the loss is before it serves
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A version and its losses: of the network, the best constant and a simple model on the validation rows."""
+
+    version: ModelVersion
+    rows: int
+    epochs: int
+    best_epoch: int | None
+    loss: float
+    loss_constant: float
+    loss_simple: float
+    loss_name: str
+    resumed: bool
+    skipped: bool
+
+
+def recipe_of(project: Project, goal: Objective, task: Any) -> Recipe:
+    """The network of a project as its file describes it."""
+    from models.recipe import recipe_from
+
+    config = project.config
+    build = config.code.build
+    builder = load_function(build, project.folder, key="network.build") if build else None
+    network = dataclasses.replace(config.network, loss=None if goal.user_loss else config.network.loss)
+    try:
+        return recipe_from(network, task, build=builder, loss=goal.user_loss)
+    except ValueError as error:
+        raise UserError(f"[network] {error}") from None
+
+
+def training_identity(project: Project, data: str) -> str:
+    """16 hex digits of everything that a first training follows from: rows, network, seed and the user's code."""
+    config = project.config
+    parts: list[Any] = [data, config.project.seed, dataclasses.asdict(config.network), config.code.build]
+    for reference in (config.code.build, config.network.loss):
+        if reference and ":" in reference:
+            path = source_path(reference, project.folder)
+            parts.append(hashlib.sha256(path.read_bytes()).hexdigest())
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def train_version(
+    stores: Stores, prepared: Prepared, *, on_epoch: Callable[[EpochLoss], None] | None = None
+) -> Trained:
+    """Fits the network on the older rows, stops it on the newer, and registers it; once for the same input."""
+    project = stores.project
+    split = split_in_time(len(prepared.table.times), validation=VALIDATION)
+    train, validation = prepared.table.rows(split.train), prepared.table.rows(split.validation)
+    schema = fit_schema(project, train)
+    goal = objective(project, schema.target.task)
+    recipe = recipe_of(project, goal, schema.target.task)
+    identity = training_identity(project, prepared.identity)
+    parameters = {
+        "data": prepared.identity,
+        "rows": len(prepared.table.times),
+        "width": schema.width,
+        "schema": schema.identity,
+        "seed": project.config.project.seed,
+        "loss": goal.name,
+        **dataclasses.asdict(project.config.network),
+    }
+    tags = {"losswatch.data": prepared.identity, "losswatch.code": identity}
+    with stores.registry.run(f"fit-{identity}", kind="fit", parameters=parameters, tags=tags) as run:
+        figures = _Figures(train, validation, schema, goal, project.config.project.seed)
+        if run.version is not None:
+            history = stores.registry.curve(run.run_id)
+            best = min(history, key=lambda epoch: epoch.validation_loss, default=None)
+            loss = best.validation_loss if best else float("nan")
+            return figures.trained(run.version, len(history), best.epoch if best else None, loss, True, True)
+
+        def told(epoch: EpochLoss) -> None:
+            run.epoch(epoch)
+            if on_epoch is not None:
+                on_epoch(epoch)
+
+        learned = first_fit(
+            recipe,
+            schema,
+            examples(train, schema),
+            examples(validation, schema),
+            project.config.network.fit_config(seed=project.config.project.seed),
+            checkpoint=project.state / "checkpoints" / f"fit-{identity}",
+            on_epoch=told,
+        )
+        reference = _reference(prepared, learned, schema, goal, split.validation)
+        settings = settings_of(goal, schema, prepared, project)
+        with tempfile.TemporaryDirectory() as folder:
+            frame = prepared.table.frame.drop(columns=schema.target.name)[list(schema.column_names)]
+            pack(
+                Path(folder) / "bundle", learned.model, schema, frame, reference=reference, settings=settings
+            )
+            run.figures(figures.of(reference.loss.loss))
+            version = run.register(
+                Path(folder) / "bundle",
+                signature_frame=frame.iloc[:5],
+                tags={"losswatch.data": prepared.identity},
+                trained_until=_moment(prepared.table.times[-1]),
+            )
+        history = learned.history
+        return figures.trained(
+            version, len(history.epochs), history.best_epoch, reference.loss.loss, run.resumed, False
+        )
+
+
+def settings_of(goal: Objective, schema: Schema, prepared: Prepared, project: Project) -> Mapping[str, Any]:
+    """What a version remembers of how it was made."""
+    return {
+        "loss": goal.name,
+        "task": schema.target.task,
+        "network": dataclasses.asdict(project.config.network),
+        "data": prepared.identity,
+        "held_out": held_out_by(prepared.table.times, prepared.window),
+        "window": str(prepared.window),
+    }
+
+
+def examples(table: Table, schema: Schema) -> Examples:
+    """Rows with a target, as arrays."""
+    known = table.frame[schema.target.name].notna().to_numpy()
+    targets = schema.targets(table.frame)
+    return Examples(schema.inputs(table.frame)[known], targets[known], table.times[known])
+
+
+def _reference(
+    prepared: Prepared, learned: Learned, schema: Schema, goal: Objective, validation: Any
+) -> Reference:
+    from models.fit import predict
+
+    table = prepared.table
+    every = examples(table, schema)
+    losses = goal.row_losses(
+        every.targets.astype(np.float64), predict(learned.model, every.inputs).astype(float)
+    )
+    unseen = every.times >= table.times[validation[0]]
+    windows = cut(table.times, _moment(table.times[0]), prepared.window)
+    loss = make_loss_reference(losses, unseen, every.times, windows)
+    columns = {name: table.frame[name].to_numpy() for name in schema.column_names}
+    return make_reference(columns, table.times, windows, loss=loss)
+
+
+class _Figures:
+    """The network beside the best constant and a simple model, on the same validation rows."""
+
+    def __init__(self, train: Table, validation: Table, schema: Schema, goal: Objective, seed: int) -> None:
+        self._name, self._rows = goal.name, len(train.times) + len(validation.times)
+        learn, judge = examples(train, schema), examples(validation, schema)
+        task = schema.target.task
+        target = judge.targets.astype(np.float64)
+        constant = best_constant(task, goal.name, learn.targets).predict(judge.inputs)
+        simple = fit_simple(task, learn.inputs, learn.targets, seed=seed).predict(judge.inputs)
+        self.constant = float(np.mean(goal.row_losses(target, constant)))
+        self.simple = float(np.mean(goal.row_losses(target, simple)))
+
+    def of(self, loss: float) -> dict[str, float]:
+        return {"final_loss": loss, "loss_constant": self.constant, "loss_simple": self.simple}
+
+    def trained(
+        self, version: ModelVersion, epochs: int, best: int | None, loss: float, resumed: bool, skipped: bool
+    ) -> Trained:
+        return Trained(
+            version=version,
+            rows=self._rows,
+            epochs=epochs,
+            best_epoch=best,
+            loss=loss,
+            loss_constant=self.constant,
+            loss_simple=self.simple,
+            loss_name=self._name,
+            resumed=resumed,
+            skipped=skipped,
+        )
+
+
+def _moment(time: np.datetime64) -> datetime:
+    moment: datetime = time.astype("datetime64[us]").astype(datetime)
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,229 @@
+"""Watching: what the rows of each window say of the version that served them. A pure function of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitoring.faults import DataFault, data_faults
+from monitoring.loss_alarm import LossLevel, loss_alarms, loss_level
+from monitoring.profile import Profile, profile
+from monitoring.recovery import (
+    HORIZON,
+    MEMORIES,
+    Correction,
+    Gain,
+    LabelledWindow,
+    Recovery,
+    fit_corrections,
+    recoveries,
+    window_gains,
+)
+from monitoring.shift import ShiftResult, compare
+from monitoring.verdict import Verdict, judge
+from monitoring.window import Window
+from pipelines.objective import Objective, objective
+from pipelines.reference import Reference, read_reference
+from pipelines.service import Service, bundle_of
+
+if TYPE_CHECKING:
+    from models.schema import Schema
+    from pipelines.log import LabelledRows
+    from pipelines.stores import Stores
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class WindowFacts:
+    """What is remembered of a window: sums and corrections, no rows but those that the next ones learn from.
+
+    rows: scored by the version in service. served_loss: mean over all labelled rows, whoever served them.
+    """
+
+    window: Window
+    number: int
+    rows: int
+    level: LossLevel
+    served_rows: int
+    served_loss: float
+    gains: tuple[Gain, ...]
+    corrections: tuple[Correction, ...]
+    labelled: LabelledWindow
+    profile: Profile
+
+
+@dataclass(frozen=True)
+class WindowJudgement:
+    """The verdict on a window with its evidence. harm_since: start of the window in which the harm began."""
+
+    number: int
+    window: Window
+    version: int
+    rows: int
+    labelled: int
+    loss: float
+    verdict: Verdict
+    harm_since: datetime | None
+    blind: tuple[str, ...]
+    shift: ShiftResult
+    faults: tuple[DataFault, ...]
+
+
+def watch(stores: Stores, service: Service, now: datetime, *, after: int = -1) -> list[WindowJudgement]:
+    """Judges the windows of a service that are due, in order of time; the same log gives the same judgements.
+
+    after: number of the last window that needs no judgement any more.
+    """
+    facts = _facts(stores, service, now)
+    if not facts:
+        return []
+    config = stores.project.config
+    alarms = loss_alarms(service.reference, [fact.level for fact in facts], config.alarm)
+    recovered = _recoveries(stores, service, facts)
+    reference = _reference(stores, service.version)
+    judgements = []
+    for place, fact in enumerate(facts):
+        if fact.number <= after:
+            continue
+        faults = data_faults(reference.profile, fact.profile) if fact.rows else ()
+        shift = compare(reference.profile, fact.profile, reference.thresholds)
+        verdict = judge(
+            faults=[str(fault) for fault in faults],
+            shifted=[str(column) for column in shift.shifted_columns],
+            alarm=alarms[place],
+            recovery=recovered[place] if recovered else None,
+        )
+        began = facts[min(verdict.start, place)].window.start if verdict.start is not None else None
+        judgements.append(
+            WindowJudgement(
+                number=fact.number,
+                window=fact.window,
+                version=service.version,
+                rows=fact.rows,
+                labelled=fact.level.rows,
+                loss=fact.served_loss,
+                verdict=verdict,
+                harm_since=began,
+                blind=_blind(bundle_of(stores, service.version).schema, shift),
+                shift=shift,
+                faults=tuple(faults),
+            )
+        )
+    return judgements
+
+
+def _reference(stores: Stores, version: int) -> Reference:
+    key = ("reference", version)
+    if key not in stores.memo:
+        stores.memo[key] = read_reference(bundle_of(stores, version).reference)
+    found: Reference = stores.memo[key]
+    return found
+
+
+def _recoveries(stores: Stores, service: Service, facts: Sequence[WindowFacts]) -> tuple[Recovery, ...]:
+    config = stores.project.config
+    if _objective(stores, service.version).link is None:
+        return ()
+    return recoveries(
+        [fact.gains for fact in facts], worth=config.retrain.worth, run_length=config.alarm.run_length
+    )
+
+
+def _objective(stores: Stores, version: int) -> Objective:
+    if "objective" not in stores.memo:
+        task = bundle_of(stores, version).schema.target.task
+        stores.memo["objective"] = objective(stores.project, task)
+    found: Objective = stores.memo["objective"]
+    return found
+
+
+def _facts(stores: Stores, service: Service, now: datetime) -> list[WindowFacts]:
+    """Facts of all due windows; each is computed once, from what was known when it became due."""
+    delay = stores.project.config.data.label_delay
+    known: list[WindowFacts] = stores.memo.setdefault(("facts", service.since), [])
+    for number, window in service.windows_until(now, delay)[len(known) :]:
+        rows = stores.log.predictions(window.start, window.end, known_until=window.end + delay)
+        known.append(_fact(stores, service, number, window, rows, known))
+    return known
+
+
+def _fact(
+    stores: Stores,
+    service: Service,
+    number: int,
+    window: Window,
+    rows: LabelledRows,
+    before: Sequence[WindowFacts],
+) -> WindowFacts:
+    schema = bundle_of(stores, service.version).schema
+    goal = _objective(stores, service.version)
+    reference = _reference(stores, service.version)
+    served = rows.take(np.flatnonzero(rows.labelled))
+    since = np.datetime64(service.since.replace(tzinfo=None), "us")
+    own = rows.take(np.flatnonzero((rows.versions == service.version) & (rows.times >= since)))
+    labelled = labelled_window(own.take(np.flatnonzero(own.labelled)), schema, goal)
+    every = row_losses_of(served, schema, goal)
+    past = [fact.labelled for fact in before[-max(MEMORIES) + 1 :]]
+    gains: tuple[Gain, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+    if goal.link is not None and len(labelled.losses):
+        earlier = [fact.corrections for fact in before[-HORIZON:] if fact.corrections]
+        gains = window_gains(earlier, labelled, goal.link, goal.row_losses)
+        corrections = fit_corrections([*(one for one in past if len(one.losses)), labelled], goal.link)
+    return WindowFacts(
+        window=window,
+        number=number,
+        rows=len(own),
+        level=_level(labelled.losses, service),
+        served_rows=len(served),
+        served_loss=float(every.mean()) if len(every) else float("nan"),
+        gains=gains,
+        corrections=corrections,
+        labelled=labelled,
+        profile=profile(own.columns, reference.profile.bins),
+    )
+
+
+def _level(losses: Array, service: Service) -> LossLevel:
+    if not len(losses):
+        return LossLevel(0, float("nan"), float("nan"), float("nan"))
+    return loss_level(losses, service.reference.ceiling, service.reference.logarithmic)
+
+
+def labelled_window(rows: LabelledRows, schema: Schema, goal: Objective) -> LabelledWindow:
+    """Labelled rows as the monitor takes them: prepared inputs and targets, predictions, losses."""
+    target = targets_of(rows, schema)
+    predictions = rows.predictions[:, : schema.outputs]
+    return LabelledWindow(
+        inputs=schema.inputs(rows.columns) if len(rows) else np.zeros((0, schema.width), np.float32),
+        prediction=predictions,
+        target=target,
+        losses=goal.row_losses(target, predictions) if len(rows) else np.zeros(0),
+    )
+
+
+def row_losses_of(rows: LabelledRows, schema: Schema, goal: Objective) -> Array:
+    """Losses of labelled rows, by whatever version they were served."""
+    if not len(rows):
+        return np.zeros(0)
+    return goal.row_losses(targets_of(rows, schema), rows.predictions[:, : schema.outputs])
+
+
+def targets_of(rows: LabelledRows, schema: Schema) -> Array:
+    """The labels as the network's targets, float64 (n,)."""
+    if not len(rows):
+        return np.zeros(0)
+    labels: Mapping[str, Any] = {schema.target.name: rows.labels}
+    return np.asarray(schema.targets(labels), dtype=np.float64)
+
+
+def _blind(schema: Schema, shift: ShiftResult) -> tuple[str, ...]:
+    """Columns that shifted and that the preparation passes on as a constant."""
+    constant = {column.name for column in schema.columns if not getattr(column, "scale", 1.0)}
+    return tuple(name for name in shift.names if name in constant)
