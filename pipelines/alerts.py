@@ -9,13 +9,16 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import orjson
 
 from pipelines.errors import UserError
 from pipelines.log import Event, Log
+
+if TYPE_CHECKING:
+    from pipelines.stores import Stores
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,16 @@ class Alert:
 
 class NotSent(Exception):
     """The webhook did not take an alert. The text never holds the address, which is a secret."""
+
+
+def raise_alert(stores: Stores, alert: Alert) -> bool:
+    """Raises an alert once, as `send_alert` does, to the webhook of the project if it has one."""
+    try:
+        webhook = stores.project.webhook()
+    except UserError as error:  # the variable or the file of the secret is gone; the monitor goes on
+        logger.warning("%s", error)
+        webhook = ""
+    return send_alert(alert, stores.log, webhook)
 
 
 def send_alert(alert: Alert, log: Log, webhook: str | None) -> bool:
