@@ -12,38 +12,111 @@ if TYPE_CHECKING:  # `import typing` alone costs as much as argparse
     from pathlib import Path
     from typing import Any
 
+    from models.history import EpochLoss
     from pipelines.progress import Progress
     from pipelines.project import Project
 
-    Run = Callable[[argparse.Namespace, "Progress"], Any]
+    Run = Callable[[Project, argparse.Namespace, Progress], Any]
 
 DONE, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
-# --- the commands ---
+# --- the commands: each gets the open project, what was typed, and somebody to tell how far it is ---
 
 
-def _open(options: argparse.Namespace) -> Project:
-    from pathlib import Path
+def _check(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
 
-    from pipelines.project import open_project
-
-    return open_project(Path(options.project))
+    return steps.check(project)
 
 
-def _now(options: argparse.Namespace, project: Project) -> datetime:
-    if options.now is None:
-        return project.now()
-    from pipelines.errors import UserError
-    from pipelines.written_date import parse_moment
+def _prepare(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
 
-    try:
-        return parse_moment(options.now)
-    except ValueError as problem:
-        raise UserError(f"--now {options.now!r}: {problem}") from None
+    return steps.prepare(project)
 
 
-def _init(options: argparse.Namespace, progress: Progress) -> Any:
+def _train(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
+
+    epochs = project.config.network.epochs
+
+    def show(epoch: EpochLoss) -> None:
+        progress(
+            f"epoch {epoch.epoch + 1} of at most {epochs}: loss {epoch.loss:.4g}, "
+            f"validation {epoch.validation_loss:.4g}"
+        )
+
+    return steps.train(project, on_epoch=show)
+
+
+def _serve(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import serving
+
+    address = f"http://{project.config.serve.host}:{project.config.serve.port}"
+    print(f"losswatch: {project.name} answers on {address}/invocations; Ctrl-C stops", file=sys.stderr)
+    return serving.serve(project)
+
+
+def _monitor(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    now = _now(project, options)
+    from pipelines import steps
+
+    return steps.monitor(project, now)
+
+
+def _retrain(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    now = _now(project, options)
+    from pipelines import steps
+
+    return steps.retrain(project, now)
+
+
+def _promote(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
+
+    return steps.promote(project, options.version, first=options.first)
+
+
+def _rollback(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
+
+    return steps.rollback(project)
+
+
+def _replay(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    target = _writable(options.json)
+    from pipelines import replay
+
+    return replay.replay(project, json_path=target, progress=progress)
+
+
+def _report(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    target = _writable(options.out)
+    from pipelines import steps
+
+    return steps.report(project, target)
+
+
+def _status(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import steps
+
+    return steps.status(project)
+
+
+def _up(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import up
+
+    return up.up(project)
+
+
+def _doctor(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import doctor
+
+    return doctor.doctor(project)
+
+
+def _init(options: argparse.Namespace) -> Any:
     from pathlib import Path
 
     from pipelines import init
@@ -64,104 +137,32 @@ def _init(options: argparse.Namespace, progress: Progress) -> Any:
     return init.init(Path(folder), wish)
 
 
-def _check(options: argparse.Namespace, progress: Progress) -> Any:
-    from pipelines import steps
+def _now(project: Project, options: argparse.Namespace) -> datetime:
+    if options.now is None:
+        return project.now()
+    from pipelines.errors import UserError
+    from pipelines.written_date import parse_moment
 
-    return steps.check(_open(options))
-
-
-def _prepare(options: argparse.Namespace, progress: Progress) -> Any:
-    from pipelines import steps
-
-    return steps.prepare(_open(options))
-
-
-def _train(options: argparse.Namespace, progress: Progress) -> Any:
-    from pipelines import steps
-
-    return steps.train(_open(options))
+    try:
+        return parse_moment(options.now)
+    except ValueError as problem:
+        raise UserError(f"--now {options.now!r}: {problem}") from None
 
 
-def _serve(options: argparse.Namespace, progress: Progress) -> Any:
-    from pipelines import serving
-
-    return serving.serve(_open(options))
-
-
-def _monitor(options: argparse.Namespace, progress: Progress) -> Any:
-    from pipelines import steps
-
-    project = _open(options)
-    return steps.monitor(project, _now(options, project))
-
-
-def _retrain(options: argparse.Namespace, progress: Progress) -> Any:
-    from pipelines import steps
-
-    project = _open(options)
-    return steps.retrain(project, _now(options, project))
-
-
-def _promote(options: argparse.Namespace, progress: Progress) -> Any:
-    from pipelines import steps
-
-    return steps.promote(_open(options), options.version, first=options.first)
-
-
-def _rollback(options: argparse.Namespace, progress: Progress) -> Any:
-    from pipelines import steps
-
-    return steps.rollback(_open(options))
-
-
-def _replay(options: argparse.Namespace, progress: Progress) -> Any:
+def _writable(written: str | None) -> Path | None:
+    """The file to write; a long command must not find out at its end that its result has no place."""
     from pathlib import Path
 
-    from pipelines import replay
-
-    target = Path(options.json) if options.json else None
-    if target is not None:
-        _check_writable(target)
-    return replay.replay(_open(options), json_path=target, progress=progress)
-
-
-def _report(options: argparse.Namespace, progress: Progress) -> Any:
-    from pathlib import Path
-
-    from pipelines import steps
-
-    target = Path(options.out) if options.out else None
-    if target is not None:
-        _check_writable(target)
-    return steps.report(_open(options), target)
-
-
-def _status(options: argparse.Namespace, progress: Progress) -> Any:
-    from pipelines import steps
-
-    return steps.status(_open(options))
-
-
-def _up(options: argparse.Namespace, progress: Progress) -> Any:
-    from pipelines import up
-
-    return up.up(_open(options))
-
-
-def _doctor(options: argparse.Namespace, progress: Progress) -> Any:
-    from pipelines import doctor
-
-    return doctor.doctor(_open(options))
-
-
-def _check_writable(path: Path) -> None:
-    """A long command must not find out at its end that its result has no place."""
     from pipelines.errors import UserError
 
+    if written is None:
+        return None
+    path = Path(written)
     if path.is_dir():
         raise UserError(f"{path} is a folder. Name a file")
     if not path.absolute().parent.is_dir():
         raise UserError(f"the folder of {path} does not exist. Create it, or name another file")
+    return path
 
 
 # --- their words ---
@@ -184,7 +185,7 @@ class _Version(argparse.Action):
 def _command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
-    run: Run,
+    run: Run | None,
     summary: str,
     *examples: str,
     spoken: bool = False,
@@ -218,7 +219,7 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = _command(
         commands,
         "init",
-        _init,
+        None,
         "write a commented losswatch.toml from a look at a file",
         "init bikes --data bikes.csv --target rented --time date hour --drop id,casual",
         'init power --data power.parquet --target price --start 1996-05-07 --step "30 min"',
@@ -314,7 +315,11 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "promote --project bikes 3",
     )
     promote.add_argument(
-        "version", metavar="VERSION", nargs="?", help="number of the version (default: the challenger)"
+        "version",
+        metavar="VERSION",
+        nargs="?",
+        type=int,
+        help="number of the version (default: the challenger)",
     )
     promote.add_argument(
         "--first", action="store_true", help="nothing serves yet: take it without a comparison"
@@ -406,12 +411,24 @@ def _run(options: argparse.Namespace) -> int:
             sys.stderr, log_file, progress=None if options.spoken else progress, spoken=options.spoken
         )
         progress(options.command)
-        result = options.run(options, progress)
+        result = _result(options, progress)
     _print(result, as_json=bool(options.json) and not options.json_file)
     return FAILED if getattr(result, "failed", False) else DONE
 
 
+def _result(options: argparse.Namespace, progress: Progress) -> Any:
+    if options.run is None:  # init: there is no project yet
+        return _init(options)
+    from pathlib import Path
+
+    from pipelines.project import open_project
+
+    return options.run(open_project(Path(options.project)), options, progress)
+
+
 def _print(result: Any, *, as_json: bool) -> None:
+    if result is None:  # it ran until it was stopped
+        return
     if as_json:
         from pipelines.answer import to_json
 

@@ -251,7 +251,11 @@ class ReplayConfig:
     )
     until: datetime | None = field(
         default=None,
-        metadata={"doc": "the replay ends here", "default_doc": "the end of the data"},
+        metadata={
+            "doc": "the replay ends here",
+            "example": "2014-01-01",
+            "default_doc": "the end of the data",
+        },
     )
 
     def __post_init__(self) -> None:
@@ -344,8 +348,17 @@ def _named(config: ProjectConfig, path: Path) -> ProjectConfig:
     """The config with the folder's name where the file gives none."""
     if config.project.name:
         return config
-    name = re.sub(r"[^\w.-]+", "-", path.absolute().parent.name, flags=re.ASCII).strip("-._")[:100]
-    return dataclasses.replace(config, project=dataclasses.replace(config.project, name=name or "project"))
+    name = name_from(path.absolute().parent)
+    return dataclasses.replace(config, project=dataclasses.replace(config.project, name=name))
+
+
+def name_from(folder: Path) -> str:
+    """The name of a project that gives itself none.
+
+    >>> name_from(Path("/home/my rides!"))
+    'my-rides'
+    """
+    return re.sub(r"[^\w.-]+", "-", folder.name, flags=re.ASCII).strip("-._")[:100] or "project"
 
 
 def _read_text(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import textwrap
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pipelines.config import FILE_NAME, DataConfig, describe
+from pipelines.config import FILE_NAME, DataConfig, describe, name_from
 from pipelines.duration import parse_duration
 from pipelines.errors import UserError
 from pipelines.section import KeyDoc, write_value
@@ -107,7 +108,9 @@ def init(folder: Path, wish: Wish) -> InitResult:
     config = _data_config(wish)
     table = read(config, Path.cwd())
     found = _look(table, config)
-    _write_new(path, project_file(found, _written_data(config, wish, path.parent)))
+    _write_new(
+        path, project_file(name_from(path.absolute().parent), found, _written_data(config, wish, path.parent))
+    )
     return InitResult(path, found)
 
 
@@ -155,7 +158,7 @@ def _step(text: str) -> timedelta:
 def _advice(wish: Wish) -> str:
     """Names columns that look like times, where the file can be read."""
     config = DataConfig(target=wish.target, path=str(wish.data))
-    frame = read_source(config, Path.cwd()).frame.head(200)
+    frame = read_source(config, Path.cwd()).frame
     likely = [name for name in frame.columns if _looks_like_time(frame[name])]
     return f"; {', '.join(map(repr, likely))} looks like a time" if likely else ""
 
@@ -253,12 +256,12 @@ def _path_from(folder: Path, data: Path) -> str:
     return str(data) if common == os.path.sep else Path(os.path.relpath(data, folder)).as_posix()
 
 
-def project_file(found: Found, values: Mapping[str, object]) -> str:
+def project_file(name: str, found: Found, values: Mapping[str, object]) -> str:
     """The text of a project file: every key with its sentence, what is not set as a comment with its default.
 
-    values: key, e.g. "data.path", to what is set.
+    name: of the project. values: key, e.g. "data.path", to what is set.
     """
-    hints = {"monitor.window": write_value(found.window)}
+    hints = {"monitor.window": write_value(found.window), "project.name": write_value(name)}
     inputs = len(found.numbers) + len(found.categories)
     lines = [
         f"# {inputs} inputs, {found.rows:,} rows, target: {_task_in_words(found)}.",
@@ -292,9 +295,11 @@ def _write_new(path: Path, text: str) -> None:
         unfinished.write_text(text, encoding="utf-8")
         os.link(unfinished, path)  # unlike a rename, fails where somebody was quicker
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        for folder in made:
-            folder.rmdir() if folder.is_dir() else None
+        with contextlib.suppress(OSError):  # what is not there needs no clearing
+            unfinished.unlink()
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
     unfinished.unlink()
 

@@ -103,7 +103,8 @@ class ProgressHandler(logging.Handler):
         self._progress = progress
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._progress(record.getMessage())
+        if record.levelno < logging.WARNING:  # a warning is shown as a line of its own
+            self._progress(record.getMessage())
 
 
 class BehindProgress(logging.StreamHandler[TextIO]):

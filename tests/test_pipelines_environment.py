@@ -1,0 +1,71 @@
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.environment import OWN_LOGGERS, quiet_environment, set_up_logging
+from pipelines.progress import Progress
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in (None, "py.warnings", *OWN_LOGGERS)]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield
+    logging.captureWarnings(False)
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        for handler in logger.handlers:
+            if handler not in handlers:
+                handler.close()
+        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+
+
+def test_libraries_are_kept_quiet_and_a_users_own_setting_stays(tmp_path: Path) -> None:
+    environ = {"DO_NOT_TRACK": "1"}
+    quiet_environment(environ, tmp_path)
+    assert environ["DO_NOT_TRACK"] == "1"
+    assert environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
+    assert environ["PREFECT_HOME"] == str(tmp_path / "prefect")
+
+
+def test_outside_of_a_project_prefect_keeps_its_home() -> None:
+    environ: dict[str, str] = {}
+    quiet_environment(environ, None)
+    assert "PREFECT_HOME" not in environ
+
+
+def test_the_log_file_comes_with_its_first_line(tmp_path: Path) -> None:
+    log_file = tmp_path / "state" / "losswatch.log"
+    set_up_logging(io.StringIO(), log_file, progress=None, spoken=False)
+    assert not log_file.parent.exists()
+    logging.getLogger("pipelines.steps").info("judged %d windows", 3)
+    assert log_file.read_text().endswith("INFO pipelines.steps: judged 3 windows\n")
+
+
+def test_warnings_are_shown_and_our_own_lines_are_progress() -> None:
+    stderr, shown = io.StringIO(), io.StringIO()
+    moments = iter([0.0, 3.0])
+    set_up_logging(stderr, None, progress=Progress(shown, clock=lambda: next(moments)), spoken=False)
+    logging.getLogger("pipelines.steps").info("reading")
+    logging.getLogger("pipelines.steps").warning("harmful window")
+    logging.getLogger("a.library").info("chatter")
+    assert stderr.getvalue() == "losswatch: harmful window\n"
+    assert shown.getvalue() == "3 s: reading\n"
+
+
+def test_a_command_that_runs_until_stopped_says_what_happens() -> None:
+    stderr = io.StringIO()
+    set_up_logging(stderr, None, progress=None, spoken=True)
+    logging.getLogger("pipelines.up").info("the server answers")
+    assert stderr.getvalue() == "losswatch: the server answers\n"
+
+
+def test_pythons_warnings_go_to_the_file_alone(tmp_path: Path) -> None:
+    stderr = io.StringIO()
+    set_up_logging(stderr, tmp_path / "losswatch.log", progress=None, spoken=False)
+    warnings.showwarning("old form", DeprecationWarning, "library.py", 3)
+    assert "old form" in (tmp_path / "losswatch.log").read_text()
+    assert stderr.getvalue() == ""
