@@ -15,7 +15,7 @@ from deltalake.exceptions import CommitFailedError, SchemaMismatchError
 
 logger = logging.getLogger(__name__)
 
-Where = list[tuple[str, str, Any]]  # column, one of >= < <= ==, value; all of them must hold
+Where = list[tuple[str, str, Any]]  # column, one of >= < <= =, value; all of them must hold
 Mark = tuple[str, int]  # a name and a number that grows, which land with an append or not at all
 
 _ATTEMPTS = 10  # two processes that add a column at once: the second tries again on the new table
@@ -153,6 +153,6 @@ def _expression(datasets: Any, where: Where) -> Any:
     expression = None
     for column, sign, value in where:
         field = datasets.field(column)
-        one = {">=": field >= value, "<": field < value, "<=": field <= value, "==": field == value}[sign]
+        one = {">=": field >= value, "<": field < value, "<=": field <= value, "=": field == value}[sign]
         expression = one if expression is None else expression & one
     return expression

@@ -7,6 +7,7 @@ that a server takes one request at a time go to SQLite first and are moved on by
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -300,7 +301,7 @@ class Log:
     ) -> LabelledRows:
         """Rows with start <= time < end, and the label of each that was the latest at `known_until`.
 
-        columns: the inputs that are wanted; None for all, () for none.
+        columns: the inputs that are wanted; None for all that ever had a value, () for none.
         """
         found = in_order(self._scored(start, end, known_until, columns))
         ids = found["id"].to_numpy(zero_copy_only=False).astype(object)
@@ -339,7 +340,7 @@ class Log:
 
     def events(self, known_until: datetime | None = None, kind: str | None = None) -> list[Event]:
         """Events in the order in which they were known, then in which they were added."""
-        where: Where = [*_known(known_until), *([("kind", "==", kind)] if kind is not None else [])]
+        where: Where = [*_known(known_until), *([("kind", "=", kind)] if kind is not None else [])]
         found, _ = self._events.read(where)
         rows = sorted(found.to_pylist(), key=lambda row: (row["known_at"], row["number"]))
         return [
@@ -356,6 +357,8 @@ class Log:
 
 
 def _check_version(folder: Path) -> None:
+    if folder.parts and folder.parts[0].endswith(":"):
+        raise UserError(f"{folder}: the log lies in a folder on this machine. Write a path instead")
     path = folder / "version"
     found = path.read_text("utf-8", "replace").strip() if path.is_file() else None
     if found is None and any((folder / name).exists() for name in ("predictions", "labels", "events")):
@@ -398,11 +401,10 @@ def _joined(found: Any, waiting: Any) -> Any:
 
 
 def _json_rows(columns: Mapping[str, Any], rows: int) -> list[dict[str, Any]]:
-    lists = {name: plain(column) for name, column in columns.items()}
-    for name, column in lists.items():
-        if column.dtype.kind == "f" and np.isinf(column).any():
+    lists = {name: plain(column).tolist() for name, column in columns.items()}
+    for name, values in lists.items():
+        if math.inf in values or -math.inf in values:
             raise ValueError(f"column {name!r} holds an infinite number, which JSON cannot; check rows first")
     if not lists:
         return [{} for _ in range(rows)]
-    values = zip(*(column.tolist() for column in lists.values()), strict=True)
-    return [dict(zip(lists, row, strict=True)) for row in values]
+    return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]

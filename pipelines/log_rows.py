@@ -242,10 +242,12 @@ def wanted(columns: Sequence[str] | None) -> Callable[[Any], list[str]]:
 
 
 def inputs_of(table: Any, columns: Sequence[str] | None) -> dict[str, Array]:
-    """The user's columns of a table as they were received; those that are named, or all."""
+    """The user's columns of a table as they were received: all, or those named, of None where none ever came."""
     known = places(table.schema)
-    chosen = known if columns is None else {name: known[name] for name in columns if name in known}
-    return {name: _values(table, place) for name, place in chosen.items()}
+    return {
+        name: _values(table, known[name]) if name in known else np.full(len(table), None, dtype=object)
+        for name in (known if columns is None else columns)
+    }
 
 
 def _values(table: Any, place: Place) -> Array:
@@ -285,10 +287,12 @@ def latest_labels(ids: Array, table: Any) -> Array:
     place = places(table.schema).get("label")
     if place is None:
         return np.full(len(ids), np.nan)
-    values = _values(table, place)
-    order = np.lexsort((np.array([str(value) for value in values]), times_of(table["known_at"])))
-    known = table["id"].to_pylist()
-    latest = {known[row]: row for row in order.tolist()}
+    values, known = _values(table, place), table["id"].to_pylist()
+    latest = {id: row for row, id in enumerate(known)}
+    if len(latest) < len(known):
+        texts = np.array([str(value) for value in values])
+        order = np.lexsort((texts, times_of(table["known_at"])))
+        latest = {known[row]: row for row in order.tolist()}
     return _chosen(values, [latest.get(id) for id in ids])
 
 
