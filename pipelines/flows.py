@@ -1,0 +1,177 @@
+"""The steps as Prefect flows: what runs when, what starts what, one retraining at a time; no work of their own.
+
+A flow takes the project's folder and small values, never caches, and leaves what it found in the project's own
+stores; Prefect knows only that it ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from prefect import Flow, Task, flow, serve
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.events import DeploymentEventTrigger, emit_event
+from prefect.types.entrypoint import EntrypointType
+
+from pipelines.errors import Failed, UserError
+from pipelines.project import Project, open_project
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
+
+    from pipelines.replay import ReplayResult
+    from pipelines.steps import MonitorResult, PrepareResult, RetrainResult, TrainResult
+
+Result = TypeVar("Result")
+
+HARMFUL = "losswatch.harmful"  # the event by which the monitor asks for a retraining
+
+PREPARE, TRAIN, MONITOR, RETRAIN, REPLAY = (
+    f"losswatch-{step}" for step in ("prepare", "train", "monitor", "retrain", "replay")
+)
+
+
+def resource(project: Project) -> str:
+    """The name under which Prefect's events speak of a project."""
+    return f"losswatch.project.{project.name}"
+
+
+@flow(name=PREPARE, persist_result=False)
+def prepare(project: str) -> PrepareResult:
+    """Checks the data, learns the schema and keeps prepared rows."""
+    from pipelines import steps
+
+    return _run("prepare", lambda: steps.prepare(open_project(Path(project))))
+
+
+@flow(name=TRAIN, persist_result=False)
+def train(project: str) -> TrainResult:
+    """Trains a network and stores it as a version."""
+    from pipelines import steps
+
+    return _run("train", lambda: steps.train(open_project(Path(project))))
+
+
+@flow(name=MONITOR, persist_result=False)
+def monitor(project: str, now: str = "") -> MonitorResult:
+    """Judges every window that is due, and asks for a retraining where the newest one calls for it.
+
+    now: as if it were this time, in ISO 8601; the clock where it is empty.
+    """
+    from pipelines import steps
+
+    opened = open_project(Path(project))
+    result = _run("monitor", lambda: steps.monitor(opened, _moment(opened, now)))
+    if result.harmful:
+        emit_event(
+            HARMFUL,
+            resource={"prefect.resource.id": resource(opened), "prefect.resource.name": opened.name},
+            payload={"action": result.action, "reason": "; ".join(result.reasons), "now": now},
+        )
+    return result
+
+
+@flow(name=RETRAIN, persist_result=False)
+def retrain(project: str, now: str = "", reason: str = "") -> RetrainResult:
+    """Trains a challenger where the newest verdict asks for it, and lets the gate judge it.
+
+    now: as for `monitor`; reason: what the event said, for those who look at the run.
+    """
+    from pipelines import steps
+
+    opened = open_project(Path(project))
+    return _run("retrain", lambda: steps.retrain(opened, _moment(opened, now)), retries=2)
+
+
+def replay(
+    project: Project, *, json_path: Path | None = None, progress: Callable[[str], None] | None = None
+) -> ReplayResult:
+    """Replays a project as one flow with a task for each step, so that Prefect shows how it went."""
+    from pipelines import replay as replaying
+
+    @flow(name=REPLAY, persist_result=False)
+    def whole(project: str, json: str | None = None) -> ReplayResult:
+        opened = open_project(Path(project))
+        target = Path(json) if json else None
+        return replaying.replay(opened, json_path=target, progress=progress, run=_run)
+
+    return whole(str(project.folder), str(json_path) if json_path else None)
+
+
+def deployments(project: Project) -> list[RunnerDeployment]:
+    """What `losswatch up` keeps ready: the monitor by the clock, retraining by the monitor, the rest by hand."""
+    trigger = DeploymentEventTrigger(
+        name=f"{project.name}: a harmful window starts a retraining",
+        expect={HARMFUL},
+        match={"prefect.resource.id": resource(project)},
+        parameters={
+            "project": str(project.folder),
+            "now": "{{ event.payload.now }}",
+            "reason": "{{ event.payload.reason }}",
+        },
+    )
+    return [
+        _deployment(prepare, project),
+        _deployment(train, project),
+        # A monitor judges all that is due, so one that is late has nothing to add to one that runs.
+        _deployment(monitor, project, skip=True, cron=project.config.schedule.monitor),
+        _deployment(retrain, project, triggers=[trigger]),
+    ]
+
+
+def serve_deployments(folder: str) -> None:
+    """Runs the deployments of a project when they are due, until the process is ended."""
+    serve(*deployments(open_project(Path(folder))), pause_on_shutdown=False, print_starting_message=False)
+
+
+def _deployment(
+    step: Flow[..., Any], project: Project, *, skip: bool = False, **settings: Any
+) -> RunnerDeployment:
+    strategy = ConcurrencyLimitStrategy.CANCEL_NEW if skip else ConcurrencyLimitStrategy.ENQUEUE
+    found = step.to_deployment(
+        project.name,
+        parameters={"project": str(project.folder)},
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=strategy),
+        entrypoint_type=EntrypointType.MODULE_PATH,  # found by import, from whatever directory
+        **settings,
+    )
+    return cast("RunnerDeployment", found)  # outside of an event loop it is never a coroutine
+
+
+def _run(name: str, step: Callable[[], Result], *, retries: int = 0) -> Result:
+    """Runs a step as a task of the flow around it; a user's mistake is not tried again."""
+    work = Task(
+        step,
+        name=name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=retries,
+        retry_delay_seconds=30,  # a store that was locked for a moment is free again by then
+        retry_condition_fn=_worth_another_try,
+    )
+    return work()
+
+
+def _worth_another_try(task: Any, run: Any, state: Any) -> bool:
+    try:
+        state.result()
+    except (UserError, Failed):
+        return False
+    except Exception:
+        return True
+    return False
+
+
+def _moment(project: Project, now: str) -> datetime:
+    from pipelines.written_date import parse_moment
+
+    if not now:
+        return project.now()
+    try:
+        return parse_moment(now)
+    except ValueError as problem:
+        raise UserError(f"now = {now!r}: {problem}") from None
