@@ -14,7 +14,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     import difflib
 
     by_lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    lower = name.lower()
+    found = difflib.get_close_matches(lower, by_lower, n=1, cutoff=0.6)
+    if not found and len(lower) > 2:  # a part of the name is the usual way to shorten one
+        found = [other for other in by_lower if lower in other or (len(other) > 2 and other in lower)]
     return by_lower[found[0]] if found else None
 
 
