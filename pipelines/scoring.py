@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from models.schema import Columns
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.packing import columns_of
 
@@ -39,7 +40,7 @@ class Scorer:
         """The version that lies in a folder; `BrokenBundle` where it is incomplete."""
         return cls(folder, threads=threads)
 
-    def predict(self, columns: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+    def predict(self, columns: Columns) -> npt.NDArray[np.float32]:
         """Predictions, float32 (n, outputs), in the user's own units or as probabilities.
 
         columns: a frame or a mapping of column names to n values; check them with `schema.check` first.

@@ -1,0 +1,105 @@
+"""A version answers rows as it did when it was made, quickly, and without what it does not need."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.schema import SchemaError, Task
+from pipelines.bundle import BrokenBundle
+from pipelines.scoring import Scorer
+
+
+def _versions() -> Any:
+    """tests/versions.py; `tests` is no package."""
+    spec = importlib.util.spec_from_file_location(
+        "losswatch_versions", Path(__file__).with_name("versions.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+VERSIONS = _versions()
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    return Scorer.load(VERSIONS.write_version(tmp_path_factory.mktemp("scoring") / "binary"))
+
+
+@pytest.mark.parametrize(("task", "outputs"), [("binary", 1), ("multiclass", 3), ("regression", 1)])
+def test_there_is_a_row_of_outputs_for_each_row(task: Task, outputs: int, tmp_path: Path) -> None:
+    scorer = Scorer.load(VERSIONS.write_version(tmp_path / task, task))
+    answers = scorer.predict(VERSIONS.frame(5))
+    assert answers.shape == (5, outputs)
+    assert answers.dtype == np.float32
+    assert scorer.engine == "onnx"
+    assert scorer.golden_ok()
+
+
+def test_a_frame_and_a_mapping_give_the_same_answers(scorer: Scorer) -> None:
+    rows = VERSIONS.frame(20)
+    np.testing.assert_array_equal(scorer.predict(rows), scorer.predict(pd.DataFrame(rows)))
+
+
+def test_many_rows_are_answered_as_a_few_are(scorer: Scorer) -> None:
+    rows = VERSIONS.frame(20_000)
+    few = {name: values[8190:8195] for name, values in rows.items()}
+    np.testing.assert_allclose(scorer.predict(rows)[8190:8195], scorer.predict(few), rtol=1e-6)
+
+
+def test_no_rows_give_no_answers(scorer: Scorer) -> None:
+    none: dict[str, list[Any]] = {name: [] for name in VERSIONS.frame(1)}
+    assert scorer.predict(none).shape == (0, 1)
+
+
+def test_a_column_that_is_missing_is_named(scorer: Scorer) -> None:
+    rows = VERSIONS.frame(2)
+    del rows["wind"]
+    with pytest.raises(SchemaError, match="column 'wind' is missing"):
+        scorer.predict(rows)
+
+
+def test_threads_may_share_a_scorer(scorer: Scorer) -> None:
+    rows = VERSIONS.frame(200)
+    alone = scorer.predict(rows)
+    with ThreadPoolExecutor(8) as threads:
+        for answers in threads.map(lambda _: scorer.predict(rows), range(40)):
+            np.testing.assert_array_equal(answers, alone)
+
+
+def test_a_version_that_answers_otherwise_than_when_it_was_made_is_found_out(tmp_path: Path) -> None:
+    assert not Scorer.load(VERSIONS.write_version(tmp_path / "wrong", golden_shift=0.01)).golden_ok()
+
+
+def test_a_version_without_known_answers_is_not_in_order(tmp_path: Path) -> None:
+    folder = VERSIONS.write_version(tmp_path / "none")
+    (folder / "golden.json").write_text('{"rows": [], "predictions": []}')
+    assert not Scorer.load(folder).golden_ok()
+
+
+def test_a_folder_that_is_no_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BrokenBundle, match=r"golden\.json missing"):
+        Scorer.load(tmp_path)
+
+
+def test_scoring_imports_neither_pandas_nor_keras(tmp_path: Path) -> None:
+    folder = VERSIONS.write_version(tmp_path / "version")
+    code = (
+        "import sys; from pathlib import Path; from pipelines.scoring import Scorer\n"
+        "assert Scorer.load(Path(sys.argv[1])).golden_ok()\n"
+        "assert not {'pandas', 'keras', 'tensorflow', 'mlflow'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)

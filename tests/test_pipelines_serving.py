@@ -1,0 +1,402 @@
+"""The scoring server: MLflow's protocol, every answer in the log, and nothing for strangers."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.champion import Served
+from pipelines.errors import UserError
+from pipelines.log import Log
+from pipelines.project import Project, open_project
+from pipelines.scoring import Scorer
+from pipelines.serving import create_app, new_ids, serve
+
+with warnings.catch_warnings():  # it would rather have a successor of httpx, which nothing else here needs
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient
+
+NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
+HERE = "http://127.0.0.1:8000"
+
+
+def _versions() -> Any:
+    """tests/versions.py; `tests` is no package."""
+    spec = importlib.util.spec_from_file_location(
+        "losswatch_versions", Path(__file__).with_name("versions.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+VERSIONS = _versions()
+
+
+@dataclass
+class Fixed:
+    """A source that gives what it is told."""
+
+    served: Served | None
+
+    def current(self) -> Served | None:
+        return self.served
+
+
+@pytest.fixture(scope="module")
+def scorers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scorer]:
+    folder = tmp_path_factory.mktemp("serving")
+    return {
+        task: Scorer.load(VERSIONS.write_version(folder / task, task)) for task in ("binary", "multiclass")
+    }
+
+
+@pytest.fixture
+def source(scorers: dict[str, Scorer]) -> Fixed:
+    return Fixed(Served(3, scorers["binary"]))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    opened = Log(tmp_path / "log")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def client(source: Fixed, log: Log) -> Iterator[TestClient]:
+    with TestClient(create_app(source, log, now=lambda: NOW), base_url=HERE) as opened:
+        yield opened
+
+
+def rows(count: int = 3) -> dict[str, list[Any]]:
+    frame = VERSIONS.frame(count)
+    return {name: frame[name] for name in ("hour", "carrier", "wind", "holiday")}
+
+
+def logged(log: Log) -> Any:
+    return log.predictions(NOW - timedelta(days=9), NOW + timedelta(days=9))
+
+
+# --- answers -----------------------------------------------------------------------------------------
+
+
+def test_an_answer_gives_predictions_and_says_which_version_and_rows_they_are(
+    client: TestClient, source: Fixed, log: Log
+) -> None:
+    answer = client.post("/invocations", json={"inputs": rows()})
+    assert answer.status_code == 200
+    assert source.served is not None
+    expected = source.served.scorer.predict(rows())[:, 0].astype(float).tolist()
+    assert answer.json() == {"predictions": expected}
+    assert answer.headers["losswatch-version"] == "3"
+    found = logged(log)
+    assert found.ids.tolist() == sorted(answer.headers["losswatch-ids"].split(","))
+    assert found.predictions[:, 0].tolist() == expected
+    assert found.versions.tolist() == [3, 3, 3]
+    assert found.times.tolist() == [NOW.replace(tzinfo=None)] * 3
+    assert found.columns["carrier"].tolist() == rows()["carrier"]
+    assert found.columns["holiday"].tolist() == rows()["holiday"]
+
+
+def test_for_more_classes_an_answer_has_a_list_for_each_row(
+    client: TestClient, source: Fixed, scorers: dict[str, Scorer]
+) -> None:
+    source.served = Served(4, scorers["multiclass"])
+    predictions = client.post("/invocations", json={"inputs": rows(2)}).json()["predictions"]
+    assert np.shape(predictions) == (2, 3)
+    np.testing.assert_allclose(np.sum(predictions, axis=1), 1.0, rtol=1e-6)
+
+
+def test_rows_keep_the_ids_and_times_that_a_request_gives_them(client: TestClient, log: Log) -> None:
+    body = {"inputs": rows(2), "ids": ["b", "a"], "times": ["2013-03-01T00:00Z", "2013-02-28T00:00Z"]}
+    answer = client.post("/invocations", json=body)
+    assert answer.headers["losswatch-ids"] == "b,a"
+    assert logged(log).ids.tolist() == ["a", "b"]
+
+
+def test_ids_that_are_too_long_for_a_header_are_in_the_body(client: TestClient) -> None:
+    answer = client.post("/invocations", json={"inputs": rows(400)})
+    assert "losswatch-ids" not in answer.headers
+    assert len(answer.json()["ids"]) == 400
+    other = client.post("/invocations", json={"inputs": rows(1), "ids": ["ö"]})
+    assert other.json()["ids"] == ["ö"]
+
+
+def test_a_retry_gets_its_first_answer_and_adds_no_row(
+    client: TestClient, source: Fixed, log: Log, scorers: dict[str, Scorer]
+) -> None:
+    first = client.post("/invocations", json={"inputs": rows(1), "ids": ["a"]})
+    source.served = Served(4, scorers["binary"])
+    again = client.post("/invocations", json={"inputs": rows(1), "ids": ["a"]})
+    assert again.content == first.content
+    assert again.headers["losswatch-version"] == "3"
+    assert len(logged(log)) == 1
+
+
+def test_an_id_that_comes_with_another_row_is_a_conflict(client: TestClient) -> None:
+    client.post("/invocations", json={"inputs": rows(1), "ids": ["a"]})
+    other = {**rows(1), "wind": [99.0]}
+    answer = client.post("/invocations", json={"inputs": other, "ids": ["a"]})
+    assert answer.status_code == 409
+    assert "came before with other inputs" in answer.json()["error"]["reason"]
+
+
+def test_labels_are_joined_to_their_rows(client: TestClient, log: Log) -> None:
+    client.post("/invocations", json={"inputs": rows(2), "ids": ["a", "b"]})
+    answer = client.post("/labels", json={"labels": [{"id": "b", "value": "late"}]})
+    assert (answer.status_code, answer.json()) == (200, {"accepted": 1})
+    assert logged(log).labels.tolist() == [None, "late"]
+
+
+def test_csv_is_answered_as_json_is(client: TestClient) -> None:
+    import pandas as pd
+
+    text = pd.DataFrame(rows()).to_csv(index=False)
+    answer = client.post("/invocations", content=text, headers={"content-type": "text/csv"})
+    assert answer.json() == client.post("/invocations", json={"inputs": rows()}).json()
+
+
+def test_the_other_routes_say_what_serves(client: TestClient, source: Fixed) -> None:
+    for route in ("/ping", "/health", "/readyz"):
+        answer = client.get(route)
+        assert (answer.status_code, answer.text) == (200, "\n")
+        assert answer.headers["losswatch-version"] == "3"
+    version = client.get("/version")
+    assert version.text == importlib.metadata.version("mlflow")
+    assert version.headers["losswatch-version"] == "3"
+    source.served = None
+    assert client.get("/ping").status_code == 503
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/livez").status_code == 200
+    assert client.get("/version").status_code == 200
+
+
+def test_what_arrived_is_moved_into_the_tables_while_the_server_runs_and_at_its_end(
+    source: Fixed, log: Log
+) -> None:
+    app = create_app(source, log, now=lambda: NOW, flush_every=0.05)
+    with TestClient(app, base_url=HERE) as client:
+        client.post("/invocations", json={"inputs": rows(2)})
+        deadline = time.monotonic() + 20
+        while log._predictions.landed("arriving") == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        client.post("/invocations", json={"inputs": rows(2)})
+    assert log.flush() == 0
+    assert len(logged(log)) == 4
+
+
+def test_ids_grow_with_time() -> None:
+    first, second = new_ids(NOW, 3), new_ids(NOW + timedelta(microseconds=1), 3)
+    assert first + second == sorted({*first, *second})
+
+
+# --- refusals ----------------------------------------------------------------------------------------
+
+
+def test_a_mistake_in_a_request_is_named_and_nothing_is_logged(client: TestClient, log: Log) -> None:
+    answer = client.post("/invocations", json={"inputs": {**rows(1), "wind": ["strong"]}})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["field"] == "wind"
+    assert len(logged(log)) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ({}, "labels"),
+        ({"labels": []}, "labels"),
+        ({"labels": [3]}, "labels[0]"),
+        ({"labels": [{"id": "a"}]}, "labels[0]"),
+        ({"labels": [{"id": 3, "value": 1}]}, "labels[0].id"),
+        ({"labels": [{"id": "a", "value": None}]}, "labels[0].value"),
+        ({"labels": [{"id": "a", "value": 1}, {"id": "a", "value": [1]}]}, "labels[1].value"),
+        ({"labels": [{"id": "a", "value": "x" * 2000}]}, "labels[0].value"),
+    ],
+)
+def test_a_mistake_in_labels_is_named(client: TestClient, content: Any, field: str) -> None:
+    answer = client.post("/labels", json=content)
+    assert (answer.status_code, answer.json()["error"]["field"]) == (400, field)
+
+
+def test_a_body_that_is_too_large_is_refused_while_it_comes_in(client: TestClient) -> None:
+    def parts() -> Iterator[bytes]:
+        yield from (b" " * 2**20 for _ in range(11))
+
+    answer = client.post("/invocations", content=parts(), headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+    assert "larger than 10 MiB" in answer.json()["error"]["reason"]
+
+
+def test_before_a_version_is_loaded_requests_are_asked_to_come_again(
+    client: TestClient, source: Fixed
+) -> None:
+    source.served = None
+    answer = client.post("/invocations", json={"inputs": rows(1)})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "3")
+
+
+def test_without_the_log_nothing_is_answered(
+    client: TestClient, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(log, "arrive", full)
+    answer = client.post("/invocations", json={"inputs": rows(1)})
+    assert answer.status_code == 503
+    assert "disk is full" in answer.json()["error"]["reason"]
+
+
+def test_a_flush_that_fails_is_tried_again(
+    source: Fixed, log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> int:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "flush", fail)
+        with TestClient(create_app(source, log, now=lambda: NOW), base_url=HERE) as client:
+            client.post("/invocations", json={"inputs": rows(2)})
+    assert "rows could not be moved" in caplog.text
+    assert log.flush() == 2
+
+
+def test_a_token_is_asked_for_where_one_is_set(source: Fixed, log: Log) -> None:
+    app = create_app(source, log, now=lambda: NOW, token="secret")
+    with TestClient(app, base_url="http://scoring.example") as client:
+        for route in ("/invocations", "/labels"):
+            for given in ({}, {"authorization": "Bearer other"}, {"authorization": "Bearer ö".encode()}):
+                assert client.post(route, json={}, headers=given).status_code == 401
+        bearer = {"authorization": "Bearer secret"}
+        assert client.post("/invocations", json={"inputs": rows(1)}, headers=bearer).status_code == 200
+        assert client.get("/ping").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("127.0.0.1:80", 200), ("[::1]:80", 200), ("evil.example", 403)]
+)
+def test_without_a_token_only_this_machine_is_answered_by_its_own_name(
+    client: TestClient, host: str, status: int
+) -> None:
+    answer = client.post("/invocations", json={"inputs": rows(1)}, headers={"host": host})
+    assert answer.status_code == status
+
+
+# --- the process -------------------------------------------------------------------------------------
+
+
+def project(folder: Path, **serving: Any) -> Project:
+    lines = [f"{key} = {json.dumps(value)}" for key, value in serving.items()]
+    text = '[data]\npath = "rides.csv"\ntarget = "cnt"\ntime = ["t"]\n\n[serve]\n' + "\n".join(lines) + "\n"
+    (folder / "losswatch.toml").write_text(text)
+    return open_project(folder)
+
+
+def test_an_open_address_without_a_token_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\[serve\] host = '0.0.0.0': anybody .* Set LOSSWATCH_TOKEN"):
+        serve(project(tmp_path, host="0.0.0.0"), environ={})
+    with pytest.raises(UserError, match="Set LOSSWATCH_TOKEN"):
+        serve(project(tmp_path, host="scoring.example"), environ={"LOSSWATCH_TOKEN": ""})
+    assert not (tmp_path / ".losswatch").exists()
+
+
+def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port = {port}: .*in use.* Set another port"):
+            serve(project(tmp_path, port=port), environ={})
+    assert not (tmp_path / ".losswatch").exists()
+
+
+def test_a_second_server_on_one_log_is_refused(tmp_path: Path) -> None:
+    opened = project(tmp_path, port=_free_port())
+    first = Log(Path(opened.log()))
+    first.open_for_arriving()
+    with pytest.raises(UserError, match="another process is writing it"):
+        serve(opened, environ={})
+    first.close()
+
+
+SERVER = """
+import sys
+from pathlib import Path
+import pipelines.serving
+from pipelines.project import open_project
+
+class Registry:
+    def alias(self, name):
+        return type("Named", (), {"version": 5})
+    def bundle(self, version):
+        return Path(sys.argv[2])
+
+pipelines.serving._registry = lambda project, environ: Registry()
+pipelines.serving.serve(open_project(Path(sys.argv[1])), environ={})
+assert not {"pandas", "keras", "tensorflow", "mlflow"} & set(sys.modules), sorted(sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_a_server_starts_answers_and_ends_on_sigterm_with_everything_in_the_tables(tmp_path: Path) -> None:
+    version = VERSIONS.write_version(tmp_path / "version")
+    port = _free_port()
+    opened = project(tmp_path, port=port)
+    command = [sys.executable, "-c", SERVER, str(tmp_path), str(version)]
+    with subprocess.Popen(command) as process:
+        try:
+            _until_ready(f"http://127.0.0.1:{port}/readyz")
+            body = json.dumps({"inputs": rows(2), "ids": ["a", "b"], "times": ["2013-03-01"] * 2}).encode()
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/invocations", body, {"content-type": "application/json"}
+            )
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                assert answer.headers["losswatch-version"] == "5"
+                assert len(json.load(answer)["predictions"]) == 2
+            os.kill(process.pid, signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+    log = Log(Path(opened.log()))
+    assert logged(log).ids.tolist() == ["a", "b"]
+    assert log.flush() == 0
+    log.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _until_ready(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
