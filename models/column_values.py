@@ -88,7 +88,7 @@ def numbers_of(values: Any) -> NDArray[np.float64]:
     array = as_array(values)
     if array.dtype.kind in "biuf":
         numbers = array.astype(np.float64)
-    elif array.dtype.kind == "O":
+    elif array.dtype.kind == "O" or len(array) == 0:
         numbers = _numbers_of_objects(array.tolist())
     else:
         what = "dates" if array.dtype.kind in "Mm" else "text"
@@ -96,7 +96,7 @@ def numbers_of(values: Any) -> NDArray[np.float64]:
     infinite = np.flatnonzero(np.isinf(numbers))
     if len(infinite):
         raise ValueError(
-            f"{_count(infinite, numbers)} infinite; expected finite numbers, or none where unknown"
+            f"is infinite in {_rows(infinite, numbers)}; expected finite numbers, or none where they are unknown"
         )
     return numbers
 
@@ -179,7 +179,7 @@ def _numbers_of_objects(items: list[Any]) -> NDArray[np.float64]:
     wrong = {one for one in types if one not in absent and not _is_number_type(one)}
     if wrong:
         rows = [row for row, item in enumerate(items) if type(item) in wrong]
-        raise ValueError(f"{_count(rows, items)} not a number: {shown(items[rows[0]])}; expected numbers")
+        raise ValueError(f"is no number in {_rows(rows, items)}, {shown(items[rows[0]])}; expected numbers")
     if absent - {type(None)}:
         items = [None if type(item) in absent else item for item in items]
     try:
@@ -203,6 +203,5 @@ def _is_number_type(one: type) -> bool:
     return issubclass(one, (Real, Decimal, np.bool_))
 
 
-def _count(rows: Any, values: Any) -> str:
-    verb = "value is" if len(rows) == 1 else "values are"
-    return f"{len(rows):,} of {len(values):,} {verb} (first in row {int(rows[0])}, from 0)"
+def _rows(rows: Any, values: Any) -> str:
+    return f"{len(rows):,} of {len(values):,} rows, first in row {int(rows[0])} (from 0)"

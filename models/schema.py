@@ -148,7 +148,7 @@ class Schema:
     >>> schema.inputs({"hour": [8], "wind": [None]})
     array([[0., 1., 0., 0., 0., 0., 1.]], dtype=float32)
     >>> schema.check({"hour": [8], "wind": ["strong"]})
-    (Fault(column='wind', problem="1 of 1 value is (first in row 0, from 0) not a number: 'strong'; ..."),)
+    (Fault(column='wind', problem="is no number in 1 of 1 rows, first in row 0 (from 0), 'strong'; ..."),)
     """
 
     columns: tuple[Column, ...]

@@ -56,5 +56,5 @@ def _cut(order: Positions, validation: float, test: float) -> Split:
 
 
 def _count(rows: int, share: float) -> int:
-    """Rows of a part; one at least where it has a share at all."""
-    return max(1, round(rows * share)) if share > 0 else 0
+    """Rows of a part; one at least where it has a share at all, and never more than its share."""
+    return max(1, int(rows * share + 1e-9)) if share > 0 else 0

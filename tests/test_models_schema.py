@@ -75,7 +75,7 @@ def test_inputs_are_standardised_numbers_and_one_of_each_category(schema: Schema
         "carrier = UA": 1.0,
         "holiday": -1.0,
     }
-    assert schema.width == len(schema.input_names) == 14
+    assert schema.width == len(schema.input_names) == 13
     assert schema.inputs(row()).dtype == np.float32
 
 
@@ -151,17 +151,17 @@ def test_whole_numbers_with_many_values_are_numbers(frame: pd.DataFrame) -> None
 
 
 @pytest.mark.parametrize(
-    ("dtypes", "change"),
+    "dtypes",
     [
-        ({"hour": "Int64", "wind": "Float64", "holiday": "boolean", "carrier": "string"}, {}),
-        ({"carrier": "category", "hour": "category"}, {}),
-        ({"distance": object, "wind": object, "hour": object, "holiday": object, "carrier": object}, {}),
-        ({"hour": float, "distance": int}, {}),
-        ({"wind": "double[pyarrow]", "carrier": "string[pyarrow]"}, {}),
+        {"hour": "Int64", "wind": "Float64", "holiday": "boolean", "carrier": "string"},
+        {"carrier": "category", "hour": "category"},
+        {"distance": object, "wind": object, "hour": object, "holiday": object, "carrier": object},
+        {"hour": float, "distance": int},
+        {"wind": "double[pyarrow]", "carrier": "string[pyarrow]"},
     ],
 )
 def test_the_same_rows_in_another_dtype_give_the_same_inputs(
-    frame: pd.DataFrame, schema: Schema, dtypes: dict[str, Any], change: dict[str, Any]
+    frame: pd.DataFrame, schema: Schema, dtypes: dict[str, Any]
 ) -> None:
     other = frame.astype(dtypes)
     np.testing.assert_array_equal(schema.inputs(other), schema.inputs(frame))
@@ -169,7 +169,7 @@ def test_the_same_rows_in_another_dtype_give_the_same_inputs(
 
 
 def test_lists_and_arrays_give_what_the_frame_gives(frame: pd.DataFrame, schema: Schema) -> None:
-    lists = {name: [None if pd.isna(value) else value for value in frame[name]] for name in frame}
+    lists = {str(name): [None if pd.isna(value) else value for value in frame[name]] for name in frame}
     np.testing.assert_array_equal(schema.inputs(lists), schema.inputs(frame))
     np.testing.assert_array_equal(schema.targets(lists), schema.targets(frame))
     assert Schema.fit(lists, "late") == schema
@@ -214,7 +214,8 @@ def test_targets_of_more_classes_are_positions(frame: pd.DataFrame) -> None:
 def test_targets_of_a_regression_keep_their_unit(frame: pd.DataFrame) -> None:
     schema = Schema.fit(frame.assign(price=np.arange(60) / 2), "price")
     assert schema.target.task == "regression"
-    assert (schema.target.mean, schema.target.classes) == (14.75, ())
+    assert schema.target.classes == ()
+    assert schema.target.mean == pytest.approx(14.75)
     assert schema.target.scale == pytest.approx(np.std(np.arange(60) / 2))
     np.testing.assert_array_equal(schema.targets({"price": [3, None]}), np.array([3, np.nan], np.float32))
 
@@ -281,8 +282,8 @@ def test_all_faults_are_told_at_once(schema: Schema) -> None:
     )
     assert [fault.column for fault in faults] == ["distance", "wind", "hour", "holiday", "late"]
     text = [str(fault) for fault in faults]
-    assert text[0].startswith(
-        "column 'distance' 1 of 2 values is (first in row 0, from 0) not a number: 'far'"
+    assert text[0] == (
+        "column 'distance' is no number in 1 of 2 rows, first in row 0 (from 0), 'far'; expected numbers"
     )
     assert "infinite" in text[1]
     assert text[2] == "column 'hour' is missing; did you mean 'hours'?"
@@ -300,7 +301,7 @@ def test_a_column_that_is_shorter_than_the_others_is_a_fault(schema: Schema) -> 
 def test_a_column_that_is_there_twice_is_a_fault(frame: pd.DataFrame, schema: Schema) -> None:
     twice = pd.concat([frame, frame[["wind"]]], axis=1)
     assert [fault.column for fault in schema.check(twice)] == ["wind"]
-    with pytest.raises(SchemaError, match="wind.*twice"):
+    with pytest.raises(SchemaError, match=r"wind.*twice"):
         Schema.fit(twice, "late")
 
 
@@ -358,7 +359,7 @@ def test_two_classes_are_asked_for_and_three_came(frame: pd.DataFrame) -> None:
 
 
 def test_text_cannot_be_a_quantity(frame: pd.DataFrame) -> None:
-    with pytest.raises(SchemaError, match="'carrier' .*expected numbers"):
+    with pytest.raises(SchemaError, match=r"'carrier' .*expected numbers"):
         Schema.fit(frame, "carrier", task="regression")
 
 
