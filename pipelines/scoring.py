@@ -87,7 +87,7 @@ def _keras(bundle: Bundle) -> Callable[[Array], Array]:
     from models.export import load_keras
     from models.fit import predict
 
-    model = load_keras(bundle.keras)
+    model = load_keras(bundle.keras, compiled=False)
 
     def run(inputs: Array) -> Array:
         return predict(model, inputs)

@@ -103,3 +103,29 @@ def test_scoring_imports_neither_pandas_nor_keras(tmp_path: Path) -> None:
         "assert not {'pandas', 'keras', 'tensorflow', 'mlflow'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_a_network_that_could_not_be_exported_is_answered_by_keras(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; import numpy as np\n"
+        "import keras\n"
+        "from models.export import save_keras\n"
+        "from pipelines.scoring import Scorer\n"
+        "folder = Path(sys.argv[1])\n"
+        "onnx = Scorer.load(folder)\n"
+        "rows = {name: [row[name] for row in onnx.bundle.golden.rows] for name in onnx.schema.column_names}\n"
+        "inputs = keras.Input((onnx.schema.width,))\n"
+        "model = keras.Model(inputs, keras.layers.Dense(1, 'sigmoid')(inputs))\n"
+        "save_keras(model, folder / 'model.keras')\n"
+        "(folder / 'model.onnx').unlink()\n"
+        "scorer = Scorer.load(folder)\n"
+        "answers = scorer.predict(rows)\n"
+        "assert scorer.engine == 'keras'\n"
+        "assert answers.shape == (8, 1) and answers.dtype == np.float32\n"
+        "expected = np.asarray(model(onnx.schema.inputs(rows)))\n"
+        "np.testing.assert_allclose(answers, expected, rtol=1e-5)\n"
+        "assert not scorer.golden_ok()\n"
+    )
+    folder = VERSIONS.write_version(tmp_path / "version")
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
