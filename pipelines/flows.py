@@ -94,9 +94,9 @@ def replay(
     from pipelines import replay as replaying
 
     @flow(name=REPLAY, persist_result=False)
-    def whole(project: str, json: str | None = None) -> ReplayResult:
+    def whole(project: str, result: str | None = None) -> ReplayResult:
         opened = open_project(Path(project))
-        target = Path(json) if json else None
+        target = Path(result) if result else None
         return replaying.replay(opened, json_path=target, progress=progress, run=_run)
 
     return whole(str(project.folder), str(json_path) if json_path else None)

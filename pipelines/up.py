@@ -149,6 +149,7 @@ def child_environment(project: Project, plan: Plan) -> dict[str, str]:
     environment["PREFECT_API_URL"] = plan.prefect_api
     environment["MLFLOW_BACKEND_STORE_URI"] = plan.tracking  # here, for it may hold a password
     environment["MLFLOW_ARTIFACTS_DESTINATION"] = project.artifacts()
+    environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # eight idle processes otherwise
     environment.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "models,monitoring,pipelines")
     environment.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "3")  # seconds; the server is next door
     for name in ("NO_PROXY", "no_proxy"):
