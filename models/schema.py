@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -67,7 +67,8 @@ class NumberColumn:
     """A number, in standard deviations from its mean.
 
     median: takes the place of a missing value. indicator: whether training rows had missing values; one more
-    input then says so. scale: 0 where training rows were constant; the input is then 0.
+    input then says so. scale: 0 where training rows were constant; the input is then 0. low, high: between which
+    training rows lay; a value beyond counts as this, for a network knows nothing of where it has never been.
     """
 
     name: str
@@ -75,6 +76,8 @@ class NumberColumn:
     mean: float
     scale: float
     indicator: bool
+    low: float | None = None
+    high: float | None = None
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -86,8 +89,11 @@ class NumberColumn:
         numbers = numbers_of(values)
         missing = np.isnan(numbers)
         if self.scale > 0:
+            known = np.where(missing, self.median, numbers)
+            if self.low is not None or self.high is not None:
+                known = np.clip(known, self.low, self.high)
             with np.errstate(over="ignore"):
-                standard = (np.where(missing, self.median, numbers) - self.mean) / self.scale
+                standard = (known - self.mean) / self.scale
             inputs[:, 0] = np.clip(standard, -CLIP, CLIP)
         if self.indicator:
             inputs[:, 1] = missing
@@ -247,6 +253,13 @@ class Schema:
         except ValueError as problem:
             raise SchemaError([Fault(name, str(problem))]) from problem
 
+    def widened(self, frame: Columns) -> Schema:
+        """The same schema with limits that hold these rows, too: inputs within the old limits keep their meaning.
+
+        So a network that goes on learning may learn of values that its first rows did not have.
+        """
+        return replace(self, columns=tuple(_widened(column, frame) for column in self.columns))
+
     def to_json(self) -> str:
         """The whole schema as one line of JSON."""
         columns = [{"kind": _KINDS[type(column)], **asdict(column)} for column in self.columns]
@@ -299,6 +312,17 @@ def infer_task(values: Any) -> Task:
         if len(distinct) > MOST_CLASSES_OF_NUMBERS or not _all_whole(distinct):
             return "regression"
     return "binary" if len(_distinct_levels(array)) == 2 else "multiclass"
+
+
+def _widened(column: Column, frame: Columns) -> Column:
+    if not isinstance(column, NumberColumn) or column.low is None or column.high is None:
+        return column
+    numbers = numbers_of(frame[column.name])
+    present = numbers[~np.isnan(numbers)]
+    if not len(present):
+        return column
+    low, high = _limits(present)
+    return replace(column, low=min(column.low, low), high=max(column.high, high))
 
 
 def _column_faults(columns: Sequence[Column], frame: Columns) -> list[Fault]:
@@ -437,7 +461,16 @@ def _fit_column(name: object, values: Any, known: NDArray[np.bool_]) -> Column:
 def _fit_number(name: str, numbers: NDArray[np.float64]) -> NumberColumn:
     present = numbers[~np.isnan(numbers)]
     mean, scale = _mean_and_scale(present)
-    return NumberColumn(name, float(np.median(present)), mean, scale, len(present) < len(numbers))
+    indicator = len(present) < len(numbers)
+    return NumberColumn(name, float(np.median(present)), mean, scale, indicator, *_limits(present))
+
+
+def _limits(numbers: NDArray[np.float64]) -> tuple[float, float]:
+    """Between which values nearly all numbers lie; the outermost TAIL on each side may be absurd."""
+    low, high = np.quantile(numbers, [TAIL, 1 - TAIL], method="nearest")
+    if low == high:  # all but a few are the same: these few are what the column tells
+        low, high = numbers.min(), numbers.max()
+    return float(low), float(high)
 
 
 def _mean_and_scale(numbers: NDArray[np.float64]) -> tuple[float, float]:

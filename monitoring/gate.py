@@ -1,8 +1,8 @@
 """The gate: champion and challenger on the same unseen rows, with paired intervals.
 
-A challenger serves only if its loss is lower on the new held-out rows beyond chance, and not clearly higher on
-the anchor: older held-out rows, which guard what had been learned before. After a concept change the anchor no
-longer tells the truth and does not count.
+A challenger serves only if its loss is lower, beyond chance, on rows newer than all that any version was trained
+on, and not clearly higher on the anchor: older rows that never trained any version, which guard what had been
+learned before. After a concept change the anchor no longer tells the truth and does not count.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ BLOCKS = 40  # rows in time order are averaged in so many blocks: neighbours are
 class GateConfig:
     """What a challenger must prove before it serves."""
 
-    held_out: float = field(
-        default=0.2,  # one row in five: four windows of production then judge with most of one window
+    share: float = field(
+        default=0.25,  # enough rows to tell a gain of some percent; the rest is fresh enough to learn from
         metadata={
-            "doc": "share of production rows that never train a version and only judge",
-            "range": (0.05, 0.5),
+            "doc": "share of the rows since the change, the newest, on which is judged",
+            "range": (0.05, 0.9),
         },
+    )
+    held_out: float = field(
+        default=0.1,  # one row in ten: stops an update early and guards what had been learned before
+        metadata={"doc": "share of all production rows that never train a version", "range": (0.01, 0.5)},
     )
     confidence: float = field(
         default=0.95,
@@ -80,10 +84,13 @@ class Promotion:
         )
 
 
-def compare_losses(champion: Array, challenger: Array, *, confidence: float) -> Comparison:
+def compare_losses(
+    champion: Array, challenger: Array, *, confidence: float, challengers: int = 1
+) -> Comparison:
     """Paired comparison of row losses, shape (n,) each, rows in time order.
 
     Bounds are one-sided t bounds over the means of up to 40 blocks of neighbouring rows; `nan` with one row.
+    challengers: how many there were to choose from; the bounds hold for the best of them (Bonferroni).
 
     >>> compare_losses(np.array([3.0, 5.0, 4.0]), np.array([2.0, 3.0, 2.5]), confidence=0.95).gain
     1.5
@@ -94,7 +101,10 @@ def compare_losses(champion: Array, challenger: Array, *, confidence: float) -> 
     blocks = min(BLOCKS, len(difference))
     means = np.array([block.mean() for block in np.array_split(difference, blocks)])
     error = float(means.std(ddof=1) / np.sqrt(blocks)) if blocks > 1 else float("nan")
-    margin = float(stdtrit(blocks - 1, confidence)) * error
+    quantile = (
+        float(stdtrit(blocks - 1, 1.0 - (1.0 - confidence) / challengers)) if blocks > 1 else float("nan")
+    )
+    margin = quantile * error
     gain = float(difference.mean())
     return Comparison(
         len(difference), float(champion.mean()), float(challenger.mean()), gain - margin, gain + margin

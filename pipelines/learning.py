@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 OnEpoch = Callable[["EpochLoss"], None]
+RowLosses = Callable[[Array, Array], Array]
 
 # an update learns from what is new; beyond this, more old rows cost time and no longer change the network
-MOST_ROWS = 60_000
+MOST_ROWS = 30_000
 LEAST_VALIDATION = 20  # below this, epochs are compared by chance
 
 
@@ -42,6 +43,13 @@ class Examples:
     def take(self, chosen: npt.NDArray[Any]) -> Examples:
         return Examples(self.inputs[chosen], self.targets[chosen], self.times[chosen])
 
+    def joined(self, later: Examples) -> Examples:
+        return Examples(
+            np.concatenate([self.inputs, later.inputs]),
+            np.concatenate([self.targets, later.targets]),
+            np.concatenate([self.times, later.times]),
+        )
+
     @property
     def rows(self) -> Rows:
         return Rows(self.inputs, self.targets)
@@ -54,7 +62,7 @@ Name = Literal[
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to retrain that was tried. loss: on the validation rows, newer than the change."""
+    """One way to retrain that was tried. loss: on the newest rows, which it had not seen."""
 
     name: Name
     rows: int
@@ -73,29 +81,33 @@ class Learned:
 
 @dataclass(frozen=True)
 class Lesson:
-    """Rows for one retraining, none of them held out.
+    """Rows for one retraining, no row in two parts but those of `since`, which are also recent.
 
     since: after the change. recent: of the last windows, which may begin before the change. old: everything
-    before. validation: newest rows for stopping and choosing, in none of the others.
+    before the change. validation: from among the rows after the change; they stop an update. newest: the last rows,
+    newer than all others; they choose among the candidates, and the gate judges on them.
     """
 
     since: Examples
     recent: Examples
     old: Examples
     validation: Examples
+    newest: Examples
 
 
-def make_lesson(known: Examples, *, change: np.datetime64, recent: np.datetime64, validate: Array) -> Lesson:
-    """Cuts the rows that may train. validate: mask of rows that may validate; they do so after the change."""
-    after = known.times >= change
-    chosen = validate & after
-    rest = ~chosen
-    late = (known.times >= min(recent, change)) & rest
+def make_lesson(
+    known: Examples, held_out: Array, *, change: np.datetime64, recent: np.datetime64, judge: np.datetime64
+) -> Lesson:
+    """Cuts the rows that are known. held_out: mask of the rows that never train. judge: where the newest begin."""
+    newest, after = known.times >= judge, known.times >= change
+    learn = ~newest & ~held_out
+    late = known.times >= min(recent, change)
     return Lesson(
-        since=known.take(np.flatnonzero(after & rest)),
-        recent=known.take(np.flatnonzero(late)),
-        old=known.take(np.flatnonzero(~after & rest)),
-        validation=known.take(np.flatnonzero(chosen)),
+        since=known.take(np.flatnonzero(after & learn)),
+        recent=known.take(np.flatnonzero(late & learn)),
+        old=known.take(np.flatnonzero(~after & learn)),
+        validation=known.take(np.flatnonzero(after & held_out & ~newest)),
+        newest=known.take(np.flatnonzero(newest)),
     )
 
 
@@ -124,32 +136,38 @@ def bake_off(
     lesson: Lesson,
     policy: RetrainPolicy,
     config: FitConfig,
+    row_losses: RowLosses,
     *,
     rng: np.random.Generator,
-    on_epoch: Callable[[Name, EpochLoss], None] | None = None,
 ) -> Learned:
-    """Updates the champion in the ways that the rows allow, and keeps the best on the validation rows.
+    """Updates the champion in the ways that the rows allow, and keeps the best on the newest rows.
 
     champion: its .keras file; every candidate starts from it, optimiser included. What is best after a sudden
-    change (only the new rows), a slow one (new and old) or none is not known beforehand: it is tried.
+    change (only the new rows), a slow one (new and old) or none is not known beforehand: it is tried. The gate
+    allows for the choice, see `monitoring.gate.compare_losses`.
     """
+    from models.callbacks import restore, state_of
     from models.export import load_keras
-    from models.fit import update
+    from models.fit import predict, update
 
-    config = replace(config, epochs=policy.epochs, patience=max(2, policy.epochs // 3))
-    best: tuple[Any, LossHistory, Candidate] | None = None
-    tried = []
+    config = replace(config, epochs=policy.epochs, patience=2)
+    model = load_keras(champion)
+    start, best, tried = state_of(model), None, []
     for name, rows in _candidates(lesson, policy, rng):
-        told = (lambda epoch, name=name: on_epoch(name, epoch)) if on_epoch is not None else None
-        validation = lesson.validation.rows if len(lesson.validation) >= LEAST_VALIDATION else rows
-        fitted = update(load_keras(champion), rows, validation, config, on_epoch=told)
-        candidate = Candidate(name, len(rows.targets), fitted.history.best_loss)
+        restore(model, start)
+        validation = lesson.validation if len(lesson.validation) >= LEAST_VALIDATION else lesson.newest
+        fitted = update(model, rows, validation.rows, config)
+        losses = row_losses(
+            lesson.newest.targets.astype(float), predict(model, lesson.newest.inputs).astype(float)
+        )
+        candidate = Candidate(name, len(rows.targets), float(losses.mean()) if len(losses) else float("nan"))
         tried.append(candidate)
         if best is None or candidate.loss < best[2].loss:
-            best = (fitted.model, fitted.history, candidate)
+            best = (state_of(model), fitted.history, candidate)
     if best is None:
         raise ValueError("No rows to learn from came; expected at least one since the change.")
-    return Learned(*best, tuple(tried))
+    restore(model, best[0])
+    return Learned(model, best[1], best[2], tuple(tried))
 
 
 def _candidates(

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,7 +32,14 @@ from pipelines.prepared import Prepared, prepare_rows, window_length
 from pipelines.scoring import Scorer
 from pipelines.service import bundle_of, needed_service
 from pipelines.sources import Table, read
-from pipelines.steps import JudgedWindow, RetrainResult, monitor_stores, promote_first, retrain_stores
+from pipelines.steps import (
+    JudgedWindow,
+    MonitorResult,
+    RetrainResult,
+    monitor_stores,
+    promote_first,
+    retrain_stores,
+)
 from pipelines.stores import Stores, open_stores
 from pipelines.table import Column, render
 from pipelines.training import examples, train_version
@@ -228,11 +236,12 @@ def _live(
     for place, (now, window) in enumerate(course.nows(delay)):
         day = window.start.date().isoformat()
         say(f"{day}: window {place + 1} of {len(course.windows)}, {len(retrained)} retrainings")
-        run(f"score {day}", lambda now=now, before=before: score_rows(stores, course, before, now, delay))
-        found = run(f"monitor {day}", lambda now=now: monitor_stores(stores, now))
+        run(f"score {day}", partial(score_rows, stores, course, before, now, delay))
+        found: MonitorResult = run(f"monitor {day}", partial(monitor_stores, stores, now))
         judged.update({one.start: one for one in found.windows})
         if found.harmful:
-            result = run(f"retrain {day}", lambda now=now: clock.learn(lambda: retrain_stores(stores, now)))
+            retraining = partial(retrain_stores, stores, now)
+            result: RetrainResult = run(f"retrain {day}", partial(clock.learn, retraining))
             retrained[window.start.isoformat()] = result
         before = now
     return judged, retrained
@@ -294,18 +303,20 @@ def _compare(
     known = course.future.rows(course.future.frame[schema.target.name].notna().to_numpy())
     columns = {name: known.frame[name].to_numpy() for name in schema.column_names}
     seed = stores.project.config.project.seed
-    constant = best_constant(task, goal.name, learn.targets).predict(rows.inputs)
-    simple = fit_simple(task, learn.inputs, learn.targets, seed=seed).predict(rows.inputs)
+    constant = best_constant(task, goal.name, learn.targets, outputs=schema.outputs).predict(rows.inputs)
+    simple = fit_simple(task, learn.inputs, learn.targets, seed=seed, outputs=schema.outputs).predict(
+        rows.inputs
+    )
     never = _scorer(stores, 1).predict(columns)
     from pipelines.schedule import scheduled_predictions
 
-    scheduled = scheduled_predictions(stores, course, rows, learn, first, len(retrained))
+    scheduled = scheduled_predictions(stores, course, rows, learn, first, len(retrained), goal.row_losses)
     return _Losses(
         times=rows.times,
         served=_served(stores, course, known, schema, goal),
         never=goal.row_losses(target, never.astype(np.float64)),
-        constant=goal.row_losses(target, constant),
-        simple=goal.row_losses(target, simple),
+        constant=goal.row_losses(target, constant.astype(np.float64)),
+        simple=goal.row_losses(target, simple.astype(np.float64)),
         schedule=goal.row_losses(target, scheduled.astype(np.float64)),
     )
 

@@ -17,12 +17,12 @@ from monitoring.gate import Comparison, Promotion, compare_losses, judge_challen
 from monitoring.loss_alarm import LossReference
 from monitoring.window import WindowLength, cut
 from pipelines.bundle import Bundle
-from pipelines.held_out import held_out
+from pipelines.held_out import PIECES, held_out, piece_length
 from pipelines.learning import Candidate, Examples, Learned, bake_off, first_fit, make_lesson
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
 from pipelines.prepared import Prepared, fit_schema, read_prepared
-from pipelines.reference import make_loss_reference, make_reference
+from pipelines.reference import make_loss_reference, make_reference, read_reference
 from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bundle_of
 from pipelines.sources import Table
 from pipelines.training import recipe_of, settings_of
@@ -37,7 +37,6 @@ Array = npt.NDArray[Any]
 
 AUTHOR = "losswatch"
 RECENT = 8  # windows that count as recent: where a decline is slow, the change has no one beginning
-VALIDATION = 0.15  # of the new rows that may train: they stop an update and choose among the candidates
 MOST_ANCHOR_ROWS = 10_000
 
 
@@ -63,17 +62,29 @@ class Retraining:
 class KnownRows:
     """All rows with a known label, oldest first: of the first training, then of the log.
 
-    logged: mask of the rows that came from the log. held_out: mask of those that never train.
+    held_out: mask of the logged rows that never train any version. change: since when things are different. judge:
+    from here on rows are newer than all that ever trained, and judge the challenger.
     """
 
     columns: Mapping[str, Array]
     targets: Array  # float64, prepared
     times: Array
-    logged: npt.NDArray[np.bool_]
     held_out: npt.NDArray[np.bool_]
+    change: np.datetime64
+    judge: np.datetime64
 
     def examples(self, schema: Schema) -> Examples:
         return Examples(schema.inputs(self.columns), self.targets.astype(np.float32), self.times)
+
+    @property
+    def newest(self) -> npt.NDArray[np.intp]:
+        """Rows that judge a challenger."""
+        return np.flatnonzero(self.times >= self.judge)
+
+    @property
+    def anchor(self) -> npt.NDArray[np.intp]:
+        """Rows from before the change that never trained."""
+        return np.flatnonzero(self.held_out & (self.times < self.change))[-MOST_ANCHOR_ROWS:]
 
 
 def retrain_version(
@@ -82,8 +93,8 @@ def retrain_version(
     """Trains a challenger, lets the gate judge it, and begins a new service: of the winner, on a new reference."""
     champion = bundle_of(stores, service.version)
     goal = objective(stores.project, champion.schema.target.task)
-    known = known_rows(stores, service, champion, now)
     change = _numpy(judgement.harm_since or judgement.window.start)
+    known = known_rows(stores, service, champion, change, now)
     key = f"{decision.action}-{service.version}-{judgement.number}"
     parameters = {"cause": judgement.verdict.kind, "champion": service.version, "window": judgement.number}
     tags = {"losswatch.reason": "; ".join(decision.reasons)[:4000]}
@@ -91,14 +102,15 @@ def retrain_version(
         if run.version is not None:  # an earlier process was stopped between the version and the gate
             version, learned = run.version, None
         else:
-            learned = _learn(stores, champion, known, change, judgement, decision)
+            schema = _schema(stores, champion, known, decision)
+            learned = _learn(stores, champion, schema, known, judgement, decision, goal)
             for epoch in learned.history.epochs:
                 if epoch.epoch >= 0:
                     run.epoch(epoch)
-            version = _register(stores, run, champion, learned, known, change, goal, service, now)
-        promotion = _gate(
-            stores, champion, bundle_of(stores, version.version), known, change, goal, judgement
-        )
+            version = _register(stores, run, schema, champion, learned, known, goal, service)
+        challengers = max(len(learned.tried) if learned else 1, 1)
+        challenger = bundle_of(stores, version.version)
+        promotion = _gate(stores, champion, challenger, known, goal, judgement, challengers)
         run.figures(_figures(promotion))
     tried = learned.tried if learned else ()
     chosen = learned.best.name if learned else "trained before"
@@ -112,11 +124,13 @@ def retrain_version(
         chosen,
         promotion,
     )
-    _conclude(stores, service, retraining, known, change, goal, now)
+    _conclude(stores, service, retraining, known, goal, now)
     return retraining
 
 
-def known_rows(stores: Stores, service: Service, champion: Bundle, now: datetime) -> KnownRows:
+def known_rows(
+    stores: Stores, service: Service, champion: Bundle, change: np.datetime64, now: datetime
+) -> KnownRows:
     """Every row with a label that is known now: the rows of the first training, and those of the log."""
     schema, target = champion.schema, champion.schema.target.name
     table = _first_rows(stores, champion).table
@@ -125,23 +139,33 @@ def known_rows(stores: Stores, service: Service, champion: Bundle, now: datetime
     rows = stores.log.predictions(service.anchor, now, known_until=now)
     rows = rows.take(np.flatnonzero(rows.labelled))
     times = np.concatenate([first.times.astype("datetime64[us]"), rows.times])
-    ids = np.concatenate([first.ids, rows.ids])
     logged = np.arange(len(times)) >= len(first.times)
     config = stores.project.config
     apart = held_out(
         times,
-        ids,
+        np.concatenate([first.ids, rows.ids]),
         by=champion.settings["held_out"],
         length=service.window,
         share=config.gate.held_out,
         seed=config.project.seed,
     )
-    targets = np.concatenate([schema.targets(first.frame).astype(np.float64), targets_of(rows, schema)])
     columns = {
         name: np.concatenate([first.frame[name].to_numpy(), rows.columns[name]])
         for name in schema.column_names
     }
-    return KnownRows(columns, targets, times, logged, apart & logged)
+    targets = np.concatenate([schema.targets(first.frame).astype(np.float64), targets_of(rows, schema)])
+    judge = judge_from(times, change, service.window, config.gate.share)
+    return KnownRows(columns, targets, times, apart & logged, change, judge)
+
+
+def judge_from(times: Array, change: np.datetime64, window: WindowLength, share: float) -> np.datetime64:
+    """Where the newest rows begin: `share` of the rows since the change, but at most of two windows."""
+    since = times[times >= change]
+    if not len(since):
+        return change
+    newest = since[min(int((1.0 - share) * len(since)), len(since) - 1)]
+    two = 2 * PIECES * piece_length(window)
+    return np.datetime64(max(newest, times[-1] - two), "us")
 
 
 def _first_rows(stores: Stores, champion: Bundle) -> Prepared:
@@ -153,120 +177,94 @@ def _first_rows(stores: Stores, champion: Bundle) -> Prepared:
     return found
 
 
+def _schema(stores: Stores, champion: Bundle, known: KnownRows, decision: RetrainDecision) -> Schema:
+    """The champion's preparation, widened to what the new rows hold; or a new one, which can see what changed."""
+    if decision.action == "refit":
+        return refitted_schema(stores, champion, known)
+    learn = known.times < known.judge
+    return champion.schema.widened({name: values[learn] for name, values in known.columns.items()})
+
+
 def _learn(
     stores: Stores,
     champion: Bundle,
+    schema: Schema,
     known: KnownRows,
-    change: np.datetime64,
     judgement: WindowJudgement,
     decision: RetrainDecision,
+    goal: Objective,
 ) -> Learned:
     project = stores.project
     seed = project.config.project.seed + judgement.number
     config = project.config.network.fit_config(seed=seed)
-    if decision.action == "refit":
-        return _refit(stores, champion, known, change)
     length = judgement.window.end - judgement.window.start
     lesson = make_lesson(
-        _training_rows(known, champion.schema),
-        change=change,
+        known.examples(schema),
+        known.held_out,
+        change=known.change,
         recent=_numpy(judgement.window.end - RECENT * length),
-        validate=_validating(stores, champion, known)[~known.held_out],
+        judge=known.judge,
     )
-    return bake_off(
-        champion.keras,
-        lesson,
-        project.config.retrain,
-        config,
-        rng=np.random.default_rng((seed, judgement.number)),
-    )
+    if decision.action == "refit":
+        recipe = recipe_of(project, goal, schema.target.task)
+        rows = lesson.old.joined(lesson.since)
+        return first_fit(recipe, schema, rows, lesson.validation, config)
+    rng = np.random.default_rng((seed, judgement.number))
+    return bake_off(champion.keras, lesson, project.config.retrain, config, goal.row_losses, rng=rng)
 
 
-def _training_rows(known: KnownRows, schema: Schema) -> Examples:
-    return known.examples(schema).take(np.flatnonzero(~known.held_out))
-
-
-def _validating(stores: Stores, champion: Bundle, known: KnownRows) -> npt.NDArray[np.bool_]:
-    """Rows of the log that stop an update: another draw than those of the gate."""
-    return known.logged & held_out(
-        known.times,
-        np.arange(len(known.times)).astype(str),
-        by=champion.settings["held_out"],
-        length=_window(champion),
-        share=VALIDATION,
-        seed=stores.project.config.project.seed + 1_000_003,
-    )
-
-
-def _window(champion: Bundle) -> WindowLength:
-    return WindowLength.parse(str(champion.settings["window"]).replace(" ", ""))
-
-
-def _refit(stores: Stores, champion: Bundle, known: KnownRows, change: np.datetime64) -> Learned:
-    """A network from scratch, with a preparation that can see what changed."""
-    project = stores.project
-    schema = refitted_schema(stores, champion, known, change)
-    goal = objective(project, schema.target.task)
-    rows = _training_rows(known, schema)
-    tail = max(int(0.85 * len(rows)), 1)
-    return first_fit(
-        recipe_of(project, goal, schema.target.task),
-        schema,
-        rows.take(np.arange(tail)),
-        rows.take(np.arange(tail, len(rows))),
-        project.config.network.fit_config(seed=project.config.project.seed),
-    )
-
-
-def refitted_schema(stores: Stores, champion: Bundle, known: KnownRows, change: np.datetime64) -> Schema:
+def refitted_schema(stores: Stores, champion: Bundle, known: KnownRows) -> Schema:
+    """A preparation learned from all rows but the newest."""
     import pandas as pd
 
-    frame = pd.DataFrame({name: values[~known.held_out] for name, values in known.columns.items()})
+    learn = known.times < known.judge
+    frame = pd.DataFrame({name: values[learn] for name, values in known.columns.items()})
     target = champion.schema.target
-    values = known.targets[~known.held_out]
+    values = known.targets[learn]
     labels = np.array(target.classes, dtype=object)[values.astype(int)] if target.classes else values
-    times = known.times[~known.held_out]
+    times = known.times[learn]
     return fit_schema(stores.project, Table(frame.assign(**{target.name: labels}), times, times.astype(str)))
 
 
 def _register(
     stores: Stores,
     run: Any,
+    schema: Schema,
     champion: Bundle,
     learned: Learned,
     known: KnownRows,
-    change: np.datetime64,
     goal: Objective,
     service: Service,
-    now: datetime,
 ) -> ModelVersion:
     import pandas as pd
 
-    schema = champion.schema
-    if learned.best.name == "from scratch":
-        schema = refitted_schema(stores, champion, known, change)
-    late = known.times >= change
-    late_columns = {name: values[late] for name, values in known.columns.items()}
+    late = np.flatnonzero(known.times >= known.change)
+    columns = {name: values[late] for name, values in known.columns.items()}
+    losses = _losses_by_keras(learned, schema, columns, known.targets[late], goal)
     windows = cut(known.times[late], service.anchor, service.window)
-    losses = _losses_by_keras(learned, schema, late_columns, known.targets[late], goal)
-    loss = make_loss_reference(
-        losses, known.held_out[late], known.times[late], windows, before=service.reference
-    )
-    reference = make_reference(late_columns, known.times[late], windows, loss=loss)
+    loss = _reference_of(losses, late, known, service)
+    reference = make_reference(columns, known.times[late], windows, loss=loss)
     first = _first_rows(stores, champion)
     settings = {**settings_of(goal, schema, first, stores.project), "held_out": champion.settings["held_out"]}
     with tempfile.TemporaryDirectory() as folder:
-        frame = pd.DataFrame(late_columns)
+        frame = pd.DataFrame(columns)
         pack(Path(folder) / "bundle", learned.model, schema, frame, reference=reference, settings=settings)
         version: ModelVersion = run.register(
             Path(folder) / "bundle",
             signature_frame=frame.iloc[:5],
             tags={"losswatch.data": champion.settings["data"], "losswatch.chosen": learned.best.name},
             parent=service.version,
-            trained_until=known.times[-1].astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC),
+            trained_until=known.judge.astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC),
         )
     stores.registry.point("challenger", version.version)
     return version
+
+
+def _reference_of(losses: Array, late: Array, known: KnownRows, service: Service) -> LossReference:
+    """The level of these losses on the newest rows; losses: of the rows `late`."""
+    times = known.times[late]
+    windows = cut(times, service.anchor, service.window)
+    return make_loss_reference(losses, times >= known.judge, times, windows, before=service.reference)
 
 
 def _losses_by_keras(
@@ -282,29 +280,21 @@ def _gate(
     champion: Bundle,
     challenger: Bundle,
     known: KnownRows,
-    change: np.datetime64,
     goal: Objective,
     judgement: WindowJudgement,
+    challengers: int,
 ) -> Promotion:
-    """Both versions, as they would serve, on the held-out rows after the change, and on those before."""
+    """Both versions, as they would serve, on the newest rows, and on those of before."""
     config = stores.project.config.gate
-    new = np.flatnonzero(known.held_out & (known.times >= change))
-    anchor = np.flatnonzero(known.held_out & (known.times < change))[-MOST_ANCHOR_ROWS:]
-    return judge_challenger(
-        _compare(champion, challenger, known, new, goal, config.confidence),
-        _compare(champion, challenger, known, anchor, goal, config.confidence),
-        config,
-        anchor_counts=judgement.verdict.kind != "concept change",
-    )
 
+    def compare(rows: Array) -> Comparison | None:
+        if len(rows) < 2:
+            return None
+        losses = [_served_losses(bundle, known, rows, goal) for bundle in (champion, challenger)]
+        return compare_losses(*losses, confidence=config.confidence, challengers=challengers)
 
-def _compare(
-    champion: Bundle, challenger: Bundle, known: KnownRows, rows: Array, goal: Objective, confidence: float
-) -> Comparison | None:
-    if len(rows) < 2:
-        return None
-    losses = [_served_losses(bundle, known, rows, goal) for bundle in (champion, challenger)]
-    return compare_losses(losses[0], losses[1], confidence=confidence)
+    counts = judgement.verdict.kind != "concept change"
+    return judge_challenger(compare(known.newest), compare(known.anchor), config, anchor_counts=counts)
 
 
 def _served_losses(bundle: Bundle, known: KnownRows, rows: Array, goal: Objective) -> Array:
@@ -332,13 +322,12 @@ def _conclude(
     service: Service,
     retraining: Retraining,
     known: KnownRows,
-    change: np.datetime64,
     goal: Objective,
     now: datetime,
 ) -> None:
     """Moves the alias if the gate let it in, and writes down what serves from now on, and against what."""
     reason = "; ".join(retraining.promotion.reasons)
-    reference = _new_reference(stores, service, retraining, known, change, goal)
+    reference = _new_reference(stores, service, retraining, known, goal)
     if retraining.promoted:
         stores.registry.promote(
             retraining.challenger, expected=retraining.champion, author=AUTHOR, reason=reason
@@ -367,24 +356,14 @@ def _conclude(
 
 
 def _new_reference(
-    stores: Stores,
-    service: Service,
-    retraining: Retraining,
-    known: KnownRows,
-    change: np.datetime64,
-    goal: Objective,
+    stores: Stores, service: Service, retraining: Retraining, known: KnownRows, goal: Objective
 ) -> LossReference:
     """The winner's own reference, or the level to which the champion's loss has moved and stays."""
     if retraining.promoted:
-        from pipelines.reference import read_reference
-
         return read_reference(bundle_of(stores, retraining.challenger).reference).loss
-    late = np.flatnonzero(known.times >= change)
+    late = np.flatnonzero(known.times >= known.change)
     losses = _served_losses(bundle_of(stores, retraining.champion), known, late, goal)
-    windows = cut(known.times[late], service.anchor, service.window)
-    return make_loss_reference(
-        losses, known.held_out[late], known.times[late], windows, before=service.reference
-    )
+    return _reference_of(losses, late, known, service)
 
 
 def _numpy(moment: datetime) -> np.datetime64:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.learning import Examples, bake_off, make_lesson
+from pipelines.held_out import held_out, held_out_by
+from pipelines.learning import Examples, Lesson, bake_off, make_lesson
+from pipelines.retraining import RECENT, judge_from
 
 if TYPE_CHECKING:
     from pipelines.bundle import Bundle
@@ -18,7 +21,13 @@ if TYPE_CHECKING:
 
 
 def scheduled_predictions(
-    stores: Stores, course: Course, rows: Examples, learn: Examples, first: Bundle, retrainings: int
+    stores: Stores,
+    course: Course,
+    rows: Examples,
+    learn: Examples,
+    first: Bundle,
+    retrainings: int,
+    row_losses: Callable[[Any, Any], Any],
 ) -> npt.NDArray[np.float32]:
     """Answers to every row by the first version, retrained so many times at equal distances.
 
@@ -47,13 +56,14 @@ def scheduled_predictions(
             begin = now
             if number + 1 in chosen:
                 due = known.take(np.flatnonzero(known.times < _time(window.end)))
-                lesson = _lesson(due, last, window, config.project.seed + number)
+                lesson = _lesson(due, last, window, course, config)
                 seed = config.project.seed + number
                 learned = bake_off(
                     keras_file,
                     lesson,
                     config.retrain,
                     config.network.fit_config(seed=seed),
+                    row_losses,
                     rng=np.random.default_rng((seed, number)),
                 )
                 model, last = learned.model, _time(window.end)
@@ -64,10 +74,19 @@ def scheduled_predictions(
     return np.concatenate(answers)
 
 
-def _lesson(due: Examples, last: np.datetime64, window: Any, seed: int) -> Any:
-    validate = np.random.default_rng(seed).random(len(due)) < 0.15
-    recent = _time(window.end) - 8 * (_time(window.end) - _time(window.start))
-    return make_lesson(due, change=last, recent=recent, validate=validate)
+def _lesson(due: Examples, last: np.datetime64, window: Any, course: Course, config: Any) -> Lesson:
+    """The rows since the retraining before count as new; parts of them are kept apart as losswatch does."""
+    apart = held_out(
+        due.times,
+        np.arange(len(due)).astype(str),
+        by=held_out_by(course.past.times, course.window),
+        length=course.window,
+        share=config.gate.held_out,
+        seed=config.project.seed,
+    )
+    recent = _time(window.end) - RECENT * (_time(window.end) - _time(window.start))
+    judge = judge_from(due.times, last, course.window, config.gate.share)
+    return make_lesson(due, apart, change=last, recent=recent, judge=judge)
 
 
 def _first(keras_file: Path, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

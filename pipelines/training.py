@@ -23,7 +23,8 @@ from pipelines.learning import Examples, Learned, first_fit
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
 from pipelines.prepared import Prepared, fit_schema
-from pipelines.reference import Reference, make_loss_reference, make_reference
+from pipelines.reference import Reference, make_loss_reference, make_reference, read_reference
+from pipelines.service import bundle_of
 from pipelines.userfile import load_function, source_path
 
 if TYPE_CHECKING:
@@ -103,10 +104,10 @@ def train_version(
     with stores.registry.run(f"fit-{identity}", kind="fit", parameters=parameters, tags=tags) as run:
         figures = _Figures(train, validation, schema, goal, project.config.project.seed)
         if run.version is not None:
-            history = stores.registry.curve(run.run_id)
-            best = min(history, key=lambda epoch: epoch.validation_loss, default=None)
-            loss = best.validation_loss if best else float("nan")
-            return figures.trained(run.version, len(history), best.epoch if best else None, loss, True, True)
+            curve = stores.registry.curve(run.run_id)
+            best = min(curve, key=lambda epoch: epoch.validation_loss, default=None)
+            loss = read_reference(bundle_of(stores, run.version.version).reference).loss.loss
+            return figures.trained(run.version, len(curve), best.epoch if best else None, loss, True, True)
 
         def told(epoch: EpochLoss) -> None:
             run.epoch(epoch)
@@ -125,7 +126,7 @@ def train_version(
         reference = _reference(prepared, learned, schema, goal, split.validation)
         settings = settings_of(goal, schema, prepared, project)
         with tempfile.TemporaryDirectory() as folder:
-            frame = prepared.table.frame.drop(columns=schema.target.name)[list(schema.column_names)]
+            frame = prepared.table.frame[list(schema.column_names)]
             pack(
                 Path(folder) / "bundle", learned.model, schema, frame, reference=reference, settings=settings
             )
@@ -186,10 +187,12 @@ class _Figures:
         learn, judge = examples(train, schema), examples(validation, schema)
         task = schema.target.task
         target = judge.targets.astype(np.float64)
-        constant = best_constant(task, goal.name, learn.targets).predict(judge.inputs)
-        simple = fit_simple(task, learn.inputs, learn.targets, seed=seed).predict(judge.inputs)
-        self.constant = float(np.mean(goal.row_losses(target, constant)))
-        self.simple = float(np.mean(goal.row_losses(target, simple)))
+        constant = best_constant(task, goal.name, learn.targets, outputs=schema.outputs).predict(judge.inputs)
+        simple = fit_simple(task, learn.inputs, learn.targets, seed=seed, outputs=schema.outputs).predict(
+            judge.inputs
+        )
+        self.constant = float(np.mean(goal.row_losses(target, constant.astype(np.float64))))
+        self.simple = float(np.mean(goal.row_losses(target, simple.astype(np.float64))))
 
     def of(self, loss: float) -> dict[str, float]:
         return {"final_loss": loss, "loss_constant": self.constant, "loss_simple": self.simple}

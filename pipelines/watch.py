@@ -130,9 +130,7 @@ def _recoveries(stores: Stores, service: Service, facts: Sequence[WindowFacts]) 
     config = stores.project.config
     if _objective(stores, service.version).link is None:
         return ()
-    return recoveries(
-        [fact.gains for fact in facts], worth=config.retrain.worth, run_length=config.alarm.run_length
-    )
+    return recoveries([fact.gains for fact in facts], worth=config.retrain.worth)
 
 
 def _objective(stores: Stores, version: int) -> Objective:

@@ -59,12 +59,12 @@ def named(schema: Schema, **changes: Any) -> dict[str, float]:
 
 def test_each_kind_of_column_is_learned_from_its_values(schema: Schema) -> None:
     distance, wind, hour, carrier, holiday = schema.columns
-    assert distance == NumberColumn("distance", median=200.0, mean=200.0, scale=100.0, indicator=False)
+    assert distance == NumberColumn("distance", 200.0, 200.0, 100.0, indicator=False, low=100.0, high=300.0)
     assert isinstance(wind, NumberColumn)
     assert wind.indicator
     assert hour == CategoryColumn("hour", ("7", "8", "9"))
     assert carrier == CategoryColumn("carrier", ("UA", "DL"))
-    assert holiday == NumberColumn("holiday", median=0.5, mean=0.5, scale=0.5, indicator=False)
+    assert holiday == NumberColumn("holiday", 0.5, 0.5, 0.5, indicator=False, low=0.0, high=1.0)
     assert schema.target == Target("late", "binary", ("no", "yes"), 0.0, 1.0)
 
 
@@ -100,9 +100,22 @@ def test_a_whole_number_is_the_same_level_however_it_is_stored(schema: Schema) -
         assert named(schema, hour=value) == expected
 
 
-def test_far_values_are_cut_at_eight_deviations(schema: Schema) -> None:
-    assert named(schema, distance=1e300)["distance"] == 8.0
-    assert named(schema, distance=-1e300)["distance"] == -8.0
+def test_values_beyond_those_of_training_count_as_the_last_that_were_seen(schema: Schema) -> None:
+    assert named(schema, distance=1e300)["distance"] == named(schema, distance=300.0)["distance"]
+    assert named(schema, distance=-1e300)["distance"] == named(schema, distance=100.0)["distance"]
+
+
+def test_far_values_without_limits_are_cut_at_eight_deviations() -> None:
+    schema = Schema((NumberColumn("x", 0.0, 0.0, 1.0, False),), Target("late", "binary", ("no", "yes")))
+    assert schema.inputs({"x": [1e300, -1e300]}).tolist() == [[8.0], [-8.0]]
+
+
+def test_widening_lets_new_values_in_and_keeps_the_meaning_of_the_old(schema: Schema) -> None:
+    wide = schema.widened({name: [500.0] for name in ("distance", "wind", "holiday")})
+    assert named(wide, distance=200.0) == named(schema, distance=200.0)
+    assert named(wide, distance=500.0)["distance"] == pytest.approx(3.0)
+    assert named(schema, distance=500.0)["distance"] == pytest.approx(1.0)
+    assert wide.width == schema.width
 
 
 def test_a_constant_column_is_always_zero(frame: pd.DataFrame) -> None:
@@ -236,7 +249,7 @@ def test_true_and_false_are_the_same_classes_as_one_and_zero_when_the_truth_come
 def test_rows_without_a_target_teach_nothing(frame: pd.DataFrame) -> None:
     late = frame["late"].where(frame["distance"] == 100.0)
     schema = Schema.fit(frame.assign(late=late), "late")
-    assert schema.columns[0] == NumberColumn("distance", 100.0, 100.0, 0.0, False)
+    assert schema.columns[0] == NumberColumn("distance", 100.0, 100.0, 0.0, False, 100.0, 100.0)
 
 
 @pytest.mark.parametrize(
