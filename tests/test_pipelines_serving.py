@@ -372,11 +372,11 @@ def test_a_server_starts_answers_and_ends_on_sigterm_with_everything_in_the_tabl
             request = urllib.request.Request(
                 f"http://127.0.0.1:{port}/invocations", body, {"content-type": "application/json"}
             )
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 assert answer.headers["losswatch-version"] == "5"
                 assert len(json.load(answer)["predictions"]) == 2
             os.kill(process.pid, signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
     log = Log(Path(opened.log()))
@@ -392,7 +392,7 @@ def _free_port() -> int:
 
 
 def _until_ready(url: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while True:
         try:
             with urllib.request.urlopen(url, timeout=5):
