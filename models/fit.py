@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,15 +133,15 @@ def planned_steps(rows: int, config: FitConfig) -> Steps:
 
     Every row is in a step; less than `count` rows are in two.
 
-    >>> planned_steps(50_000, FitConfig(batch_size=256, steps_per_execution=64))
-    Steps(batch=256, count=196, together=49)
+    >>> planned_steps(50_000, FitConfig(batch_size=256, steps_per_execution=16))
+    Steps(batch=241, count=208, together=16)
     >>> planned_steps(10, FitConfig())
     Steps(batch=10, count=1, together=1)
     """
     batch = min(config.batch_size, max(SMALLEST_BATCH, rows // LEAST_STEPS))
-    calls = math.ceil(math.ceil(rows / batch) / config.steps_per_execution)
-    together = math.ceil(math.ceil(rows / batch) / calls)
-    count = calls * together
+    count = math.ceil(rows / batch)
+    together = min(config.steps_per_execution, count)  # the same for nearly all, so that traces can be reused
+    count = math.ceil(count / together) * together
     return Steps(math.ceil(rows / count), count, together)
 
 
@@ -221,7 +220,7 @@ def _training_set(
 ) -> tf.data.Dataset:
     """All batches of all epochs in one iterator: a new iterator costs a quarter of a second each time.
 
-    The order of an epoch follows from the seed and its number alone: a resumed training sees the same batches.
+    The order of an epoch follows from the seed and its number alone: a training resumed sees the same.
     """
 
     def orders() -> Iterator[NDArray[np.int32]]:
@@ -229,22 +228,21 @@ def _training_set(
             order = np.random.default_rng((config.seed, epoch)).permutation(len(rows.targets))
             yield np.resize(order, (steps.count, steps.batch)).astype(np.int32)
 
+    shape = tf.TensorSpec((None, None), tf.int32)  # one for all trainings, or each would be traced again
+    taken = tf.data.Dataset.from_generator(orders, output_signature=shape).unbatch()
     columns = tuple(tf.constant(column) for column in _columns(model, rows))
-    shape = tf.TensorSpec((steps.count, steps.batch), tf.int32)
-    batches = tf.data.Dataset.from_generator(orders, output_signature=shape).unbatch()
-    return _untuned(batches.map(lambda taken: tuple(tf.gather(column, taken) for column in columns)))
+    return _untuned(taken.map(lambda rows_taken: tuple(tf.gather(column, rows_taken) for column in columns)))
 
 
 def _validation_set(model: keras.Model, rows: Rows) -> tf.data.Dataset | None:
     """The validation rows in as few batches as memory allows; None where there are none."""
     if len(rows.targets) == 0:
         return None
-    columns = _columns(model, rows)
-    batches = [
-        tf.data.Dataset.from_tensors(tuple(column[start : start + VALIDATION_BATCH] for column in columns))
-        for start in range(0, len(rows.targets), VALIDATION_BATCH)
-    ]
-    return _untuned(reduce(tf.data.Dataset.concatenate, batches))
+    columns = tuple(tf.constant(column) for column in _columns(model, rows))
+    starts = tf.data.Dataset.range(0, len(rows.targets), VALIDATION_BATCH)
+    return _untuned(
+        starts.map(lambda start: tuple(column[start : start + VALIDATION_BATCH] for column in columns))
+    )
 
 
 def _untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
