@@ -1,0 +1,323 @@
+"""The whole project at once, in seconds: what a long training would find out at its end."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.leakage import leakage
+from models.losses import check_loss
+from models.schema import CategoryColumn, NumberColumn, Schema, SchemaError, Task
+from models.split import split_in_time
+from monitoring.loss_alarm import PRIOR_BLOCKS
+from monitoring.window import cut, rows_by_window
+from pipelines.alerts import check_webhook
+from pipelines.errors import UserError
+from pipelines.learning import LEAST_VALIDATION
+from pipelines.log import Log
+from pipelines.moments import moment_of
+from pipelines.objective import Objective, objective
+from pipelines.prepared import window_length
+from pipelines.problem import Problem, Trouble, faults, trying
+from pipelines.reachable import unreachable, unusable_place, unwritable
+from pipelines.reference import whole_blocks
+from pipelines.sources import Table, read
+from pipelines.training import VALIDATION, examples
+from pipelines.trial import Trial, try_network
+from pipelines.userfile import load_function
+
+if TYPE_CHECKING:
+    from models.rows import Rows
+    from pipelines.project import Project
+
+Say = Callable[[str], None]
+
+BATCH = 256  # rows of the trial: as many as a step of the training takes
+_SHOWN = 6  # names in a line; there may be a thousand classes
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the rows are. rows_of_window: the median; None, like the window, where the rows have no times."""
+
+    rows: int
+    labelled: int
+    first: str | None
+    last: str | None
+    window: str | None
+    windows: int
+    rows_of_window: float | None
+
+    def line(self) -> str:
+        told = f"data: {self.rows:,} rows"
+        if self.window is None:
+            return told
+        told += f" from {self.first} to {self.last}, {self.windows:,} windows of a {self.window}"
+        return f"{told} with {self.rows_of_window:,.0f} rows in the middle one"
+
+
+@dataclass(frozen=True)
+class SchemaFacts:
+    """What a row is."""
+
+    target: str
+    task: str
+    classes: tuple[str, ...]
+    columns: int
+    inputs: int
+
+    def line(self) -> str:
+        classes = ", ".join(self.classes[:_SHOWN])
+        more = f", ... {len(self.classes)} in all" if len(self.classes) > _SHOWN else ""
+        of = f" of {classes}{more}" if self.classes else ""
+        return f"target: {self.target!r}, {self.task}{of}; {self.columns} columns become {self.inputs} inputs"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What was found, part by part as far as it could be tried, and every problem."""
+
+    name: str
+    data: DataFacts | None
+    schema: SchemaFacts | None
+    network: Trial | None
+    problems: tuple[Problem, ...]
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        return any(problem.severity == "fault" for problem in self.problems)
+
+    def lines(self) -> list[str]:
+        found = [part.line() for part in (self.data, self.schema, self.network) if part is not None]
+        order = ("fault", "warning", "note")
+        told = sorted(self.problems, key=lambda problem: order.index(problem.severity))
+        return [*found, *(problem.line() for problem in told), self._verdict()]
+
+    def _verdict(self) -> str:
+        wrong, odd = (
+            sum(problem.severity == severity for problem in self.problems)
+            for severity in ("fault", "warning")
+        )
+        warned = f", {_counted(odd, 'warning')}" if odd else ""
+        if wrong:
+            found = f"{_counted(wrong, 'fault')}{warned}"
+            return f"{self.name}: {found} in {self.seconds:.0f} s. Mend the faults, then: losswatch check"
+        return f"{self.name} is in order{warned}, checked in {self.seconds:.0f} s. next: losswatch train"
+
+
+def check(project: Project, *, progress: Say | None = None) -> CheckResult:
+    """Tries everything that a training, a server and a monitor will need, and collects all problems.
+
+    Nothing is kept: neither prepared rows nor a network.
+    """
+    begin, say = time.monotonic(), progress or (lambda text: None)
+    problems = [*_stores(project), *_webhook(project), *_code(project)]
+    say("reading the data")
+    table, data, found = _data(project)
+    problems += found
+    schema, trial = None, None
+    if table is not None:
+        say("learning what a row is")
+        schema, found = _schema(project, table)
+        problems += found
+    if table is not None and schema is not None:
+        goal, found = _goal(project, schema.target.task)
+        trial, tried = try_network(_with_known_loss(project, goal), goal, schema, _batch(table, schema), say)
+        problems += [*found, *tried]
+    facts = _schema_facts(schema) if schema is not None else None
+    unique = tuple(dict.fromkeys(problems))
+    return CheckResult(project.name, data, facts, trial, unique, time.monotonic() - begin)
+
+
+# --- places and secrets ---
+
+
+def _stores(project: Project) -> list[Problem]:
+    """What stands in the way of keeping anything."""
+    found = _place("project", lambda: unwritable(project.state))
+    found += _place("store.tracking", lambda: unreachable(project.tracking()))
+    found += _place("store.artifacts", lambda: unusable_place(project.artifacts()))
+    return found + _place("store.log", lambda: _log(project))
+
+
+def _place(about: str, look: Callable[[], str | None]) -> list[Problem]:
+    """The problem of one place, once: a folder that holds all of them is not told four times."""
+    try:
+        why = look()
+    except UserError as error:
+        return faults(about, str(error))
+    return [Problem("fault", about, why)] if why else []
+
+
+def _log(project: Project) -> str | None:
+    folder = Path(project.log())
+    Log(folder)  # of another version of losswatch: it says so
+    return unwritable(folder)
+
+
+def _webhook(project: Project) -> list[Problem]:
+    try:
+        address = project.webhook()
+        if address is not None:
+            check_webhook(address)
+    except UserError as error:
+        return faults("alerts.webhook", str(error))
+    return []
+
+
+def _code(project: Project) -> list[Problem]:
+    """The user's own functions, looked up before any data are there to call them with."""
+    found: list[Problem] = []
+    written = {"network.build": project.config.code.build, "network.loss": project.config.network.loss}
+    for key, reference in written.items():
+        if reference and ":" in reference:
+            try:
+                load_function(reference, project.folder, key=key)
+            except UserError as error:
+                found.append(Problem("fault", key, str(error)))
+    return found
+
+
+# --- the data ---
+
+
+def _data(project: Project) -> tuple[Table | None, DataFacts | None, list[Problem]]:
+    config = project.config.data
+    try:
+        with trying("data", "[data]", project.folder):
+            table = read(config, project.folder)
+    except Trouble as trouble:
+        return None, None, faults("data", trouble.problem.text)
+    found = [Problem("note", "data", notice) for notice in table.notices]
+    labelled = int(table.frame[config.target].notna().sum())
+    found += _few_rows(labelled)
+    if not table.has_times:
+        text = "[data] names no time: write time = COLUMN, or start and step for rows at equal steps"
+        facts = DataFacts(len(table.times), labelled, None, None, None, 0, None)
+        return table, facts, [*found, Problem("fault", "data", text)]
+    facts, odd = _windows(project, table, labelled)
+    return table, facts, [*found, *odd]
+
+
+def _few_rows(labelled: int) -> list[Problem]:
+    held = int(VALIDATION * labelled)
+    if held >= LEAST_VALIDATION:
+        return []
+    text = (
+        f"{labelled} rows have a target, which leaves {held} to stop the training; with fewer than "
+        f"{LEAST_VALIDATION} it is stopped by chance. Bring {round(LEAST_VALIDATION / VALIDATION)} rows or more"
+    )
+    return [Problem("warning", "data", text)]
+
+
+def _windows(project: Project, table: Table, labelled: int) -> tuple[DataFacts, list[Problem]]:
+    """The period and its windows, and whether they are enough to judge by."""
+    length, first = window_length(project, table), moment_of(table.times[0])
+    begins, ends = (str(time.astype("datetime64[s]")) for time in (table.times[0], table.times[-1]))
+    try:
+        blocks = rows_by_window(table.times, cut(table.times, first, length))
+    except (ValueError, OverflowError) as error:
+        facts = DataFacts(len(table.times), labelled, begins, ends, str(length), 0, 0.0)
+        return facts, faults("monitor.window", f"monitor.window = {str(length)!r}: {error}")
+    rows = float(np.median([len(block) for block in blocks]))
+    facts = DataFacts(len(table.times), labelled, begins, ends, str(length), len(blocks), rows)
+    return facts, _few_windows(project, len(whole_blocks(blocks)), rows * labelled / len(table.times))
+
+
+def _few_windows(project: Project, whole: int, labelled: float) -> list[Problem]:
+    found = []
+    least = project.config.alarm.least_rows
+    if whole < PRIOR_BLOCKS:
+        found.append(
+            f"the data fill {_counted(whole, 'window')}; below {PRIOR_BLOCKS} the spread of the loss from window to "
+            "window is mostly guessed. Bring a longer time, or set a shorter [monitor] window"
+        )
+    if labelled < least:
+        found.append(
+            f"the middle window holds {labelled:.0f} rows with a target, and fewer than {least} are not judged. "
+            "Set a longer [monitor] window, or a smaller least_rows in [alarm]"
+        )
+    return [Problem("warning", "monitor.window", text) for text in found]
+
+
+# --- the schema ---
+
+
+def _schema(project: Project, table: Table) -> tuple[Schema | None, list[Problem]]:
+    """What a training will learn from the older rows, and whether the newer ones fit it."""
+    target = project.config.data.target
+    split = split_in_time(len(table.times), validation=VALIDATION)
+    older, newer = table.rows(split.train), table.rows(split.validation)
+    try:
+        schema = Schema.fit(older.frame, target)
+    except SchemaError as error:
+        return None, [Problem("fault", "data", str(fault)) for fault in error.faults]
+    late = schema.check(newer.frame, with_target=True)
+    newest = f"among the newest {VALIDATION:.0%} of the rows"
+    found = [Problem("fault", "data", f"{newest}, {fault}") for fault in late]
+    given_away = leakage(table.frame, target, schema.target.task)
+    found += [Problem("fault", "data", f"{fault}. Write it into drop in [data]") for fault in given_away]
+    return None if late else schema, [*found, *_idle_columns(schema)]
+
+
+def _idle_columns(schema: Schema) -> list[Problem]:
+    """Columns that tell a network nothing."""
+    found = []
+    for column in schema.columns:
+        if isinstance(column, NumberColumn) and column.scale == 0:
+            why = "is the same in all older rows, so the network does not see it, even when it changes"
+        elif isinstance(column, CategoryColumn) and not column.levels:
+            why = "has hardly any value twice, so the network sees only whether there is one"
+        else:
+            continue
+        text = f"column {column.name!r} {why}. Write it into drop in [data]"
+        found.append(Problem("warning", "data", text))
+    return found
+
+
+def _schema_facts(schema: Schema) -> SchemaFacts:
+    target = schema.target
+    return SchemaFacts(target.name, target.task, target.classes, len(schema.columns), schema.width)
+
+
+# --- what is tried ---
+
+
+def _goal(project: Project, task: Task) -> tuple[Objective, list[Problem]]:
+    """The loss by which all is judged; the one that fits the target where the written one cannot be had."""
+    written = project.config.network.loss
+    if written and ":" not in written and (advice := check_loss(written, task)):
+        text = f"[network] {advice.rstrip('.')}"
+        return objective(_with_loss(project, None), task), faults("network.loss", text)
+    try:
+        return objective(project, task), []
+    except UserError as error:
+        return objective(_with_loss(project, None), task), [Problem("fault", "network.loss", str(error))]
+
+
+def _with_known_loss(project: Project, goal: Objective) -> Project:
+    """The project with the loss of the trial, so that a mistaken one hides nothing else."""
+    return project if goal.user_loss is not None else _with_loss(project, goal.name)
+
+
+def _with_loss(project: Project, loss: str | None) -> Project:
+    network = dataclasses.replace(project.config.network, loss=loss)
+    return dataclasses.replace(project, config=dataclasses.replace(project.config, network=network))
+
+
+def _batch(table: Table, schema: Schema) -> Rows:
+    """Rows with a target, spread evenly over all."""
+    known = np.flatnonzero(table.frame[schema.target.name].notna().to_numpy())
+    places = np.linspace(0, len(known) - 1, min(BATCH, len(known))).astype(np.int64)
+    return examples(table.rows(known[places]), schema).rows
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

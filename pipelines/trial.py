@@ -1,0 +1,235 @@
+"""A trial: one batch through the network, its loss, one step of training, and storing."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from models.losses import canonical
+from pipelines.problem import Problem, Trouble, trying
+from pipelines.training import recipe_of
+
+if TYPE_CHECKING:
+    import keras
+
+    from models.recipe import Recipe
+    from models.rows import Rows
+    from models.schema import Schema
+    from pipelines.objective import Objective
+    from pipelines.project import Project
+
+Say = Callable[[str], None]
+
+# these take probabilities; a network without a last activation answers anything
+_OF_PROBABILITIES = frozenset(
+    {"binary_crossentropy", "binary_focal_crossentropy", "sparse_categorical_crossentropy"}
+)
+_SAME = 1e-6  # of the answers' size: a network that was saved and loaded computes the very same
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a network did with one batch.
+
+    weights: how many numbers it learns. loss: mean over the batch, before any step. engine: what will serve it;
+    None where the trial ended before. largest_difference: between ONNX and Keras.
+    """
+
+    rows: int
+    loss_name: str
+    weights: int | None = None
+    loss: float | None = None
+    engine: Literal["onnx", "keras"] | None = None
+    largest_difference: float | None = None
+
+    def line(self) -> str:
+        told = [f"{self.weights:,} weights" if self.weights is not None else "no network"]
+        told += [f"{self.loss_name} {self.loss:.4g} before training"] if self.loss is not None else []
+        told += [f"served by {'ONNX' if self.engine == 'onnx' else 'Keras'}"] if self.engine else []
+        return f"network: {', '.join(told)}; tried on {self.rows:,} rows"
+
+
+def try_network(
+    project: Project, goal: Objective, schema: Schema, batch: Rows, say: Say
+) -> tuple[Trial, list[Problem]]:
+    """Builds the network and takes one batch all the way; stops where nothing further can be tried.
+
+    batch: rows with a target, prepared.
+    """
+    trial = _Trial(project, goal, schema, batch, say)
+    try:
+        trial.run()
+    except Trouble as trouble:
+        trial.problems.append(trouble.problem)
+    return trial.found, trial.problems
+
+
+class _Trial:
+    """The stages of a trial, each on what the one before left."""
+
+    def __init__(self, project: Project, goal: Objective, schema: Schema, batch: Rows, say: Say) -> None:
+        self.project, self.goal, self.schema, self.batch, self.say = project, goal, schema, batch, say
+        self.found = Trial(len(batch), goal.name)
+        self.problems: list[Problem] = []
+
+    def run(self) -> None:
+        self.say("building the network")
+        recipe, model = self._build()
+        self._judge(self._answer(model))
+        self.say("one step of training")
+        self._learn(recipe, model)
+        self.say("storing and loading")
+        with tempfile.TemporaryDirectory() as folder:
+            self._store(model, Path(folder))
+            self._export(model, Path(folder))
+
+    def _trying(self, about: str, what: str) -> Any:
+        return trying(about, what, self.project.folder)
+
+    def _build(self) -> tuple[Recipe, keras.Model]:
+        written = self.project.config.code.build
+        what = f"network.build = {written!r}" if written else "[network]"
+        with self._trying("network.build", what):
+            recipe = recipe_of(self.project, self.goal, self.schema.target.task)
+            built = _Built(recipe.build)
+            model = dataclasses.replace(recipe, build=built).compiled(
+                self.schema, seed=self.project.config.project.seed
+            )
+        self._find(weights=int(sum(np.prod(weight.shape) for weight in model.trainable_variables)))
+        if built.compiled and (odd := _other_loss(model, self.goal)):
+            self._warn("network.build", f"{what} {odd}")
+        return recipe, model
+
+    def _answer(self, model: keras.Model) -> npt.NDArray[np.float64]:
+        from models.fit import predict
+
+        with self._trying("network.build", "the network"):
+            answers = predict(model, self.batch.inputs).astype(np.float64)
+        if not np.isfinite(answers).all():
+            text = "the network answers NaN or infinite numbers before any training. Look at its weights"
+            raise _trouble("network.build", text)
+        if self.goal.name in _OF_PROBABILITIES and (odd := _no_probabilities(answers)):
+            text = (
+                f"the network answers {odd}, and {self.goal.name} takes probabilities. {_last(self.schema)}"
+            )
+            raise _trouble("network.build", text)
+        return answers
+
+    def _judge(self, answers: npt.NDArray[np.float64]) -> None:
+        what, target = f"network.loss = {self.goal.name!r}", self.batch.targets.astype(np.float64)
+        with self._trying("network.loss", what):
+            losses = self.goal.row_losses(target, answers)
+        if not np.isfinite(losses).all():
+            row = int(np.argmin(np.isfinite(losses)))
+            raise _trouble(
+                "network.loss",
+                f"{what} is {losses[row]} for target {target[row]:g} and answer {answers[row].tolist()}; "
+                "expected a finite number for every row",
+            )
+        self._find(loss=float(np.mean(losses)))
+
+    def _learn(self, recipe: Recipe, model: keras.Model) -> None:
+        from models.fit import fit
+        from models.recipe import FitConfig
+
+        config = FitConfig(epochs=1, seed=self.project.config.project.seed)
+        with self._trying("network", "one step of training"):
+            fit(
+                dataclasses.replace(recipe, build=lambda schema: model),
+                self.schema,
+                self.batch,
+                self.batch,
+                config,
+            )
+
+    def _store(self, model: keras.Model, folder: Path) -> None:
+        from models.export import load_keras, save_keras
+        from models.fit import predict
+
+        path = folder / "model.keras"
+        with self._trying("network.build", "the network, saved and loaded again"):
+            save_keras(model, path)
+            loaded = load_keras(path)
+            before, after = predict(model, self.batch.inputs), predict(loaded, self.batch.inputs)
+        largest = float(np.abs(after - before).max())
+        if not largest <= _SAME * max(1.0, float(np.abs(before).max())):
+            raise _trouble(
+                "network.build",
+                f"the network, saved and loaded again, answers otherwise, by up to {largest:.3g}. Make every "
+                "weight with self.add_weight or in a layer, so that Keras saves it",
+            )
+
+    def _export(self, model: keras.Model, folder: Path) -> None:
+        from models.export import NotExportable, export_onnx
+
+        with self._trying("network.build", "the export to ONNX"):
+            try:
+                export = export_onnx(model, folder / "model.onnx", self.batch.inputs)
+            except NotExportable as error:
+                self._find(engine="keras")
+                self._warn(
+                    "network.build", f"{error} It will be served by Keras, slower, and all else works"
+                )
+                return
+        self._find(engine="onnx", largest_difference=export.largest_difference)
+
+    def _find(self, **facts: Any) -> None:
+        self.found = dataclasses.replace(self.found, **facts)
+
+    def _warn(self, about: str, text: str) -> None:
+        self.problems.append(Problem("warning", about, text))
+
+
+def _trouble(about: str, text: str) -> Trouble:
+    return Trouble(Problem("fault", about, text))
+
+
+class _Built:
+    """A build that remembers whether the network came compiled."""
+
+    def __init__(self, build: Callable[[Schema], Any]) -> None:
+        self._build, self.compiled = build, False
+
+    def __call__(self, schema: Schema) -> Any:
+        model = self._build(schema)
+        self.compiled = bool(getattr(model, "compiled", False))
+        return model
+
+
+def _other_loss(model: keras.Model, goal: Objective) -> str | None:
+    """What a network says that was compiled with another loss than the one by which it is judged."""
+    loss = model.loss
+    if not isinstance(loss, str) or ":" in goal.name:
+        return None
+    try:
+        if canonical(loss) == canonical(goal.name):
+            return None
+    except ValueError:
+        pass
+    return (
+        f"compiles the network with loss {loss!r} and it is judged by {goal.name!r}. "
+        f'Write loss = "{loss}" in [network], or leave compiling to losswatch'
+    )
+
+
+def _no_probabilities(answers: npt.NDArray[np.float64]) -> str | None:
+    """What is wrong with answers (n, outputs) as probabilities; None where nothing is."""
+    outside = answers[(answers < 0) | (answers > 1)]
+    if len(outside):
+        return f"{outside[0]:.3g}"
+    sums = answers.sum(axis=1)
+    if answers.shape[1] > 1 and np.abs(sums - 1).max() > 1e-3:
+        return f"a row that adds up to {sums[np.abs(sums - 1).argmax()]:.3g}"
+    return None
+
+
+def _last(schema: Schema) -> str:
+    activation = "softmax" if schema.outputs > 1 else "sigmoid"
+    return f'End it with keras.layers.Dense(schema.outputs, activation="{activation}")'
