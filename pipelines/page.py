@@ -100,7 +100,8 @@ class Page:
 
     summary: loss, loss_never, retrainings, promotions, refusals, alarms, seconds, and loss_schedule,
     loss_simple, loss_constant where they are known. months: month ("2013-03" or any words), rows, loss,
-    never, schedule, simple, constant, retrainings, alarms; what is None everywhere is not shown.
+    never, schedule, simple, constant, retrainings, alarms; what is None everywhere is not shown. links: text
+    and address of what lies beside the page.
     """
 
     title: str
@@ -111,6 +112,7 @@ class Page:
     summary: Mapping[str, float | int | None]
     months: tuple[Mapping[str, object], ...]
     footer: str
+    links: tuple[tuple[str, str], ...] = ()
 
 
 def write_page(page: Page, path: Path) -> Path:
@@ -156,7 +158,7 @@ def render(page: Page) -> str:
             asset("symbols.svg"),
             f"<header>\n<h1>{escape(page.title)}</h1>\n<p>{escape(page.subtitle)}</p>\n</header>\n<main>",
             *(section for section in sections if section),
-            f"</main>\n<footer>{escape(page.footer)}</footer>",
+            f"</main>\n<footer>{escape(page.footer)}{_links(page)}</footer>",
             f'<script type="application/json" id="data">{_embedded(_data(page, means, decimals))}</script>',
             f"<script>{script}</script>\n</body>\n</html>\n",
         )
@@ -319,6 +321,10 @@ Arrow keys move between windows. The table of windows below holds every number.<
 {_marks(page)}
 <div id="readout"></div>
 </section>"""
+
+
+def _links(page: Page) -> str:
+    return "".join(f'<br><a href="{escape(address)}">{escape(text)}</a>' for text, address in page.links)
 
 
 def _role(page: Page) -> str:
