@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # `import typing` alone costs as much as argparse
     from pipelines.project import Project
 
     Run = Callable[[Project, argparse.Namespace, Progress], Any]
+    RunAlone = Callable[[argparse.Namespace], Any]  # where there may be no project yet
 
 DONE, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -25,9 +26,9 @@ DONE, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
 def _check(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
-    from pipelines import steps
+    from pipelines import check
 
-    return steps.check(project)
+    return check.check(project, progress=progress)
 
 
 def _prepare(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
@@ -93,9 +94,9 @@ def _replay(project: Project, options: argparse.Namespace, progress: Progress) -
 
 def _report(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     target = _writable(options.out)
-    from pipelines import steps
+    from pipelines import live_report
 
-    return steps.report(project, target)
+    return live_report.report(project, target)
 
 
 def _status(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
@@ -110,10 +111,12 @@ def _up(project: Project, options: argparse.Namespace, progress: Progress) -> An
     return up.up(project)
 
 
-def _doctor(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+def _doctor(options: argparse.Namespace) -> Any:
+    from pathlib import Path
+
     from pipelines import doctor
 
-    return doctor.doctor(project)
+    return doctor.doctor(Path(options.project))
 
 
 def _init(options: argparse.Namespace) -> Any:
@@ -188,6 +191,7 @@ def _command(
     run: Run | None,
     summary: str,
     *examples: str,
+    alone: RunAlone | None = None,
     spoken: bool = False,
     json_file: bool = False,
     project: str | None = ".",
@@ -201,7 +205,7 @@ def _command(
         formatter_class=_Help,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run, spoken=spoken, json_file=json_file)
+    parser.set_defaults(run=run, alone=alone, spoken=spoken, json_file=json_file)
     common = parser.add_argument_group("for all commands")
     common.add_argument(
         "--project", metavar="DIR", default=project, help="the project's folder (default: here)"
@@ -223,6 +227,7 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "write a commented losswatch.toml from a look at a file",
         "init bikes --data bikes.csv --target rented --time date hour --drop id,casual",
         'init power --data power.parquet --target price --start 1996-05-07 --step "30 min"',
+        alone=_init,
         project=None,
     )
     parser.add_argument("directory", metavar="DIR", nargs="?", help="folder of the new project")
@@ -362,9 +367,10 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     _command(
         commands,
         "doctor",
-        _doctor,
+        None,
         "check installation, stores, servers and automations, and say how to mend them",
         "doctor --project bikes",
+        alone=_doctor,
     )
 
 
@@ -417,8 +423,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _result(options: argparse.Namespace, progress: Progress) -> Any:
-    if options.run is None:  # init: there is no project yet
-        return _init(options)
+    if options.alone is not None:
+        return options.alone(options)
     from pathlib import Path
 
     from pipelines.project import open_project

@@ -134,13 +134,22 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_done_is_0_and_the_result_is_said(
     project: str, fake: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake("steps", check=lambda project: Result(project.config.data.target))
+    fake("check", check=lambda project, *, progress: Result(project.config.data.target))
     assert main(["check", "--project", project]) == 0
     assert capsys.readouterr().out == "it is cnt\n"
 
 
+def test_the_doctor_comes_without_a_project(
+    tmp_path: Path, fake: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake("doctor", doctor=lambda folder: Result(folder.name))
+    assert main(["doctor", "--project", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"it is {tmp_path.name}\n"
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_result_that_failed_is_1(project: str, fake: Callable[..., None]) -> None:
-    fake("doctor", doctor=lambda project: Result(failed=True))
+    fake("doctor", doctor=lambda folder: Result(failed=True))
     assert main(["doctor", "--project", project]) == 1
 
 
@@ -227,7 +236,7 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(project: str) -> None:
         "from pipelines.cli import main\n"
         "class Long:\n"
         "    def lines(self): return ['x' * 1000] * 10000\n"
-        "pipelines.doctor = types.SimpleNamespace(doctor=lambda project: Long())\n"
+        "pipelines.doctor = types.SimpleNamespace(doctor=lambda folder: Long())\n"
         f"sys.exit(main(['doctor', '--project', {project!r}]))"
     )
     done = subprocess.run(
@@ -327,7 +336,7 @@ def test_a_report_goes_where_it_is_asked(project: str, fake: Callable[..., None]
         seen.append(out)
         return Result()
 
-    fake("steps", report=report)
+    fake("live_report", report=report)
     main(["report", "--project", project])
     main(["report", "--project", project, "--out", str(tmp_path / "page.html")])
     assert seen == [None, tmp_path / "page.html"]
@@ -366,13 +375,13 @@ def test_a_server_says_where_it_answers_and_ends_without_a_result(
 def test_libraries_are_quiet_before_they_are_imported(project: str, fake: Callable[..., None]) -> None:
     seen: dict[str, str] = {}
 
-    def check(project: Any) -> Result:
+    def check(project: Any, *, progress: Callable[[str], None]) -> Result:
         seen.update(os.environ)
         return Result()
 
     os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
     os.environ.pop("PREFECT_HOME", None)
-    fake("steps", check=check)
+    fake("check", check=check)
     main(["check", "--project", project])
     assert seen["TF_CPP_MIN_LOG_LEVEL"] == "3"
     assert seen["PREFECT_HOME"] == f"{project}/.losswatch/prefect"
