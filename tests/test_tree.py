@@ -213,13 +213,25 @@ def test_pandas_is_imported_where_it_is_used() -> None:
 
 # --- inside pipelines ---
 
-RUNNERS = {"cli", "up", "flows", "doctor", "replay", "replay_page", "schedule", "steps", "serving"}
+RUNNERS = {
+    "cli",
+    "doctor",
+    "flows",
+    "live_report",
+    "replay",
+    "replay_page",
+    "schedule",
+    "serving",
+    "steps",
+    "up",
+}
 # what each of them must not reach, at any level that runs
 OUT_OF_REACH = {
-    "steps": {"cli", "up", "flows", "doctor", "replay", "replay_page", "schedule", "serving"},
+    "steps": RUNNERS - {"steps"},
     "serving": RUNNERS - {"serving"},
-    "replay": {"cli", "up", "flows", "doctor", "serving"},
-    "flows": {"cli", "up", "doctor", "serving"},
+    "live_report": RUNNERS - {"live_report", "replay_page"},
+    "replay": {"cli", "up", "flows", "doctor", "serving", "live_report"},
+    "flows": {"cli", "up", "doctor", "serving", "live_report"},
     "up": {"cli"},
     "doctor": {"cli"},
 }
