@@ -87,6 +87,10 @@ def _rollback(project: Project, options: argparse.Namespace, progress: Progress)
 
 def _replay(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     target = _writable(options.json)
+    if options.flow:
+        from pipelines import flows
+
+        return flows.replay(project, json_path=target, progress=progress)
     from pipelines import replay
 
     return replay.replay(project, json_path=target, progress=progress)
@@ -332,7 +336,7 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     _command(
         commands, "rollback", _rollback, "let the version before serve again", "rollback --project bikes"
     )
-    _command(
+    replay = _command(
         commands,
         "replay",
         _replay,
@@ -340,6 +344,11 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "replay --project bikes",
         "replay --project bikes --json replay.json",
         json_file=True,
+    )
+    replay.add_argument(
+        "--flow",
+        action="store_true",
+        help="as one Prefect flow with a task for each step, to look at in its UI",
     )
     report = _command(
         commands,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.config import ProjectConfig, StoreConfig, load_project
+from pipelines.config import AlertsConfig, ProjectConfig, StoreConfig, load_project
 from pipelines.secret import read_secret
 
 STATE_FOLDER = ".losswatch"
@@ -55,8 +55,8 @@ class Project:
         return None if written is None else read_secret(written, self.folder, environ, key="alerts.webhook")
 
     def for_replay(self) -> Project:
-        """The same project with a state and stores of its own, so a replay touches nothing that lives."""
-        config = dataclasses.replace(self.config, store=StoreConfig())
+        """The same project with a state and stores of its own, so a replay touches nothing that lives and tells nobody."""
+        config = dataclasses.replace(self.config, store=StoreConfig(), alerts=AlertsConfig())
         return dataclasses.replace(self, config=config, state=self.state / "replay")
 
     def now(self) -> datetime:

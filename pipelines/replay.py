@@ -123,7 +123,19 @@ class ReplayResult:
             f"{s.retrainings} retrainings: {s.promotions} promoted, {s.refusals} refused; {s.alarms} alarms; "
             f"{s.seconds:.0f} s, of them {s.cpu_training:.0f} s of CPU learning"
         )
-        return [*told, f"page: {self.page}"]
+        told += ["", "the page, loss from the first epoch to the last window:", f"  {self.page}"]
+        return [*told, *_look(Path(self.page).parent)]
+
+
+def _look(state: Path) -> list[str]:
+    """The commands that open the servers' pages on what a replay made."""
+    prefect = os.environ.get("PREFECT_HOME", str(state.parent / "prefect"))
+    return [
+        "runs, curves and versions, in MLflow:",
+        f"  mlflow ui --backend-store-uri sqlite:///{state / 'mlflow.db'} --port 5000",
+        "the flow run, in Prefect (where it ran with --flow):",
+        f"  PREFECT_HOME={prefect} prefect server start --port 4200",
+    ]
 
 
 @dataclass

@@ -136,7 +136,7 @@ def known_rows(
     table = _first_rows(stores, champion).table
     begins = _numpy(service.anchor)
     first = table.rows((table.times < begins) & table.frame[target].notna().to_numpy())
-    rows = stores.log.predictions(service.anchor, now, known_until=now)
+    rows = stores.log.predictions(service.anchor, now, known_until=now, columns=schema.column_names)
     rows = rows.take(np.flatnonzero(rows.labelled))
     times = np.concatenate([first.times.astype("datetime64[us]"), rows.times])
     logged = np.arange(len(times)) >= len(first.times)

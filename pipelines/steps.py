@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from monitoring.decision import RetrainDecision, decide
-from pipelines.alerts import Alert, raise_alert
-from pipelines.errors import UserError
+from pipelines.alerts import Alert, deliver, raise_alert
 from pipelines.anchor import floor_to
+from pipelines.errors import UserError
 from pipelines.prepared import fit_schema, prepare_rows
 from pipelines.retraining import Retraining, retrain_version
 from pipelines.service import (
@@ -307,6 +307,8 @@ def monitor_stores(stores: Stores, now: datetime) -> MonitorResult:
     for judgement in watch(stores, service, now, after=after):
         decision = _decide(stores, judgement, now)
         windows.append(_remember(stores, judgement, decision, now))
+    if webhook := stores.project.webhook():
+        deliver(stores.log, webhook, now=now)  # what an earlier run could not deliver
     last = windows[-1] if windows else None
     return MonitorResult(tuple(windows), last.action if last else "keep", last.reasons if last else ())
 

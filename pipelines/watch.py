@@ -144,9 +144,11 @@ def _objective(stores: Stores, version: int) -> Objective:
 def _facts(stores: Stores, service: Service, now: datetime) -> list[WindowFacts]:
     """Facts of all due windows; each is computed once, from what was known when it became due."""
     delay = stores.project.config.data.label_delay
+    names = bundle_of(stores, service.version).schema.column_names
     known: list[WindowFacts] = stores.memo.setdefault(("facts", service.since), [])
     for number, window in service.windows_until(now, delay)[len(known) :]:
-        rows = stores.log.predictions(window.start, window.end, known_until=window.end + delay)
+        due = window.end + delay
+        rows = stores.log.predictions(window.start, window.end, known_until=due, columns=names)
         known.append(_fact(stores, service, number, window, rows, known))
     return known
 
