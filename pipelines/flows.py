@@ -6,6 +6,7 @@ stores; Prefect knows only that it ran.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,24 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from prefect import Flow, Task, flow, serve
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import (
+    ConcurrencyLimitConfig,
+    ConcurrencyLimitStrategy,
+    FlowRun,
+    State,
+    StateType,
+)
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import DeploymentEventTrigger, emit_event
 from prefect.types.entrypoint import EntrypointType
 
@@ -26,6 +44,8 @@ if TYPE_CHECKING:
     from pipelines.replay import ReplayResult
     from pipelines.steps import MonitorResult, PrepareResult, RetrainResult, TrainResult
 
+logger = logging.getLogger(__name__)
+
 Result = TypeVar("Result")
 
 HARMFUL = "losswatch.harmful"  # the event by which the monitor asks for a retraining
@@ -33,6 +53,9 @@ HARMFUL = "losswatch.harmful"  # the event by which the monitor asks for a retra
 PREPARE, TRAIN, MONITOR, RETRAIN, REPLAY = (
     f"losswatch-{step}" for step in ("prepare", "train", "monitor", "retrain", "replay")
 )
+
+
+_UNDER_WAY = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 
 
 def resource(project: Project) -> str:
@@ -125,7 +148,34 @@ def deployments(project: Project) -> list[RunnerDeployment]:
 
 def serve_deployments(folder: str) -> None:
     """Runs the deployments of a project when they are due, until the process is ended."""
-    serve(*deployments(open_project(Path(folder))), pause_on_shutdown=False, print_starting_message=False)
+    project = open_project(Path(folder))
+    for run in close_abandoned(project):
+        logger.warning("flow run %s was cut off when its worker ended", run.name)
+    serve(*deployments(project), pause_on_shutdown=False, print_starting_message=False)
+
+
+def close_abandoned(project: Project) -> list[FlowRun]:
+    """Marks runs as crashed that a worker left when it was ended, and starts a retraining among them again.
+
+    Nobody else would: they would keep the one place that each deployment has, and no other run would ever begin.
+    Only for a project whose worker does not run.
+    """
+    ended = "its worker was ended"
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[PREPARE, TRAIN, MONITOR, RETRAIN])),
+            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[project.name])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY))
+            ),
+            sort=FlowRunSort.START_TIME_ASC,
+            limit=200,
+        )
+        for run in found:
+            client.set_flow_run_state(run.id, State(type=StateType.CRASHED, message=ended), force=True)
+            if run.deployment_id and client.read_flow(run.flow_id).name == RETRAIN:
+                client.create_flow_run_from_deployment(run.deployment_id, parameters=run.parameters)
+    return found
 
 
 def _deployment(

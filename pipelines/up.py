@@ -151,6 +151,10 @@ def child_environment(project: Project, plan: Plan) -> dict[str, str]:
     environment["MLFLOW_ARTIFACTS_DESTINATION"] = project.artifacts()
     environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # eight idle processes otherwise
     environment.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "models,monitoring,pipelines")
+    environment.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+    # In memory, their default, the places of runs that were cut off stay taken after a restart, for ever.
+    leases = "prefect.server.concurrency.lease_storage.filesystem"
+    environment.setdefault("PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", leases)
     environment.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", "3")  # seconds; the server is next door
     for name in ("NO_PROXY", "no_proxy"):
         environment[name] = ",".join(filter(None, [environment.get(name), _LOOPBACK, "localhost"]))

@@ -115,6 +115,18 @@ class Running:
             return json.load(answer)
 
 
+@contextlib.contextmanager
+def _speaking_to(running: Running) -> Iterator[None]:
+    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+
+    server = {
+        PREFECT_API_URL: f"{running.started['prefect']}/api",
+        PREFECT_LOGGING_TO_API_ENABLED: False,  # it would still send when the server has gone
+    }
+    with temporary_settings(server):
+        yield
+
+
 def _wait(condition: Any, seconds: float = 240) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -187,17 +199,11 @@ def test_a_harmful_window_starts_a_retraining_that_completes(running: Running) -
 def test_a_replay_is_one_flow_with_a_task_for_each_step(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
-
     def lived(project: Project, *, json_path: Path | None, progress: Any, run: Any) -> Any:
         return [run(name, lambda name=name: name.upper()) for name in ("score", "monitor", "retrain")]
 
     monkeypatch.setattr("pipelines.replay.replay", lived)
-    server = {
-        PREFECT_API_URL: f"{running.started['prefect']}/api",
-        PREFECT_LOGGING_TO_API_ENABLED: False,  # it would still send when the server has gone
-    }
-    with temporary_settings(server):
+    with _speaking_to(running):
         answers: Any = flows.replay(running.project)
     assert answers == ["SCORE", "MONITOR", "RETRAIN"]
     condition = {"flows": {"name": {"any_": [flows.REPLAY]}}}
@@ -209,6 +215,21 @@ def test_a_replay_is_one_flow_with_a_task_for_each_step(
         return found if len(found) == 3 and all(one["state_type"] == "COMPLETED" for one in found) else None
 
     assert {task["name"].rsplit("-", 1)[0] for task in _wait(tasks, 60)} == {"score", "monitor", "retrain"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # whichever comes first waits for the servers
+def test_a_retraining_that_was_cut_off_gives_its_place_back_and_starts_again(running: Running) -> None:
+    deployment = running.prefect(f"deployments/name/{flows.RETRAIN}/rides")
+    left = {"flow_id": deployment["flow_id"], "deployment_id": deployment["id"], "state": {"type": "RUNNING"}}
+    parameters = {"project": str(running.project.folder), "now": "2013-06-01"}
+    run = running.prefect("flow_runs/", {**left, "parameters": parameters})
+    with _speaking_to(running):
+        closed = flows.close_abandoned(running.project)
+    assert [str(one.id) for one in closed] == [run["id"]]
+    assert running.prefect(f"flow_runs/{run['id']}")["state_type"] == "CRASHED"
+    retrained = running.project.folder / "retrained"
+    _wait(lambda: retrained.exists() and retrained.read_text() == "2013-06-01T00:00:00+00:00")
 
 
 @pytest.mark.slow
