@@ -156,7 +156,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         )
     started = project.state / "up.json"
     try:
-        _wait(lambda: started.exists() or process.poll() is not None)
+        _wait(lambda: started.exists() or process.poll() is not None, 500)
         assert process.poll() is None, (folder / "output").read_text()
         yield Running(project, process, folder / "output", json.loads(started.read_text()))
     finally:
