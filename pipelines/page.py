@@ -373,7 +373,7 @@ def description(page: Page, means: Mapping[str, float | None], decimals: int) ->
     parts = [
         f"Line chart of the mean {page.loss_name} in {len(page.windows)} windows "
         f"from {date(first.start)} to {date(last.end)}.",
-        f"Mean served {number(means['loss'], decimals)}, never retrained {number(means['never'], decimals)}.",
+        f"Mean served {number(means['loss'], decimals)}{_never(means, decimals)}.",
     ]
     known = [window for window in page.windows if window.loss is not None and math.isfinite(window.loss)]
     if known:
@@ -382,6 +382,11 @@ def description(page: Page, means: Mapping[str, float | None], decimals: int) ->
     promoted = [window for window in page.windows if window.promoted is not None]
     parts += [f"Version {window.promoted} let in after {date(window.start)}." for window in promoted]
     return " ".join(parts)
+
+
+def _never(means: Mapping[str, float | None], decimals: int) -> str:
+    never = means["never"]
+    return "" if never is None else f", never retrained {number(never, decimals)}"
 
 
 def _tiles(page: Page, decimals: int) -> str:

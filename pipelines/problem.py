@@ -82,4 +82,4 @@ def _came_up_in(folder: Path, error: Exception) -> bool:
 def _first_lines(error: Exception) -> str:
     """The beginning of a message that may be a page long."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:400] or type(error).__name__
+    return " ".join(lines[:2])[:800] or type(error).__name__

@@ -31,6 +31,7 @@ Say = Callable[[str], None]
 _OF_PROBABILITIES = frozenset(
     {"binary_crossentropy", "binary_focal_crossentropy", "sparse_categorical_crossentropy"}
 )
+_REGISTER = "Put @keras.saving.register_keras_serializable() above every layer and loss of your own"
 _SAME = 1e-6  # of the answers' size: a network that was saved and loaded computes the very same
 
 
@@ -154,10 +155,13 @@ class _Trial:
         from models.fit import predict
 
         path = folder / "model.keras"
-        with self._trying("network.build", "the network, saved and loaded again"):
-            save_keras(model, path)
-            loaded = load_keras(path)
-            before, after = predict(model, self.batch.inputs), predict(loaded, self.batch.inputs)
+        try:
+            with self._trying("network.build", "the network, saved and loaded again"):
+                save_keras(model, path)
+                loaded = load_keras(path)
+                before, after = predict(model, self.batch.inputs), predict(loaded, self.batch.inputs)
+        except Trouble as trouble:
+            raise _trouble("network.build", self._own_advice(trouble.problem.text, folder)) from trouble
         largest = float(np.abs(after - before).max())
         if not largest <= _SAME * max(1.0, float(np.abs(before).max())):
             raise _trouble(
@@ -174,11 +178,15 @@ class _Trial:
                 export = export_onnx(model, folder / "model.onnx", self.batch.inputs)
             except NotExportable as error:
                 self._find(engine="keras")
-                self._warn(
-                    "network.build", f"{error} It will be served by Keras, slower, and all else works"
-                )
+                self._warn("network.build", f"{error} It will be served by Keras, slower, and all else works")
                 return
         self._find(engine="onnx", largest_difference=export.largest_difference)
+
+    def _own_advice(self, text: str, folder: Path) -> str:
+        """The text, and how Keras finds layers and a loss of the user's own where there are any."""
+        own = [self.project.config.code.build, self.project.config.network.loss]
+        advice = f". {_REGISTER}" if any(":" in (reference or "") for reference in own) else ""
+        return f"{text.replace(f'{folder}/', '').rstrip('.')}{advice}"
 
     def _find(self, **facts: Any) -> None:
         self.found = dataclasses.replace(self.found, **facts)
