@@ -92,7 +92,7 @@ def digest_of(arrays: Sequence[NDArray[Any] | None], settings: object) -> str:
 
 def _packed(checkpoint: Checkpoint) -> bytes:
     header = json.dumps({"fingerprint": checkpoint.fingerprint, "history": checkpoint.history.to_json()})
-    arrays = {f"state_{position}": array for position, array in enumerate(checkpoint.state)}
+    arrays: dict[str, Any] = {f"state_{position}": array for position, array in enumerate(checkpoint.state)}
     arrays |= {f"best_{position}": array for position, array in enumerate(checkpoint.best or ())}
     buffer = io.BytesIO()
     np.savez(buffer, header=np.array(header), **arrays)

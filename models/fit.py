@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.callbacks import Diverged, Progress, RecordLosses, StopEarly, StopOnNan, WriteCheckpoint, restore
 from models.checkpoint import digest_of, read_checkpoint, remove_checkpoint
 from models.history import EpochLoss, LossHistory
-from models.recipe import FitConfig, Recipe, as_labels
+from models.recipe import FitConfig, Recipe, as_labels, outputs_of
 from models.rows import Rows
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ def rehearse(new: Rows, old: Rows, *, share: float, rng: np.random.Generator) ->
     """
     if not 0 <= share < 1:
         raise ValueError(f"share = {share}: expected the share of old rows, from 0 to below 1.")
-    wanted = round(len(new.targets) * share / (1 - share))
-    drawn = np.sort(rng.choice(len(old.targets), size=min(wanted, len(old.targets)), replace=False))
+    wanted = round(len(new) * share / (1 - share))
+    drawn = np.sort(rng.choice(len(old), size=min(wanted, len(old)), replace=False))
     weights = None
     if new.weights is not None or old.weights is not None:
         weights = np.concatenate([_weights(new), _weights(old)[drawn]])
@@ -111,7 +111,7 @@ def predict(model: keras.Model, inputs: NDArray[Any], batch_size: int = 8192) ->
     Without Keras's `predict`, which waits a quarter of a second before the first batch.
     """
     if len(inputs) == 0:
-        return np.empty((0, model.output_shape[-1]), np.float32)
+        return np.empty((0, outputs_of(model, inputs.shape[1])), np.float32)
     parts = [
         np.asarray(model.predict_on_batch(inputs[start : start + batch_size]), np.float32)
         for start in range(0, len(inputs), batch_size)
@@ -156,8 +156,8 @@ def _train(
     compete: bool,
 ) -> Fitted:
     """Trains from the model's present state, which is epoch -1 where it competes."""
-    _check_rows(model, train, "training", least=1)
-    _check_rows(model, validation, "validation", least=0)
+    _check_rows(train, "training", least=1)
+    _check_rows(validation, "validation", least=0)
     progress = Progress(model, on_epoch)
     start = progress.best
     try:
@@ -181,20 +181,21 @@ def _run(
     compete: bool,
 ) -> None:
     """The epochs that are still to be trained, with everything that happens between them."""
-    steps = planned_steps(len(train.targets), config)
+    steps = planned_steps(len(train), config)
+    outputs = outputs_of(progress.model, train.inputs.shape[1])
     _execute_together(progress.model, steps.together)
     callbacks = [StopOnNan(), RecordLosses(progress), StopEarly(progress, config.patience)]
     if checkpoint is not None:
         fingerprint = _fingerprint(progress, train, validation, config)
         progress.resume(read_checkpoint(checkpoint, fingerprint))
         callbacks.append(WriteCheckpoint(progress, checkpoint, fingerprint))
-    judged_on = _validation_set(progress.model, validation)
+    judged_on = _validation_set(_columns(validation, outputs))
     if compete and not progress.history.epochs:
         _record_start(progress, judged_on)
     first = progress.next_epoch
     if first < config.epochs and progress.history.epochs_since_best < config.patience:
         progress.model.fit(
-            _training_set(progress.model, train, steps, config, first),
+            _training_set(_columns(train, outputs), steps, config, first),
             validation_data=judged_on,
             initial_epoch=first,
             epochs=config.epochs,
@@ -216,7 +217,7 @@ def _record_start(progress: Progress, judged_on: tf.data.Dataset | None) -> None
 
 
 def _training_set(
-    model: keras.Model, rows: Rows, steps: Steps, config: FitConfig, first_epoch: int
+    columns: tuple[tf.Tensor, ...], steps: Steps, config: FitConfig, first_epoch: int
 ) -> tf.data.Dataset:
     """All batches of all epochs in one iterator: a new iterator costs a quarter of a second each time.
 
@@ -225,21 +226,19 @@ def _training_set(
 
     def orders() -> Iterator[NDArray[np.int32]]:
         for epoch in range(first_epoch, config.epochs):
-            order = np.random.default_rng((config.seed, epoch)).permutation(len(rows.targets))
+            order = np.random.default_rng((config.seed, epoch)).permutation(len(columns[0]))
             yield np.resize(order, (steps.count, steps.batch)).astype(np.int32)
 
     shape = tf.TensorSpec((None, None), tf.int32)  # one for all trainings, or each would be traced again
     taken = tf.data.Dataset.from_generator(orders, output_signature=shape).unbatch()
-    columns = tuple(tf.constant(column) for column in _columns(model, rows))
     return _untuned(taken.map(lambda rows_taken: tuple(tf.gather(column, rows_taken) for column in columns)))
 
 
-def _validation_set(model: keras.Model, rows: Rows) -> tf.data.Dataset | None:
+def _validation_set(columns: tuple[tf.Tensor, ...]) -> tf.data.Dataset | None:
     """The validation rows in as few batches as memory allows; None where there are none."""
-    if len(rows.targets) == 0:
+    if len(columns[0]) == 0:
         return None
-    columns = tuple(tf.constant(column) for column in _columns(model, rows))
-    starts = tf.data.Dataset.range(0, len(rows.targets), VALIDATION_BATCH)
+    starts = tf.data.Dataset.range(0, len(columns[0]), VALIDATION_BATCH)
     return _untuned(
         starts.map(lambda start: tuple(column[start : start + VALIDATION_BATCH] for column in columns))
     )
@@ -253,10 +252,10 @@ def _untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def _columns(model: keras.Model, rows: Rows) -> tuple[NDArray[Any], ...]:
+def _columns(rows: Rows, outputs: int) -> tuple[tf.Tensor, ...]:
     """Inputs, targets and, where there are any, weights, as Keras takes them."""
-    targets = as_labels(rows.targets, model.output_shape[-1])
-    return (rows.inputs, targets) if rows.weights is None else (rows.inputs, targets, rows.weights)
+    arrays = [rows.inputs, as_labels(rows.targets, outputs)]
+    return tuple(tf.constant(array) for array in [*arrays, *([] if rows.weights is None else [rows.weights])])
 
 
 def _execute_together(model: keras.Model, steps: int) -> None:
@@ -291,18 +290,13 @@ def _forget(checkpoint: Path | None) -> None:
 
 
 def _weights(rows: Rows) -> NDArray[np.float32]:
-    return np.ones(len(rows.targets), np.float32) if rows.weights is None else rows.weights
+    return np.ones(len(rows), np.float32) if rows.weights is None else rows.weights
 
 
-def _check_rows(model: keras.Model, rows: Rows, name: str, *, least: int) -> None:
+def _check_rows(rows: Rows, name: str, *, least: int) -> None:
     """Raises ValueError where the rows cannot be learned from."""
-    if len(rows.targets) < least:
+    if len(rows) < least:
         raise ValueError(f"No {name} rows came; expected at least {least}.")
-    if rows.inputs.ndim != 2 or rows.inputs.shape[1:] != model.input_shape[1:]:
-        raise ValueError(
-            f"The {name} inputs have shape {rows.inputs.shape}; the network takes {model.input_shape}. "
-            "Make them with the schema of this model."
-        )
     for part, values in (("inputs", rows.inputs), ("targets", rows.targets), ("weights", rows.weights)):
         if values is not None and not np.isfinite(values).all():
             raise ValueError(f"The {name} {part} hold NaN or infinite values. Leave out these rows.")

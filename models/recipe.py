@@ -150,7 +150,7 @@ class Recipe:
         model = self.build(schema)
         _check_is_model(model)
         if not model.built:
-            model(np.zeros((1, schema.width), np.float32))
+            model.build((None, schema.width))
         check_shape(model, schema)
         if not model.compiled:
             model.compile(optimizer=_optimizer(self, schema), loss=self.loss, metrics=[*self.metrics] or None)
@@ -183,17 +183,34 @@ def recipe_from(
 
 def check_shape(model: keras.Model, schema: Schema) -> None:
     """Raises ValueError where inputs or outputs of the network are not those of the schema."""
-    expected_input, expected_output = (None, schema.width), (None, schema.outputs)
-    if model.input_shape != expected_input:
+    outputs = outputs_of(model, schema.width)
+    if outputs != schema.outputs:
         raise ValueError(
-            f"The network takes inputs of shape {model.input_shape}; rows of this schema have "
-            f"{expected_input}. Begin it with keras.Input((schema.width,)) and reshape inside."
+            f"The network answers a row with {outputs} numbers; the target {schema.target.name!r} "
+            f"({schema.target.task}) needs {schema.outputs}. End it with keras.layers.Dense(schema.outputs)."
         )
-    if model.output_shape != expected_output:
+
+
+def outputs_of(model: keras.Model, width: int) -> int:
+    """How many numbers the network answers a row of this width with.
+
+    Raises ValueError where it does not take such rows, or does not answer with one array (n, outputs).
+    """
+    try:
+        answers = model(np.zeros((2, width), np.float32), training=False)
+    except Exception as fault:  # whatever the first layer that does not fit raises
         raise ValueError(
-            f"The network answers with shape {model.output_shape}; the target {schema.target.name!r} "
-            f"({schema.target.task}) needs {expected_output}. End it with keras.layers.Dense(schema.outputs)."
+            f"The network does not take rows of {width} inputs. Begin it with keras.Input((schema.width,)) "
+            f"and reshape inside. It said: {fault}"
+        ) from fault
+    shape = getattr(answers, "shape", None)
+    if shape is None or len(shape) != 2 or shape[0] != 2:
+        what = f"{type(answers).__name__}" if shape is None else f"shape {tuple(shape)}"
+        raise ValueError(
+            f"The network answers 2 rows with {what}; expected one array of shape (2, outputs). "
+            "End it with one keras.layers.Dense."
         )
+    return int(shape[1])
 
 
 def row_losses_through_keras(
