@@ -395,7 +395,8 @@ def _monitor(project: Project) -> list[Finding]:
     from pipelines.service import VERDICT, current_service
 
     stores, now = _stores(project), project.now()
-    service = current_service(stores, now)
+    # where there is no log yet, reading it would load Arrow and pandas for nothing
+    service = current_service(stores, now) if Path(project.log()).exists() else None
     if service is None:
         return [Finding("note", "monitor", "no version serves, so there is nothing to judge")]
     verdicts = stores.log.events(kind=VERDICT)
