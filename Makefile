@@ -27,7 +27,7 @@ else
 endif
 	touch $@
 
-QUIET := TF_CPP_MIN_LOG_LEVEL=3 TF_ENABLE_ONEDNN_OPTS=0 DO_NOT_TRACK=true MLFLOW_DISABLE_TELEMETRY=true
+QUIET := OPENBLAS_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 TF_ENABLE_ONEDNN_OPTS=0 DO_NOT_TRACK=true MLFLOW_DISABLE_TELEMETRY=true
 PYTEST := $(QUIET) $(RUN)/python -m pytest
 
 demo: env  ## a year of real flights: trained, watched, retrained; prints where to look

@@ -30,7 +30,7 @@ HORIZON = 4  # windows for which a correction must hold: a retraining serves tha
 # rows' worth of belief that the deployed version needs no correction: of its level and slope, and of each input
 # together with all others (a correction of half a logit, spread over all inputs, is expected beforehand)
 PENALTY_OUTPUT, PENALTY_INPUT = 8.0, 8.0
-MOST_ROWS = 8_000  # a correction has a few hundred weights: more rows cost time and change nothing
+MOST_ROWS = 16_000  # a correction has a few hundred weights; of more rows an even share is taken
 # windows between two alarms while exactly `worth` is recoverable, where a retraining breaks even. With nothing to
 # recover the evidence shrinks (on stationary streams it stayed below 8, the threshold is 530); what the margin is
 # for are weeks whose days differ
@@ -89,10 +89,21 @@ class Recovery:
         return self.evidence >= self.threshold
 
 
-def fit_corrections(windows: Sequence[LabelledWindow], link: Link) -> tuple[Correction, ...]:
-    """Corrections at the end of the last of these windows, one for each memory that differs."""
+def fit_corrections(
+    windows: Sequence[LabelledWindow], link: Link, before: Sequence[Correction] = ()
+) -> tuple[Correction, ...]:
+    """Corrections at the end of the last of these windows, one for each memory that differs.
+
+    before: those at the end of the window before, from which the fit sets out; they change only its time.
+    """
     lengths = sorted({min(memory, len(windows)) for memory in MEMORIES})
-    return tuple(Correction(length, _fit_correction(windows[-length:], link)) for length in lengths)
+    starts = [
+        before[min(place, len(before) - 1)].weights if before else None for place in range(len(lengths))
+    ]
+    return tuple(
+        Correction(length, _fit_correction(windows[-length:], link, start))
+        for length, start in zip(lengths, starts, strict=True)
+    )
 
 
 def window_gains(
@@ -168,11 +179,12 @@ def _output(prediction: Array, link: Link) -> Array:
     return np.asarray(np.log(clipped)) if link == "softmax" else prediction
 
 
-def _fit_correction(windows: Sequence[LabelledWindow], link: Link) -> Array:
-    """Weights of the penalised correction, newest rows preferred."""
-    inputs = np.concatenate([window.inputs for window in windows])[-MOST_ROWS:]
-    prediction = np.concatenate([window.prediction for window in windows])[-MOST_ROWS:]
-    target = np.concatenate([window.target for window in windows])[-MOST_ROWS:]
+def _fit_correction(windows: Sequence[LabelledWindow], link: Link, start: Array | None) -> Array:
+    """Weights of the penalised correction."""
+    every = max(-(-sum(len(window.losses) for window in windows) // MOST_ROWS), 1)
+    inputs = np.concatenate([window.inputs for window in windows])[::-every]
+    prediction = np.concatenate([window.prediction for window in windows])[::-every]
+    target = np.concatenate([window.target for window in windows])[::-every]
     output = _output(prediction, link)
     features = _features(inputs, output)
     penalty = _penalty(features, output.shape[1])
@@ -180,7 +192,9 @@ def _fit_correction(windows: Sequence[LabelledWindow], link: Link) -> Array:
         residual = target.reshape(len(target), -1) - output
         return np.asarray(np.linalg.solve(features.T @ features + penalty, features.T @ residual))
     hits = np.eye(output.shape[1])[target.astype(int)] if link == "softmax" else target.reshape(-1, 1)
-    return _newton(features, output, hits, penalty / 4, link)  # a row of a logit weighs at most a quarter
+    return _newton(
+        features, output, hits, penalty / 4, link, start
+    )  # a row of a logit weighs at most a quarter
 
 
 def _penalty(features: Array, outputs: int) -> Array:
@@ -191,9 +205,17 @@ def _penalty(features: Array, outputs: int) -> Array:
     return np.diag(rows * np.maximum((features**2).mean(axis=0), 1e-6))
 
 
-def _newton(features: Array, output: Array, hits: Array, penalty: Array, link: Link, most: int = 25) -> Array:
+def _newton(
+    features: Array,
+    output: Array,
+    hits: Array,
+    penalty: Array,
+    link: Link,
+    start: Array | None,
+    most: int = 25,
+) -> Array:
     """Logistic or softmax correction by damped Newton steps on the penalised likelihood."""
-    weights = np.zeros((features.shape[1], output.shape[1]))
+    weights = np.zeros((features.shape[1], output.shape[1])) if start is None else start
     bound = 0.5 * features.T @ features + penalty if link == "softmax" else None
     cost = _cost(weights, features, output, hits, penalty, link)
     for _ in range(most):

@@ -175,7 +175,8 @@ def _fact(
     if goal.link is not None and len(labelled.losses):
         earlier = [fact.corrections for fact in before[-HORIZON:] if fact.corrections]
         gains = window_gains(earlier, labelled, goal.link, goal.row_losses)
-        corrections = fit_corrections([*(one for one in past if len(one.losses)), labelled], goal.link)
+        learn = [*(one for one in past if len(one.losses)), labelled]
+        corrections = fit_corrections(learn, goal.link, earlier[-1] if earlier else ())
     return WindowFacts(
         window=window,
         number=number,

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 LATE = 15  # minutes
-WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
+# no temperatures: the first two months are all winter, and a network would take warmth for something unheard of
+WEATHER = ["humid", "wind_speed", "precip", "pressure", "visib"]
 
 
 def load() -> pd.DataFrame:
