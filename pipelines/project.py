@@ -55,7 +55,7 @@ class Project:
         return None if written is None else read_secret(written, self.folder, environ, key="alerts.webhook")
 
     def for_replay(self) -> Project:
-        """The same project with a state and stores of its own, so a replay touches nothing that lives and tells nobody."""
+        """The same project with a state and stores of its own, so a replay touches nobody."""
         config = dataclasses.replace(self.config, store=StoreConfig(), alerts=AlertsConfig())
         return dataclasses.replace(self, config=config, state=self.state / "replay")
 

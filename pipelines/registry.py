@@ -582,13 +582,12 @@ def _mlflow() -> ModuleType:
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with _quiet():
+        import mlflow
         import mlflow.artifacts
         import mlflow.entities
         import mlflow.models
         import mlflow.pyfunc
         import mlflow.types.schema
-
-        import mlflow
     return mlflow
 
 

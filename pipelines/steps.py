@@ -434,8 +434,8 @@ class StatusResult:
             step = "losswatch promote --first" if self.versions else "losswatch train"
             return [f"{self.name}: {waiting}, none serves", f"next: {step}"]
         told = [
-            f"{self.name}: version {self.champion} serves since {str(self.since)[:16]}; {self.rows_logged:,} rows logged, "
-            f"{self.windows_judged} windows judged, {self.retrainings} retrainings, {self.promotions} promotions"
+            f"{self.name}: version {self.champion} serves since {str(self.since)[:16]}; "
+            f"{self.rows_logged:,} rows logged, {self.windows_judged} windows judged, {self.retrainings} retrainings, {self.promotions} promotions"
         ]
         return [*told, f"last window: {self.last.line()}"] if self.last else [*told, "no window judged yet"]
 
