@@ -183,11 +183,11 @@ def calibrate(blocks: Sequence[Profile], *, false_alarms: float = 1 / 1000) -> S
     """
     if not 0 < false_alarms < 1:
         raise ValueError(f"false_alarms = {false_alarms}: a probability per window is expected, e.g. 0.001")
-    usable = [block for block in blocks if block.rows >= FEWEST_ROWS]
-    if not usable:
+    if not any(block.rows for block in blocks):
         raise ValueError(
-            f"none of the {len(blocks)} windows of the reference has {FEWEST_ROWS} rows; take longer windows"
+            f"none of the {len(blocks)} windows of the reference has a row; give its own windows"
         )
+    usable = _usable(blocks)
     whole = merge_all(usable)
     columns = range(len(whole.columns))
     each = false_alarms / max(1, len(columns))
@@ -198,6 +198,18 @@ def calibrate(blocks: Sequence[Profile], *, false_alarms: float = 1 / 1000) -> S
         for k in columns
     ]
     return ShiftThresholds(false_alarms, len(usable), tuple(thresholds))
+
+
+def _usable(blocks: Sequence[Profile]) -> list[Profile]:
+    """The windows to learn from; where all are small, one of all rows, that says nothing of differences.
+
+    A last window with less than half of the usual rows is one that the end of the reference cut off: two days
+    in place of a week have other weekdays.
+    """
+    large = [block for block in blocks if block.rows >= FEWEST_ROWS]
+    if len(large) > 2 and large[-1].rows < np.median([block.rows for block in large]) / 2:
+        large.pop()
+    return large or [merge_all(blocks)]
 
 
 # --- distances ----------------------------------------------------------------------------------------------
@@ -380,13 +392,17 @@ def _between_windows(spreads: Sequence[_Spread], windows: int, probability: floa
 
 
 def _certain_spread(spreads: Sequence[_Spread]) -> Floats:
-    """The spread between windows that is surely there: in the column itself, or in the middle one of all."""
+    """The spread between windows that is surely there: in the column itself, or in the middle one of all.
+
+    A column may by luck have differed little so far; it gets the middle column's, unless its own is far smaller.
+    """
     weight = np.array([spread.weight for spread in spreads])
     doubt = np.array([spread.doubt for spread in spreads])
-    own = weight - OWN_DOUBT * doubt
-    error_of_median = 1.25 * np.median(doubt) / math.sqrt(len(spreads)) if len(spreads) else 0.0
-    joint = np.median(weight) - JOINT_DOUBT * error_of_median if len(spreads) else 0.0
-    return np.asarray(np.maximum(np.maximum(own, joint), 0.0), dtype=np.float64)
+    if not len(spreads):
+        return weight
+    joint = np.median(weight) - JOINT_DOUBT * 1.25 * np.median(doubt) / math.sqrt(len(spreads))
+    by_luck = np.minimum(joint, 3 * np.maximum(weight + 3 * doubt, 0.0))
+    return np.asarray(np.maximum(weight - OWN_DOUBT * doubt, np.maximum(by_luck, 0.0)), dtype=np.float64)
 
 
 def _likeness(spreads: Sequence[_Spread], certain: Floats, windows: int) -> Floats:

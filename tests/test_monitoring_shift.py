@@ -306,8 +306,20 @@ def test_a_share_of_false_alarms_that_is_none_is_refused(false_alarms: float) ->
 
 
 def test_a_reference_without_rows_is_refused() -> None:
-    with pytest.raises(ValueError, match="take longer windows"):
-        calibrate(stream(np.zeros((3, 1)), 3, 29, np.random.default_rng(0)).reference)
+    with pytest.raises(ValueError, match="none of the 1 windows of the reference has a row"):
+        calibrate([profile({"x": np.zeros(0)}, reference_bins({"x": np.zeros(3)}))])
+
+
+def test_a_reference_of_small_windows_is_taken_as_one() -> None:
+    small = stream(np.zeros((30, 2)), 30, 29, np.random.default_rng(0)).reference
+    assert calibrate(small).windows == 1
+
+
+def test_a_window_cut_off_by_the_end_of_the_reference_is_left_aside() -> None:
+    days = np.repeat(np.arange(7), 40)
+    bins = reference_bins({"day": days})
+    whole = [profile({"day": days}, bins)] * 20
+    assert calibrate([*whole, profile({"day": days[:80]}, bins)]) == calibrate(whole)
 
 
 def test_profiles_that_do_not_belong_together_are_refused() -> None:
