@@ -537,11 +537,11 @@ def test_a_process_killed_by_the_system_is_continued_and_nothing_is_printed(
 
 @pytest.mark.slow
 def test_processes_may_start_together_on_an_empty_store(tmp_path: Path, bundle: Path) -> None:
-    children = [_child(tmp_path, bundle, "many") for _ in range(4)]
+    children = [_child(tmp_path, bundle, "many") for _ in range(3)]
     outputs = [child.communicate(timeout=240)[0] for child in children]
-    assert outputs == [""] * 4
+    assert outputs == [""] * 3
     registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts", "child")
-    assert [version.version for version in registry.versions()] == [1, 2, 3, 4]
+    assert [version.version for version in registry.versions()] == [1, 2, 3]
 
 
 def _free_port() -> int:
@@ -551,7 +551,7 @@ def _free_port() -> int:
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 270
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):
             return
@@ -577,7 +577,10 @@ def server(tmp_path: Path) -> Iterator[str]:
     ]
     command += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
     command += ["--artifacts-destination", str(tmp_path / "files")]
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = os.environ | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight more processes, for nothing that is tested here
+    }
     with open(tmp_path / "server.log", "wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, cwd=tmp_path, env=environment, start_new_session=True
