@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -139,19 +139,20 @@ def bake_off(
     row_losses: RowLosses,
     *,
     rng: np.random.Generator,
+    objects: Mapping[str, Any] | None = None,
 ) -> Learned:
     """Updates the champion in the ways that the rows allow, and keeps the best on the newest rows.
 
     champion: its .keras file; every candidate starts from it, optimiser included. What is best after a sudden
     change (only the new rows), a slow one (new and old) or none is not known beforehand: it is tried. The gate
-    allows for the choice, see `monitoring.gate.compare_losses`.
+    allows for the choice, see `monitoring.gate.compare_losses`. objects: a user's own layers and loss.
     """
     from models.callbacks import restore, state_of
     from models.export import load_keras
     from models.fit import predict, update
 
     config = replace(config, epochs=policy.epochs, patience=2)
-    model = load_keras(champion)
+    model = load_keras(champion, objects=objects)
     start, best, tried = state_of(model), None, []
     for name, rows in _candidates(lesson, policy, rng):
         restore(model, start)

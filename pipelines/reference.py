@@ -17,16 +17,18 @@ from monitoring.window import Window, rows_by_window
 
 Array = npt.NDArray[Any]
 
+MOST_BLOCKS = 8  # windows kept one by one: enough to see what varies from window to window
 LEAST_BLOCK = 0.2  # windows with fewer rows than this share of the median are pieces, not windows
 
 
 @dataclass(frozen=True)
 class Reference:
-    """loss: of the version. profile, thresholds: of the inputs that it was trained on."""
+    """loss: of the version. profile, thresholds: of the inputs that it was made for. blocks: the last windows."""
 
     loss: LossReference
     profile: Profile
     thresholds: ShiftThresholds
+    blocks: tuple[Profile, ...] = ()
 
 
 def make_reference(
@@ -37,7 +39,7 @@ def make_reference(
     bins = reference_bins(columns)
     profiles = [profile({name: values[rows] for name, values in columns.items()}, bins) for rows in blocks]
     whole = profile(columns, bins)
-    return Reference(loss, whole, calibrate(profiles or [whole]))
+    return Reference(loss, whole, calibrate(profiles or [whole]), tuple(profiles[-MOST_BLOCKS:]))
 
 
 def make_loss_reference(
@@ -77,6 +79,7 @@ def write_reference(reference: Reference) -> dict[str, Any]:
         "loss": asdict(reference.loss),
         "profile": json.loads(reference.profile.to_json()),
         "thresholds": json.loads(reference.thresholds.to_json()),
+        "blocks": [json.loads(block.to_json()) for block in reference.blocks],
     }
 
 
@@ -85,4 +88,5 @@ def read_reference(stored: Mapping[str, Any]) -> Reference:
         loss=LossReference(**stored["loss"]),
         profile=Profile.from_json(json.dumps(stored["profile"])),
         thresholds=ShiftThresholds.from_json(json.dumps(stored["thresholds"])),
+        blocks=tuple(Profile.from_json(json.dumps(block)) for block in stored["blocks"]),
     )

@@ -25,7 +25,7 @@ from pipelines.prepared import Prepared, fit_schema, read_prepared
 from pipelines.reference import make_loss_reference, make_reference, read_reference
 from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bundle_of
 from pipelines.sources import Table
-from pipelines.training import recipe_of, settings_of
+from pipelines.training import recipe_of, settings_of, user_objects
 from pipelines.watch import WindowJudgement, targets_of
 
 if TYPE_CHECKING:
@@ -210,7 +210,15 @@ def _learn(
         rows = lesson.old.joined(lesson.since)
         return first_fit(recipe, schema, rows, lesson.validation, config)
     rng = np.random.default_rng((seed, judgement.number))
-    return bake_off(champion.keras, lesson, project.config.retrain, config, goal.row_losses, rng=rng)
+    return bake_off(
+        champion.keras,
+        lesson,
+        project.config.retrain,
+        config,
+        goal.row_losses,
+        rng=rng,
+        objects=user_objects(project),
+    )
 
 
 def refitted_schema(stores: Stores, champion: Bundle, known: KnownRows) -> Schema:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pipelines.held_out import held_out, held_out_by
 from pipelines.learning import Examples, Lesson, bake_off, make_lesson
 from pipelines.retraining import RECENT, judge_from
+from pipelines.training import user_objects
 
 if TYPE_CHECKING:
     from pipelines.bundle import Bundle
@@ -45,14 +46,15 @@ def scheduled_predictions(
         np.concatenate([learn.targets, rows.targets]),
         np.concatenate([learn.times.astype("datetime64[us]"), rows.times.astype("datetime64[us]")]),
     )
-    answers = []
+    answers: list[npt.NDArray[np.float32]] = []
+    objects = user_objects(stores.project)
     with tempfile.TemporaryDirectory() as folder:
         keras_file, model, last = first.keras, None, _time(course.cut)
         begin = last
         for number, window in enumerate(course.windows):
             now = _time(window.end + delay)
             part = rows.inputs[(rows.times >= begin) & (rows.times < now)]
-            answers.append(predict(model, part) if model is not None else _first(keras_file, part))
+            answers.append(predict(model, part) if model is not None else _first(keras_file, part, objects))
             begin = now
             if number + 1 in chosen:
                 due = known.take(np.flatnonzero(known.times < _time(window.end)))
@@ -65,12 +67,13 @@ def scheduled_predictions(
                     config.network.fit_config(seed=seed),
                     row_losses,
                     rng=np.random.default_rng((seed, number)),
+                    objects=objects,
                 )
                 model, last = learned.model, _time(window.end)
                 keras_file = Path(folder) / f"{number}.keras"
                 save_keras(model, keras_file)
         rest = rows.inputs[rows.times >= begin]
-        answers.append(predict(model, rest) if model is not None else _first(keras_file, rest))
+        answers.append(predict(model, rest) if model is not None else _first(keras_file, rest, objects))
     return np.concatenate(answers)
 
 
@@ -89,11 +92,13 @@ def _lesson(due: Examples, last: np.datetime64, window: Any, course: Course, con
     return make_lesson(due, apart, change=last, recent=recent, judge=judge)
 
 
-def _first(keras_file: Path, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _first(
+    keras_file: Path, inputs: npt.NDArray[np.float32], objects: dict[str, Any]
+) -> npt.NDArray[np.float32]:
     from models.export import load_keras
     from models.fit import predict
 
-    return predict(load_keras(keras_file), inputs)
+    return predict(load_keras(keras_file, objects=objects), inputs)
 
 
 def _time(moment: Any) -> np.datetime64:

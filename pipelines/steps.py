@@ -435,7 +435,8 @@ class StatusResult:
             return [f"{self.name}: {waiting}, none serves", f"next: {step}"]
         told = [
             f"{self.name}: version {self.champion} serves since {str(self.since)[:16]}; "
-            f"{self.rows_logged:,} rows logged, {self.windows_judged} windows judged, {self.retrainings} retrainings, {self.promotions} promotions"
+            f"{self.rows_logged:,} rows logged, {self.windows_judged} windows judged, "
+            f"{self.retrainings} retrainings, {self.promotions} promotions"
         ]
         return [*told, f"last window: {self.last.line()}"] if self.last else [*told, "no window judged yet"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -67,6 +68,18 @@ def recipe_of(project: Project, goal: Objective, task: Any) -> Recipe:
         return recipe_from(network, task, build=builder, loss=goal.user_loss)
     except ValueError as error:
         raise UserError(f"[network] {error}") from None
+
+
+def user_objects(project: Project) -> dict[str, Any]:
+    """What stands in the modules of a user's own network and loss, by name: Keras needs it to load a file."""
+    config = project.config
+    found: dict[str, Any] = {}
+    named = (("network.build", config.code.build), ("network.loss", config.network.loss))
+    for key, reference in named:
+        if reference and ":" in reference:
+            own = vars(sys.modules[load_function(reference, project.folder, key=key).__module__])
+            found |= {name: value for name, value in own.items() if callable(value)}
+    return found
 
 
 def training_identity(project: Project, data: str) -> str:

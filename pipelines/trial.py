@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from models.losses import canonical
 from pipelines.problem import Problem, Trouble, trying
-from pipelines.training import recipe_of
+from pipelines.training import recipe_of, user_objects
 
 if TYPE_CHECKING:
     import keras
@@ -158,7 +158,7 @@ class _Trial:
         try:
             with self._trying("network.build", "the network, saved and loaded again"):
                 save_keras(model, path)
-                loaded = load_keras(path)
+                loaded = load_keras(path, objects=user_objects(self.project))
                 before, after = predict(model, self.batch.inputs), predict(loaded, self.batch.inputs)
         except Trouble as trouble:
             raise _trouble("network.build", self._own_advice(trouble.problem.text, folder)) from trouble

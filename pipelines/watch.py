@@ -91,7 +91,7 @@ def watch(stores: Stores, service: Service, now: datetime, *, after: int = -1) -
     for place, fact in enumerate(facts):
         if fact.number <= after:
             continue
-        faults = data_faults(reference.profile, fact.profile) if fact.rows else ()
+        faults = data_faults(reference.profile, fact.profile, blocks=reference.blocks) if fact.rows else ()
         shift = compare(reference.profile, fact.profile, reference.thresholds)
         verdict = judge(
             faults=[str(fault) for fault in faults],

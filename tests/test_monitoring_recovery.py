@@ -66,7 +66,7 @@ def watched(windows: list[LabelledWindow], link: Link) -> tuple[Recovery, ...]:
     for place, one in enumerate(windows):
         gains.append(window_gains(fitted, one, link, LOSSES[link]))
         fitted.append(fit_corrections(windows[max(0, place - 15) : place + 1], link))
-    return recoveries(gains, worth=0.01)
+    return recoveries(gains, worth=0.0025)
 
 
 def stream(
@@ -132,5 +132,5 @@ def test_the_first_window_and_an_empty_one_say_nothing() -> None:
     empty = LabelledWindow(one.inputs[:0], one.prediction[:0], one.target[:0], one.losses[:0])
     assert window_gains([], one, "identity", squared_error) == ()
     assert window_gains([fit_corrections([one], "identity")], empty, "identity", squared_error) == ()
-    found = recoveries([(), ()], worth=0.01)
+    found = recoveries([(), ()], worth=0.0025)
     assert [one.share for one in found] == [0.0, 0.0]
