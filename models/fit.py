@@ -279,9 +279,15 @@ def _fingerprint(progress: Progress, train: Rows, validation: Rows, config: FitC
     """Names a training by everything that its result follows from."""
     arrays = [train.inputs, train.targets, train.weights]
     arrays += [validation.inputs, validation.targets, validation.weights]
-    model = progress.model
-    settings = [asdict(config), model.get_compile_config(), model.optimizer.get_config()]
-    return digest_of([*arrays, *progress.best], settings)
+    settings = [asdict(config), progress.model.get_compile_config()]
+    return digest_of([*arrays, *progress.best], _unnamed(settings))
+
+
+def _unnamed(settings: Any) -> Any:
+    """Settings without the names that Keras counts up: `adamw_7` is the seventh of its process."""
+    if isinstance(settings, dict):
+        return {key: _unnamed(value) for key, value in settings.items() if key != "name"}
+    return [_unnamed(value) for value in settings] if isinstance(settings, list | tuple) else settings
 
 
 def _forget(checkpoint: Path | None) -> None:
