@@ -244,7 +244,7 @@ def test_a_project_in_order_is_told_so(checked: Make, tmp_path: Path) -> None:
             "outputs = keras.layers.Dense(schema.outputs)(inputs) / no_such_name",
             "network.build = 'own:build' raised NameError: name 'no_such_name' is not defined, line 6 of own.py",
         ),
-        ("outputs = keras.layers.Dense(2, activation='softmax')(inputs)", "needs (None, 1)"),
+        ("outputs = keras.layers.Dense(2, activation='softmax')(inputs)", "the target 'late' (binary) needs"),
         (
             "outputs = keras.layers.Dense(1)(inputs) * 9",
             'takes probabilities. End it with keras.layers.Dense(schema.outputs, activation="sigmoid")',

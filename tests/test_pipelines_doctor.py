@@ -2,6 +2,7 @@ import importlib.metadata
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -251,11 +252,11 @@ def test_the_champion_and_its_files_are_looked_at(
 
 @pytest.mark.slow
 def test_a_store_of_another_mlflow_is_told_with_its_remedy(tmp_path: Path) -> None:
-    import sqlite3
-
-    project = write(tmp_path)
-    project.state.mkdir()
-    module._stores(project).registry.versions()
+    (tmp_path / "made").mkdir()
+    made, project = write(tmp_path / "made"), write(tmp_path)
+    module._stores(made).registry.versions()
+    project.state.mkdir()  # another place, for MLflow looks at a store once in a process
+    shutil.copy(made.state / "mlflow.db", project.state)
     with sqlite3.connect(project.state / "mlflow.db") as database:
         database.execute("UPDATE alembic_version SET version_num = 'of-the-future'")
     database.close()
