@@ -164,8 +164,8 @@ def reference_bins(columns: Columns, *, bins: int = 20) -> tuple[ColumnBins, ...
     """Learn the cells of every column from the reference rows.
 
     A number gets `bins` cells with about the same number of rows, a cell of its own for a value that fills
-    more than one of them, and with at most 32 distinct values a cell for each. Anything that holds text is a
-    category: its 64 most frequent levels.
+    more than one of them, and an empty one on each side for what the reference never had; with at most 32
+    distinct values a cell for each. Anything that holds text is a category: its 64 most frequent levels.
 
     >>> [column.edges for column in reference_bins({"x": [1.0, 2.0, 2.0, 4.0]})]
     [(0.5, 1.5, 3.0, 5.0)]
@@ -248,7 +248,8 @@ def _edges(numbers: Floats, bins: int) -> tuple[float, ...]:
         return _edges_between(distinct)
     inner = np.quantile(numbers, np.arange(1, bins) / bins, method="higher")
     repeated = inner[1:][np.diff(inner) == 0]  # a value that fills a whole cell: it gets a cell of its own
-    return tuple(np.unique([*inner, *np.nextafter(repeated, np.inf)]).tolist())
+    beyond = [distinct[0], np.nextafter(distinct[-1], np.inf)]  # two empty cells for what was never seen
+    return tuple(np.unique([*inner, *np.nextafter(repeated, np.inf), *beyond]).tolist())
 
 
 def _edges_between(distinct: Floats) -> tuple[float, ...]:

@@ -43,6 +43,10 @@ MEMORY_SPREAD, MEMORY_LARGEST = (
 MOST_ALIKE = 0.9  # the autocorrelation that is assumed until 20 windows have been seen
 WINDOWS_TO_KNOW = 20
 
+MOST_WEIGHT = (
+    12.0  # a window of which nine rows in ten lie beyond all that was seen has moved, whatever the rest
+)
+
 _MOST = 8 * math.log(2)  # largest weight that a share of the distance can have, before it is stretched
 
 
@@ -64,7 +68,7 @@ class ColumnThreshold:
             return UNREACHABLE
         per_row = np.multiply(self.by_chance, ROWS)  # nearly constant, for chance falls with the rows
         chance = float(np.interp(math.log(rows), np.log(ROWS), per_row)) / rows
-        return distance_of(chance + self.between_windows)
+        return distance_of(min(chance + self.between_windows, MOST_WEIGHT))
 
 
 @dataclass(frozen=True)

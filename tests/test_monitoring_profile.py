@@ -57,11 +57,12 @@ def test_numbers_are_counted_into_half_open_cells() -> None:
     assert counts(bins, np.array([-1.0, 0.0, 0.5, 1.0, np.nan])).counts == (1, 2, 1, 1)
 
 
-def test_cells_hold_about_the_same_number_of_reference_rows() -> None:
+def test_cells_hold_about_the_same_number_of_reference_rows_and_none_beyond() -> None:
     values = np.random.default_rng(0).normal(size=2000)
     counted = counts(reference_bins({"x": values})[0], values)
-    assert len(counted.counts) == 21
-    assert set(counted.counts[:-1]) <= {99, 100, 101}
+    assert len(counted.counts) == 23
+    assert set(counted.counts[1:-2]) <= {99, 100, 101}
+    assert (counted.counts[0], counted.counts[-2:]) == (0, (0, 0))
 
 
 def test_few_distinct_values_get_a_cell_each_and_room_outside() -> None:

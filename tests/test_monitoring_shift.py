@@ -141,7 +141,7 @@ def test_where_nothing_changes_half_a_year_of_days_is_not_called_shifted(effects
 
 @pytest.mark.slow
 @pytest.mark.parametrize("windows", [20, 50])
-@pytest.mark.parametrize("rows", [100, 200, 1000])
+@pytest.mark.parametrize("rows", [200, 1000])
 @pytest.mark.parametrize(
     "effects", [independent, weekly, daily, autocorrelated], ids=lambda f: str(f.__name__)
 )
@@ -182,6 +182,14 @@ def test_a_shift_beyond_a_weekly_pattern_is_found() -> None:
     assert all(result.names == ("x4",) for result in judged(stream(effects, 56, 500, rng)))
 
 
+@pytest.mark.parametrize("windows", [1, 4, 8, 30])
+def test_a_column_beyond_all_that_was_seen_has_moved_however_restless_it_was(windows: int) -> None:
+    rng = np.random.default_rng(0)
+    effects = autocorrelated(windows + 1, rng, deviation=2.0)
+    effects[windows, 3] = 30.0
+    assert "x3" in judged(stream(effects, windows, 200, rng))[0].names
+
+
 def test_a_threshold_falls_with_the_rows_of_the_window_and_rises_with_the_columns() -> None:
     rng = np.random.default_rng(0)
     few = calibrate(stream(np.zeros((20, 2)), 20, 200, rng).reference)
@@ -197,7 +205,7 @@ def test_fewer_windows_in_the_reference_make_it_more_careful() -> None:
         calibrate(stream(np.zeros((b, 3)), b, 200, rng).reference).columns[0].at(200) for b in (1, 3, 8, 30)
     ]
     assert at == sorted(at, reverse=True)
-    assert at[0] > 0.8
+    assert at[0] > 0.75
 
 
 def test_even_one_window_lets_a_replaced_column_be_seen() -> None:
