@@ -177,10 +177,24 @@ class _Trial:
             try:
                 export = export_onnx(model, folder / "model.onnx", self.batch.inputs)
             except NotExportable as error:
-                self._find(engine="keras")
-                self._warn("network.build", f"{error} It will be served by Keras, slower, and all else works")
+                self._serve_by_keras(str(error), folder / "model.keras")
                 return
         self._find(engine="onnx", largest_difference=export.largest_difference)
+
+    def _serve_by_keras(self, why: str, path: Path) -> None:
+        """The server has the version's files and none of the user's modules."""
+        from models.export import load_keras
+
+        try:
+            load_keras(path, compiled=False)
+        except ValueError:
+            text = (
+                f"{why} Keras would have to serve it, and the server does not know layers of your own. "
+                "Build it from Keras's layers, or so that ONNX can hold it"
+            )
+            raise _trouble("network.build", text) from None
+        self._find(engine="keras")
+        self._warn("network.build", f"{why} It will be served by Keras, slower, and all else works")
 
     def _own_advice(self, text: str, folder: Path) -> str:
         """The text, and how Keras finds layers and a loss of the user's own where there are any."""

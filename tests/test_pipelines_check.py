@@ -323,3 +323,21 @@ def test_a_network_that_onnx_cannot_hold_is_a_warning(checked: Make, monkeypatch
     ]
     assert result.network is not None
     assert result.network.engine == "keras"
+
+
+@pytest.mark.slow
+def test_a_layer_of_the_users_own_that_onnx_cannot_hold_is_a_fault(
+    checked: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from models import export
+
+    def refuse(*_: Any) -> None:
+        raise export.NotExportable("The network cannot be written as ONNX: no such operation.")
+
+    monkeypatch.setattr(export, "export_onnx", refuse)
+    half = "class Half(keras.layers.Layer):\n    def call(self, x):\n        return x / 2\n"
+    body = "outputs = keras.layers.Activation('sigmoid')(Half()(keras.layers.Dense(1)(inputs)))"
+    module = own(body)["own.py"] + "\n" + half
+    found = of(checked(more=USES_OWN, modules={"own.py": module}), "fault")
+    assert len(found) == 1
+    assert "the server does not know layers of your own" in found[0]
