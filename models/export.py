@@ -31,7 +31,7 @@ class OnnxExport:
     """An ONNX file that was compared with Keras.
 
     largest_difference: between the two, over all rows and outputs, in the units of the answers.
-    scale: largest answer, at least 1. rows: how many were compared.
+    scale: size of the largest answer. rows: how many were compared.
     """
 
     largest_difference: float
@@ -55,14 +55,12 @@ def load_keras(path: Path, *, objects: Mapping[str, Any] | None = None, compiled
 
     Runs no code from the file (Keras's safe mode). objects: a user's own loss and layers by name, `vars(module)`
     for instance. compiled: False leaves loss and optimiser out, which is enough to answer.
-    Raises ValueError where the file is damaged, or holds parts that are neither Keras's nor in `objects`.
+    Raises ValueError where the file is missing or damaged, or holds parts that are neither Keras's nor in `objects`.
     """
     own = {name: value for name, value in (objects or {}).items() if callable(value)}
     try:
         with _as_keras_warns():
             return keras.saving.load_model(path, custom_objects=own, compile=compiled, safe_mode=True)
-    except FileNotFoundError:
-        raise
     except Exception as fault:
         raise ValueError(
             f"{path} cannot be loaded: {_first_line(fault)} Where it holds layers or a loss of your own, "
@@ -79,9 +77,10 @@ def export_onnx(model: keras.Model, path: Path, inputs: NDArray[np.float32]) -> 
     """
     if len(inputs) == 0:
         raise ValueError("export_onnx got no rows. Give some, so that the export can be compared with Keras.")
+    expected = predict(model, inputs)  # before the conversion, which takes only networks that have answered
     with _unfinished(path) as part:
         _convert(model, part)
-        export = _compared(model, part, inputs)
+        export = _compared(expected, _answers(part, np.ascontiguousarray(inputs, np.float32)))
         if not export.faithful:
             raise NotExportable(
                 f"ONNX answers differ from Keras by up to {export.largest_difference:.3g} on {export.rows} rows, "
@@ -98,13 +97,11 @@ def _convert(model: keras.Model, path: Path) -> None:
         raise NotExportable(f"The network cannot be written as ONNX: {_first_line(fault)}") from fault
 
 
-def _compared(model: keras.Model, path: Path, inputs: NDArray[np.float32]) -> OnnxExport:
-    expected = predict(model, inputs)
-    answers = _answers(path, np.ascontiguousarray(inputs, np.float32))
+def _compared(expected: NDArray[np.float32], answers: NDArray[np.float32]) -> OnnxExport:
     if answers.shape != expected.shape:
         raise NotExportable(f"ONNX answers with shape {answers.shape}, Keras with {expected.shape}.")
-    scale = max(1.0, float(np.abs(expected).max()))
-    return OnnxExport(float(np.abs(answers - expected).max()), scale, len(inputs))
+    scale = float(np.abs(expected).max())
+    return OnnxExport(float(np.abs(answers - expected).max()), scale, len(expected))
 
 
 def _answers(path: Path, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
