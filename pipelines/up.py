@@ -24,6 +24,7 @@ from pipelines.child import Child, Server, answers
 from pipelines.environment import quiet_environment
 from pipelines.errors import UserError
 from pipelines.file_lock import Locked, file_lock
+from pipelines.left_over import end_left_over, forget, note
 from pipelines.project import Project
 
 logger = logging.getLogger(__name__)
@@ -59,13 +60,15 @@ class Plan:
 def up(project: Project) -> None:
     """Starts everything, says where it is, and stays until Ctrl-C or SIGTERM, which end all of it.
 
-    A port in use, or a second `losswatch up` of the project, is told before anything starts. Nothing is started
-    again by itself: when one part ends, all end, with the last lines of its log.
+    A port in use, or a second `losswatch up` of the project, is told before anything starts. What an earlier one
+    left behind, which was killed, is ended first. Nothing is started again by itself: when one part ends, all end,
+    with the last lines of its log.
     """
     with _only_one(project):
+        _end_left_over(project)
         plan = make_plan(project)
         _make_store(project)
-        with _stop_signals() as stopped, _children() as children:
+        with _stop_signals() as stopped, _children(project) as children:
             _start(_stores_and_flows(project, plan), project, plan, children, stopped)
             _start(_workers(project, plan), project, plan, children, stopped)
             if not stopped.is_set():
@@ -161,6 +164,17 @@ def child_environment(project: Project, plan: Plan) -> dict[str, str]:
     return environment
 
 
+def _end_left_over(project: Project) -> None:
+    """Only under the lock: then whoever wrote these files is gone."""
+    end_left_over(_folder(project), seconds=_END_SECONDS)
+    (project.state / STARTED).unlink(missing_ok=True)
+
+
+def _folder(project: Project) -> Path:
+    """Where the children run and write their logs."""
+    return project.state / "up"
+
+
 def _make_store(project: Project) -> None:
     """The MLflow store, before several processes find none and each begin to make it."""
     database = sqlite_file(project.tracking())
@@ -181,9 +195,10 @@ def _start(
         if stopped.is_set():
             return
         logger.info("starting the %s", server.name)
-        log = project.state / "up" / f"{server.name.replace(' ', '-').lower()}.log"
+        log = _folder(project) / f"{server.name.replace(' ', '-').lower()}.log"
         new.append(Child(server, log=log, environment=environment))
         children.append(new[-1])
+        note(_folder(project), children)
     for child in new:
         child.wait_until_healthy(_START_SECONDS, stopped)
 
@@ -194,11 +209,11 @@ def _announce(project: Project, plan: Plan) -> None:
     logger.info("  runs, curves, versions  %s", found["mlflow"])
     logger.info("  flows and schedules     %s", found["prefect"])
     logger.info("  predictions             %s/invocations", found["scoring"])
-    logger.info("  logs                    %s", project.state / "up")
+    logger.info("  logs                    %s", _folder(project))
 
 
 @contextmanager
-def _children() -> Iterator[list[Child]]:
+def _children(project: Project) -> Iterator[list[Child]]:
     """Children that are all ended when the block is left, the youngest first, each by its own process group."""
     children: list[Child] = []
     try:
@@ -209,6 +224,7 @@ def _children() -> Iterator[list[Child]]:
         deadline = time.monotonic() + _END_SECONDS
         for child in reversed(children):
             child.end(deadline - time.monotonic())
+        forget(_folder(project))
 
 
 @contextmanager
