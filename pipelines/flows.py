@@ -33,6 +33,7 @@ from prefect.client.schemas.objects import (
 )
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import DeploymentEventTrigger, emit_event
+from prefect.states import Completed
 from prefect.types.entrypoint import EntrypointType
 
 from pipelines.errors import Failed, UserError
@@ -80,15 +81,15 @@ def train(project: str) -> TrainResult:
 
 
 @flow(name=MONITOR, persist_result=False)
-def monitor(project: str, now: str = "") -> MonitorResult:
+def monitor(project: str, now: str = "") -> MonitorResult | State[None]:
     """Judges every window that is due, and asks for a retraining where the newest one calls for it.
 
     now: as if it were this time, in ISO 8601; the clock where it is empty.
     """
-    from pipelines import steps
-
     opened = open_project(Path(project))
-    result = _run("monitor", lambda: steps.monitor(opened, _moment(opened, now)))
+    result = _run("monitor", lambda: _judge(opened, _moment(opened, now)))
+    if isinstance(result, str):
+        return Completed(message=result)
     if result.harmful:
         emit_event(
             HARMFUL,
@@ -96,6 +97,22 @@ def monitor(project: str, now: str = "") -> MonitorResult:
             payload={"action": result.action, "reason": "; ".join(result.reasons), "now": now},
         )
     return result
+
+
+def _judge(project: Project, now: datetime) -> MonitorResult | str:
+    """What the monitor found; or a line that says why there is nothing to judge before the first promotion.
+
+    `losswatch up` may run before, and its hourly monitor is no failure then.
+    """
+    from pipelines import steps
+
+    try:
+        return steps.monitor(project, now)
+    except UserError as problem:
+        if steps.serves(project, now):
+            raise
+        logger.info("%s", problem)
+        return str(problem)
 
 
 @flow(name=RETRAIN, persist_result=False)

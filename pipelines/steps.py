@@ -14,6 +14,7 @@ from pipelines.prepared import fit_schema, prepare_rows
 from pipelines.retraining import Retraining, retrain_version
 from pipelines.service import (
     PROMOTION,
+    RETRAINING,
     VERDICT,
     Service,
     begin_service,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from monitoring.window import WindowLength
     from pipelines.log import Event
     from pipelines.project import Project
+
+RETRAINS = ("update", "refit")  # the actions that are a retraining
 
 
 @dataclass(frozen=True)
@@ -275,7 +278,10 @@ class JudgedWindow:
 
 @dataclass(frozen=True)
 class MonitorResult:
-    """The windows that were due, oldest first. harmful: whether the newest one asks for a retraining."""
+    """The windows that were due, oldest first, and what is to be done now.
+
+    action, reasons: of the newest verdict, also of one from an earlier run while its retraining has not happened.
+    """
 
     windows: tuple[JudgedWindow, ...]
     action: str
@@ -283,12 +289,14 @@ class MonitorResult:
 
     @property
     def harmful(self) -> bool:
-        return self.action in ("update", "refit")
+        """Whether a retraining is asked for that has not happened yet."""
+        return self.action in RETRAINS
 
     def lines(self) -> list[str]:
-        if not self.windows:
-            return ["no window is due: each is judged when its labels are complete"]
         told = [window.line() for window in self.windows]
+        if not told:
+            told.append("no window is due: each is judged when its labels are complete")
+            told += [f"still to be done: {self.action}"] if self.harmful else []
         if self.harmful:
             told.append("next: losswatch retrain")
         return told
@@ -297,6 +305,11 @@ class MonitorResult:
 def monitor(project: Project, now: datetime) -> MonitorResult:
     """Judges every window that is due and not yet judged, decides, and tells of harm once."""
     return monitor_stores(open_stores(project), now)
+
+
+def serves(project: Project, now: datetime) -> bool:
+    """Whether some version serves at a moment."""
+    return current_service(open_stores(project), now) is not None
 
 
 def monitor_stores(stores: Stores, now: datetime) -> MonitorResult:
@@ -309,7 +322,8 @@ def monitor_stores(stores: Stores, now: datetime) -> MonitorResult:
         windows.append(_remember(stores, judgement, decision, now))
     if webhook := stores.project.webhook():
         deliver(stores.log, webhook, now=now)  # what an earlier run could not deliver
-    last = windows[-1] if windows else None
+    asked = _asked(stores, service, now)
+    last = judged_window(asked) if asked else windows[-1] if windows else None
     return MonitorResult(tuple(windows), last.action if last else "keep", last.reasons if last else ())
 
 
@@ -382,17 +396,27 @@ def retrain(project: Project, now: datetime) -> RetrainResult:
 
 def retrain_stores(stores: Stores, now: datetime) -> RetrainResult:
     service = needed_service(stores, now)
-    asked = [
-        event for event in stores.log.events(known_until=now, kind=VERDICT) if event.known_at >= service.since
-    ]
-    if not asked or asked[-1].payload["action"] not in ("update", "refit"):
-        why = "the newest verdict asks for none" if asked else "no window was judged since the last one"
-        return RetrainResult(None, "", "keep", None, False, (f"no retraining: {why}",))
-    retraining = retrain_version(stores, service, *_asked(stores, service, asked[-1], now), now)
+    asked = _asked(stores, service, now)
+    if asked is None:
+        return RetrainResult(None, "", "keep", None, False, ("no retraining: no new verdict asks for one",))
+    retraining = retrain_version(stores, service, *_evidence(stores, service, asked, now), now)
     return _retrain_result(retraining)
 
 
-def _asked(
+def _asked(stores: Stores, service: Service, now: datetime) -> Event | None:
+    """The newest verdict of this service where it asks for a retraining that has not happened yet."""
+    verdicts = [
+        event for event in stores.log.events(known_until=now, kind=VERDICT) if event.known_at >= service.since
+    ]
+    if not verdicts or verdicts[-1].payload["action"] not in RETRAINS:
+        return None
+    # a service begins with the end of a retraining; one that was cut off just before is taken up again
+    ended = stores.log.events(known_until=service.since, kind=RETRAINING)
+    number = verdicts[-1].payload["number"]
+    return None if any(event.payload["window"] == number for event in ended) else verdicts[-1]
+
+
+def _evidence(
     stores: Stores, service: Service, event: Event, now: datetime
 ) -> tuple[WindowJudgement, RetrainDecision]:
     """The judgement behind a verdict in the log, found again from the same rows."""

@@ -13,12 +13,15 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from prefect.client.schemas.objects import StateType
 
-from pipelines import flows
+from pipelines import flows, steps
 from pipelines.errors import UserError
 from pipelines.project import Project, open_project
 
@@ -92,6 +95,39 @@ def test_a_time_is_taken_and_none_is_the_clock(tmp_path: Path) -> None:
     project = _project(tmp_path / "rides")
     assert flows._moment(project, "2013-03-01").isoformat() == "2013-03-01T00:00:00+00:00"
     assert abs((flows._moment(project, "") - project.now()).total_seconds()) < 5
+
+
+# --- before the first promotion ---
+
+
+def _plainly(name: str, step: Any, *, retries: int = 0) -> Any:
+    return step()
+
+
+@pytest.fixture
+def untrained(make_stores: Any, streams: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project without a version, and flows that run their steps without Prefect."""
+    monkeypatch.setattr(flows, "_run", _plainly)
+    found: Project = make_stores(streams.stream(2, 20)).project
+    return found
+
+
+def test_a_monitor_ends_well_where_no_version_serves_yet(untrained: Project) -> None:
+    state: Any = flows.monitor.fn(str(untrained.folder))
+    assert state.type == StateType.COMPLETED
+    assert "no version serves yet" in state.message
+
+
+def test_a_mistake_is_told_where_a_version_serves(
+    untrained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(project: Project, now: datetime) -> None:
+        raise UserError("the log was written by a newer losswatch")
+
+    monkeypatch.setattr(steps, "monitor", refuse)
+    monkeypatch.setattr(steps, "serves", lambda project, now: True)
+    with pytest.raises(UserError, match="a newer losswatch"):
+        flows.monitor.fn(str(untrained.folder))
 
 
 # --- the story ---
