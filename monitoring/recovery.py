@@ -27,9 +27,10 @@ RowLosses = Callable[[Array, Array], Array]  # (target, prediction) -> (n,)
 
 MEMORIES = (1, 4, 16)  # windows that a correction remembers
 HORIZON = 4  # windows for which a correction must hold: a retraining serves that long before the next
-# rows' worth of belief that the deployed version needs no correction: of its level and slope, and of each input
-# together with all others (a correction of half a logit, spread over all inputs, is expected beforehand)
-PENALTY_OUTPUT, PENALTY_INPUT = 8.0, 8.0
+# belief that the deployed version needs no correction. One window's rows count for as much as it does, for windows
+# differ by chance from each other in more than their rows; and each input, with all others, for so many rows more
+# (a correction of half a logit, spread over all inputs, is expected beforehand)
+PENALTY_WINDOWS, PENALTY_INPUT = 1.0, 8.0
 MOST_ROWS = 16_000  # a correction has a few hundred weights; of more rows an even share is taken
 # windows between two alarms while exactly `worth` is recoverable, where a retraining breaks even. With nothing to
 # recover the evidence shrinks (on stationary streams it stayed below 8, the threshold is 530); what the margin is
@@ -187,7 +188,8 @@ def _fit_correction(windows: Sequence[LabelledWindow], link: Link, start: Array 
     target = np.concatenate([window.target for window in windows])[::-every]
     output = _output(prediction, link)
     features = _features(inputs, output)
-    penalty = _penalty(features, output.shape[1])
+    typical = len(target) / len(windows)
+    penalty = _penalty(features, output.shape[1], typical)
     if link == "identity":
         residual = target.reshape(len(target), -1) - output
         return np.asarray(np.linalg.solve(features.T @ features + penalty, features.T @ residual))
@@ -197,11 +199,11 @@ def _fit_correction(windows: Sequence[LabelledWindow], link: Link, start: Array 
     )  # a row of a logit weighs at most a quarter
 
 
-def _penalty(features: Array, outputs: int) -> Array:
+def _penalty(features: Array, outputs: int, window_rows: float) -> Array:
     """Diagonal matrix in rows' worth; a column counts by its own size, so that units do not matter."""
     width = features.shape[1] - 1 - outputs
-    rows = np.full(features.shape[1], PENALTY_INPUT * max(width, 1))
-    rows[: 1 + outputs] = PENALTY_OUTPUT
+    rows = np.full(features.shape[1], PENALTY_WINDOWS * window_rows)
+    rows[1 + outputs :] = np.maximum(rows[1 + outputs :], PENALTY_INPUT * width)
     return np.diag(rows * np.maximum((features**2).mean(axis=0), 1e-6))
 
 
