@@ -31,6 +31,12 @@ def streams() -> ModuleType:
     return _beside("streams")
 
 
+@pytest.fixture(scope="session")
+def commands() -> ModuleType:
+    """The command line in child processes: tests/commands.py."""
+    return _beside("commands")
+
+
 @pytest.fixture(scope="module")
 def linear_networks() -> Iterator[ModuleType]:
     """Straight lines in the place of Keras's networks, for what is about something else."""
