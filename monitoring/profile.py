@@ -327,7 +327,8 @@ def _magnitudes(numbers: Floats) -> tuple[tuple[int, int], ...]:
         return ()
     lowest = int(steps.min())
     counts = np.bincount(steps - lowest)
-    return tuple((int(k) + lowest, int(counts[k])) for k in np.flatnonzero(counts))
+    kept = np.flatnonzero(counts)
+    return tuple(zip((kept + lowest).tolist(), counts[kept].tolist(), strict=True))
 
 
 def _category_profile(bins: ColumnBins, values: NDArray[Any]) -> ColumnProfile:

@@ -12,8 +12,10 @@ evidence of each is added up by `evidence.Detector` and averaged, which keeps th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 import numpy as np
@@ -26,7 +28,7 @@ Link = Literal["identity", "logit", "softmax"]
 RowLosses = Callable[[Array, Array], Array]  # (target, prediction) -> (n,)
 
 MEMORIES = (1, 4, 16)  # windows that a correction remembers
-HORIZON = 4  # windows for which a correction must hold: a retraining serves that long before the next
+MOST_HORIZON = 24  # windows for which a correction must hold at most: the hours of a day
 # belief that the deployed version needs no correction. One window's rows count for as much as it does, for windows
 # differ by chance from each other in more than their rows; and each input, with all others, for so many rows more
 # (a correction of half a logit, spread over all inputs, is expected beforehand)
@@ -65,7 +67,7 @@ class Correction:
 class Gain:
     """What the corrections of one memory won on a window that they had not seen.
 
-    gain: mean of the paired differences over rows and over the corrections of the last `HORIZON` windows.
+    gain: mean of the paired differences over rows and over the corrections of the last `horizon` windows.
     error: its standard error over blocks of rows.
     """
 
@@ -107,14 +109,29 @@ def fit_corrections(
     )
 
 
+def horizon_of(window: timedelta) -> int:
+    """For how many windows a correction must hold: a week, for days differ from each other; at least one window.
+
+    >>> horizon_of(timedelta(days=1)), horizon_of(timedelta(weeks=1)), horizon_of(timedelta(hours=1))
+    (7, 1, 24)
+    """
+    return min(max(math.ceil(timedelta(days=7) / window), 1), MOST_HORIZON)
+
+
 def window_gains(
-    corrections: Sequence[tuple[Correction, ...]], window: LabelledWindow, link: Link, row_losses: RowLosses
+    corrections: Sequence[tuple[Correction, ...]],
+    window: LabelledWindow,
+    link: Link,
+    row_losses: RowLosses,
+    *,
+    horizon: int,
 ) -> tuple[Gain, ...]:
     """Gains on this window of the corrections fitted at the ends of the windows before it, in time order.
 
-    A correction counts as nothing gained where it did not exist yet. Empty without a window before.
+    horizon: so many corrections are averaged; one counts as nothing gained where it did not exist yet.
+    Empty without a window before.
     """
-    recent = corrections[-HORIZON:]
+    recent = corrections[-horizon:]
     if not recent or not len(window.losses):
         return ()
     output = _output(window.prediction, link)
@@ -126,7 +143,7 @@ def window_gains(
             weights = fitted[min(place, len(fitted) - 1)].weights
             corrected = _activate(output + features @ weights, link)
             differences += window.losses - row_losses(window.target, corrected)
-        gains.append(_gain(recent[-1][place].memory, window.losses, differences / HORIZON))
+        gains.append(_gain(recent[-1][place].memory, window.losses, differences / horizon))
     return tuple(gains)
 
 

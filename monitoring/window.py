@@ -134,7 +134,7 @@ def to_utc(times: Times) -> NDArray[np.datetime64]:
     return cast("NDArray[np.datetime64]", naive.to_numpy().astype("datetime64[us]"))
 
 
-def cut(times: Times, start: datetime, length: WindowLength | str) -> list[Window]:
+def cut(times: Times, start: datetime | np.datetime64, length: WindowLength | str) -> list[Window]:
     """Cut the time from `start` to the last row into windows, without gaps.
 
     Rows before `start` and rows without a time are left aside; a window without rows is in the list, for

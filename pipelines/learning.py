@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from models.rows import Rows
 from monitoring.decision import RetrainPolicy
+from monitoring.gate import compare_losses
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +26,8 @@ OnEpoch = Callable[["EpochLoss"], None]
 RowLosses = Callable[[Array, Array], Array]
 
 # an update learns from what is new; beyond this, more old rows cost time and no longer change the network
-MOST_ROWS = 30_000
+MOST_ROWS = 20_000
+CLEARLY = 0.99  # one-sided confidence at which less memory is preferred to more
 LEAST_VALIDATION = 20  # below this, epochs are compared by chance
 
 
@@ -144,7 +146,8 @@ def bake_off(
     """Updates the champion in the ways that the rows allow, and keeps the best on the newest rows.
 
     champion: its .keras file; every candidate starts from it, optimiser included. What is best after a sudden
-    change (only the new rows), a slow one (new and old) or none is not known beforehand: it is tried. The gate
+    change (only the new rows), a slow one (new and old) or none is not known beforehand: it is tried, and one that
+    remembers less has to be clearly better than one that remembers more. The gate
     allows for the choice, see `monitoring.gate.compare_losses`. objects: a user's own layers and loss.
     """
     from models.callbacks import restore, state_of
@@ -163,29 +166,37 @@ def bake_off(
         )
         candidate = Candidate(name, len(rows.targets), float(losses.mean()) if len(losses) else float("nan"))
         tried.append(candidate)
-        if best is None or candidate.loss < best[2].loss:
-            best = (state_of(model), fitted.history, candidate)
+        if best is None or _clearly_better(losses, than=best[3]):
+            best = (state_of(model), fitted.history, candidate, losses)
     if best is None:
         raise ValueError("No rows to learn from came; expected at least one since the change.")
     restore(model, best[0])
     return Learned(model, best[1], best[2], tuple(tried))
 
 
+def _clearly_better(losses: Array, *, than: Array) -> bool:
+    """Whether a candidate that remembers less is better beyond chance; else the one that remembers more stays.
+
+    The newest rows are of one or two windows, and a window may be calm or wild by chance.
+    """
+    return len(losses) > 1 and compare_losses(than, losses, confidence=CLEARLY).lower > 0
+
+
 def _candidates(
     lesson: Lesson, policy: RetrainPolicy, rng: np.random.Generator
 ) -> Sequence[tuple[Name, Rows]]:
-    """The sets of rows worth trying; those that hold the same rows are tried once."""
+    """The sets of rows worth trying, that which remembers most first; those that hold the same are tried once."""
     found: list[tuple[Name, Rows]] = []
-    if len(lesson.since):
-        since = _newest(lesson.since)
-        if len(lesson.old) and policy.rehearsal:
-            found.append(("since the change, with rehearsal", _rehearsed(since, lesson.old, policy, rng)))
-        found.append(("since the change", since.rows))
     if len(lesson.recent) > 1.2 * len(lesson.since):
         recent = _newest(lesson.recent)
         older = lesson.old.take(np.flatnonzero(lesson.old.times < recent.times[0]))
         if len(older) and policy.rehearsal:
             found.append(("recent, with rehearsal", _rehearsed(recent, older, policy, rng)))
+    if len(lesson.since):
+        since = _newest(lesson.since)
+        if len(lesson.old) and policy.rehearsal:
+            found.append(("since the change, with rehearsal", _rehearsed(since, lesson.old, policy, rng)))
+        found.append(("since the change", since.rows))
     return found
 
 

@@ -14,13 +14,13 @@ from monitoring.faults import DataFault, data_faults
 from monitoring.loss_alarm import LossLevel, loss_alarms, loss_level
 from monitoring.profile import Profile, profile
 from monitoring.recovery import (
-    HORIZON,
     MEMORIES,
     Correction,
     Gain,
     LabelledWindow,
     Recovery,
     fit_corrections,
+    horizon_of,
     recoveries,
     window_gains,
 )
@@ -173,8 +173,9 @@ def _fact(
     gains: tuple[Gain, ...] = ()
     corrections: tuple[Correction, ...] = ()
     if goal.link is not None and len(labelled.losses):
-        earlier = [fact.corrections for fact in before[-HORIZON:] if fact.corrections]
-        gains = window_gains(earlier, labelled, goal.link, goal.row_losses)
+        horizon = horizon_of(window.end - window.start)
+        earlier = [fact.corrections for fact in before[-horizon:] if fact.corrections]
+        gains = window_gains(earlier, labelled, goal.link, goal.row_losses, horizon=horizon)
         learn = [*(one for one in past if len(one.losses)), labelled]
         corrections = fit_corrections(learn, goal.link, earlier[-1] if earlier else ())
     return WindowFacts(
