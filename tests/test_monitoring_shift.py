@@ -332,6 +332,11 @@ def test_a_window_cut_off_by_the_end_of_the_reference_is_left_aside() -> None:
     assert calibrate([*whole, profile({"day": days[:80]}, bins)]) == calibrate(whole)
 
 
+def test_rows_without_columns_have_nothing_to_shift() -> None:
+    none = [Profile(100, ())] * 8
+    assert compare(none[0], none[0], calibrate(none)).names == ()
+
+
 def test_profiles_that_do_not_belong_together_are_refused() -> None:
     rng = np.random.default_rng(0)
     one, two = (stream(np.zeros((5, c)), 5, 100, rng).reference for c in (1, 2))

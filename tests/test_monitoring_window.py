@@ -76,6 +76,7 @@ def test_a_zone_is_turned_into_utc() -> None:
 def test_a_start_may_be_a_pandas_or_a_numpy_time() -> None:
     times = ["2013-03-05"]
     assert cut(times, pd.Timestamp("2013-03-01"), "week") == cut(times, MARCH, "week")
+    assert cut(times, np.datetime64("2013-03-01T00"), "week") == cut(times, MARCH, "week")
     assert cut(times, pd.Timestamp("2013-03-01 01:00", tz="Europe/Paris"), "week") == cut(
         times, MARCH, "week"
     )
