@@ -141,6 +141,7 @@ def bake_off(
     row_losses: RowLosses,
     *,
     rng: np.random.Generator,
+    risen: bool,
     objects: Mapping[str, Any] | None = None,
 ) -> Learned:
     """Updates the champion in the ways that the rows allow, and keeps the best on the newest rows.
@@ -149,6 +150,8 @@ def bake_off(
     change (only the new rows), a slow one (new and old) or none is not known beforehand: it is tried, and one that
     remembers less has to be clearly better than one that remembers more. The gate
     allows for the choice, see `monitoring.gate.compare_losses`. objects: a user's own layers and loss.
+    risen: whether the loss itself has risen; only then is it tried to forget the old rows, for what makes them wrong
+    shows in the loss. A calm time looks like a new concept, too, and a network that knows nothing else fails after it.
     """
     from models.callbacks import restore, state_of
     from models.export import load_keras
@@ -157,7 +160,7 @@ def bake_off(
     config = replace(config, epochs=policy.epochs, patience=2)
     model = load_keras(champion, objects=objects)
     start, best, tried = state_of(model), None, []
-    for name, rows in _candidates(lesson, policy, rng):
+    for name, rows in _candidates(lesson, policy, rng, forget=risen):
         restore(model, start)
         validation = lesson.validation if len(lesson.validation) >= LEAST_VALIDATION else lesson.newest
         fitted = update(model, rows, validation.rows, config)
@@ -183,7 +186,7 @@ def _clearly_better(losses: Array, *, than: Array) -> bool:
 
 
 def _candidates(
-    lesson: Lesson, policy: RetrainPolicy, rng: np.random.Generator
+    lesson: Lesson, policy: RetrainPolicy, rng: np.random.Generator, *, forget: bool
 ) -> Sequence[tuple[Name, Rows]]:
     """The sets of rows worth trying, that which remembers most first; those that hold the same are tried once."""
     found: list[tuple[Name, Rows]] = []
@@ -196,7 +199,8 @@ def _candidates(
         since = _newest(lesson.since)
         if len(lesson.old) and policy.rehearsal:
             found.append(("since the change, with rehearsal", _rehearsed(since, lesson.old, policy, rng)))
-        found.append(("since the change", since.rows))
+        if forget or not found:
+            found.append(("since the change", since.rows))
     return found
 
 

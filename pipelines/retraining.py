@@ -217,6 +217,7 @@ def _learn(
         config,
         goal.row_losses,
         rng=rng,
+        risen=judgement.risen,
         objects=user_objects(project),
     )
 

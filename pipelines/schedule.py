@@ -67,6 +67,7 @@ def scheduled_predictions(
                     config.network.fit_config(seed=seed),
                     row_losses,
                     rng=np.random.default_rng((seed, number)),
+                    risen=False,
                     objects=objects,
                 )
                 model, last = learned.model, _time(window.end)

@@ -60,7 +60,10 @@ class WindowFacts:
 
 @dataclass(frozen=True)
 class WindowJudgement:
-    """The verdict on a window with its evidence. harm_since: start of the window in which the harm began."""
+    """The verdict on a window with its evidence.
+
+    harm_since: start of the window in which the harm began. risen: whether the loss itself is higher than it was.
+    """
 
     number: int
     window: Window
@@ -70,6 +73,7 @@ class WindowJudgement:
     loss: float
     verdict: Verdict
     harm_since: datetime | None
+    risen: bool
     blind: tuple[str, ...]
     shift: ShiftResult
     faults: tuple[DataFault, ...]
@@ -110,6 +114,7 @@ def watch(stores: Stores, service: Service, now: datetime, *, after: int = -1) -
                 loss=fact.served_loss,
                 verdict=verdict,
                 harm_since=began,
+                risen=alarms[place].raised,
                 blind=_blind(bundle_of(stores, service.version).schema, shift),
                 shift=shift,
                 faults=tuple(faults),
