@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,9 @@ import numpy as np
 
 from models.checkpoint import Checkpoint, State, write_checkpoint
 from models.history import EpochLoss, LossHistory
+
+
+logger = logging.getLogger(__name__)
 
 
 class Diverged(ArithmeticError):
@@ -88,11 +92,16 @@ class Progress:
             self.on_epoch(record)
 
     def resume(self, checkpoint: Checkpoint | None) -> None:
-        """Goes back to where a checkpoint was written; None changes nothing."""
-        if checkpoint is not None:
+        """Goes back to where a checkpoint was written; None, or one that does not fit, changes nothing."""
+        if checkpoint is None:
+            return
+        try:
             restore(self.model, checkpoint.state)
-            self.history = checkpoint.history
-            self.best = checkpoint.best or checkpoint.state
+        except ValueError as fault:
+            logger.warning("the checkpoint cannot be used (%s): training starts from the beginning", fault)
+            return
+        self.history = checkpoint.history
+        self.best = checkpoint.best or checkpoint.state
 
 
 class RecordLosses(keras.callbacks.Callback):

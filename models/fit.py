@@ -108,15 +108,16 @@ def rehearse(new: Rows, old: Rows, *, share: float, rng: np.random.Generator) ->
 def predict(model: keras.Model, inputs: NDArray[Any], batch_size: int = 8192) -> NDArray[np.float32]:
     """The model's answers, float32 (n, outputs), for inputs (n, width); n may be 0.
 
-    Without Keras's `predict`, which waits a quarter of a second before the first batch.
+    Without Keras's `predict`, which first traces the network and then waits a quarter of a second: more than
+    the answers to 100,000 rows take.
     """
     if len(inputs) == 0:
         return np.empty((0, outputs_of(model, inputs.shape[1])), np.float32)
     parts = [
-        np.asarray(model.predict_on_batch(inputs[start : start + batch_size]), np.float32)
+        model(inputs[start : start + batch_size], training=False).numpy()
         for start in range(0, len(inputs), batch_size)
     ]
-    return np.concatenate(parts)
+    return np.concatenate(parts).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)

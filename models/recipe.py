@@ -52,7 +52,7 @@ _PATIENCE = {"doc": "epochs without a better validation loss before training end
 class FitConfig:
     """How long and in which steps a network learns."""
 
-    epochs: int = field(default=40, metadata=_EPOCHS)  # early stopping ends nearly every training before
+    epochs: int = field(default=60, metadata=_EPOCHS)  # early stopping ends nearly every training before
     batch_size: int = field(
         default=256, metadata=_BATCH_SIZE
     )  # below, the fixed cost of a step is most of it
@@ -111,7 +111,7 @@ class NetworkConfig:
     metrics: tuple[str, ...] = field(
         default=(), metadata={"doc": "further figures of every epoch, under Keras's names"}
     )
-    epochs: int = field(default=40, metadata=_EPOCHS)
+    epochs: int = field(default=60, metadata=_EPOCHS)
     batch_size: int = field(default=256, metadata=_BATCH_SIZE)
     patience: int = field(default=4, metadata=_PATIENCE)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from models.baselines import fit_simple
-from models.callbacks import Diverged, state_of
+from models.callbacks import Diverged, Progress, state_of
 from models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from models.export import load_keras, save_keras
 from models.fit import Fitted, Steps, fit, planned_steps, predict, rehearse, update
@@ -401,6 +401,16 @@ def test_a_damaged_checkpoint_makes_the_training_start_anew(plain: Fitted, tmp_p
     assert same(weights(resumed(path)), weights(plain))
 
 
+def test_a_checkpoint_of_another_network_changes_nothing(
+    plain: Fitted, caplog: pytest.LogCaptureFixture
+) -> None:
+    progress = Progress(plain.model)
+    with caplog.at_level(logging.WARNING):
+        progress.resume(Checkpoint("name", plain.history, state_of(plain.model)[:-1], None))
+    assert "of a network with other layers" in caplog.text
+    assert progress.next_epoch == 0
+
+
 def test_a_checkpoint_of_another_training_is_ignored_with_a_warning(
     plain: Fitted, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -506,8 +516,12 @@ def inputs_of(width: int, count: int, kind: str) -> tuple[Any, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["binary", "regression"])
-@pytest.mark.parametrize(("width", "count"), [(30, 1000), (200, 1000), (200, 10_000)])
-def test_the_network_is_never_clearly_worse_than_a_linear_model(task: Any, width: int, count: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "count", "least"), [(30, 1000, 0.85), (200, 1000, 0.5), (200, 10_000, 0.93)]
+)
+def test_where_a_line_is_the_truth_the_network_wins_nearly_what_a_linear_model_wins(
+    task: Any, width: int, count: int, least: float
+) -> None:
     inputs, targets = inputs_of(width, count, task)
     cut = round(count * 0.85)
     train, stop = Rows(inputs[:cut], targets[:cut]), Rows(inputs[cut:count], targets[cut:count])
@@ -520,4 +534,4 @@ def test_the_network_is_never_clearly_worse_than_a_linear_model(task: Any, width
     ours = row_losses(loss, truth, predict(fitted.model, judge)).mean()
     theirs = row_losses(loss, truth, simple.predict(judge)).mean()
     nothing = row_losses(loss, truth, np.full((len(truth), 1), targets[:count].mean(), np.float32)).mean()
-    assert (nothing - ours) / (nothing - theirs) > 0.6
+    assert (nothing - ours) / (nothing - theirs) > least
