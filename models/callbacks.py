@@ -15,7 +15,6 @@ import numpy as np
 from models.checkpoint import Checkpoint, State, write_checkpoint
 from models.history import EpochLoss, LossHistory
 
-
 logger = logging.getLogger(__name__)
 
 
