@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from models.losses import KNOWN_LOSSES
 from models.recipe import NetworkConfig
 from monitoring.decision import RetrainPolicy
 from monitoring.gate import GateConfig
@@ -338,7 +339,7 @@ def check_tables(tables: Mapping[str, Any], path: Path) -> ProjectConfig:
             faults += unknown_keys(section, table, known)
         records[name], found = read_section(section, table, record)
         faults += found
-    faults += _contradictions(tables)
+    faults += [*_unknown_loss(tables), *_contradictions(tables)]
     if faults:
         raise ConfigError(path, tuple(dict.fromkeys(faults)))
     return _named(ProjectConfig(**records), path)
@@ -394,6 +395,16 @@ def _unknown_sections(tables: Mapping[str, Any], known: Mapping[str, tuple[str, 
         else:
             faults.append(Fault(name, None, f"stands outside of its section. Write it below [{homes[0]}]"))
     return faults
+
+
+def _unknown_loss(tables: Mapping[str, Any]) -> list[Fault]:
+    """A loss that is neither a name of Keras's catalogue nor a function of the user's own."""
+    table = tables.get("network", {})
+    loss = table.get("loss") if isinstance(table, dict) else None
+    if not isinstance(loss, str) or ":" in loss or loss in KNOWN_LOSSES:
+        return []
+    problem = f'not known. Write a loss of Keras, or your own as "module:function"{did_you_mean(loss, KNOWN_LOSSES)}'
+    return [Fault("network.loss", write_value(loss), problem)]
 
 
 def _contradictions(tables: Mapping[str, Any]) -> list[Fault]:

@@ -149,7 +149,7 @@ def _check_target(frame: pd.DataFrame, target: str, where: str) -> None:
     if known.empty:
         raise UserError(f"{where}: target {target!r} is missing in all {len(frame):,} rows")
     if known.nunique() == 1:
-        only = known.iloc[0]
+        only = known.iloc[:1].tolist()[0]  # 1, not numpy's "np.int64(1)"
         raise UserError(f"{where}: target {target!r} is {only!r} in every row; there is nothing to learn")
 
 

@@ -104,7 +104,7 @@ def test_a_quick_run_replays_the_same_project_on_less(tmp_path: Path) -> None:
     year = replay.flights(tmp_path / "year", replay.YEAR).config
     assert (quick.data, quick.network, quick.monitor) == (year.data, year.network, year.monitor)
     assert year.replay.until == datetime(2014, 1, 1, tzinfo=UTC)
-    assert quick.replay.until == datetime(2013, 1, 29, tzinfo=UTC)
+    assert quick.replay.until == datetime(2013, 1, 22, tzinfo=UTC)
     example = (replay.FLIGHTS / "losswatch.toml").read_text()
     assert (tmp_path / "year" / "losswatch.toml").read_text() == example
 
