@@ -19,6 +19,7 @@ _QUIET = {
     "DO_NOT_TRACK": "true",  # MLflow takes only `true`
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # its links would stand in the middle of --json
     "OPENBLAS_NUM_THREADS": "1",  # the monitor solves small systems: a second thread only waits for the first
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # its heartbeat also locks a new SQLite store
     "PREFECT_LOGGING_LEVEL": "WARNING",

@@ -225,7 +225,7 @@ class Registry:
         with file_lock(self._cache / "locks" / "aliases.lock"):
             champion = self.alias(CHAMPION)
             actual = champion.version if champion else None
-            if actual != expected:
+            if actual not in (expected, version):
                 raise ChampionMoved(
                     f"{self.name}: the champion is version {actual}, not {expected} as it was when version "
                     f"{version} was judged. Judge it against the champion of now"

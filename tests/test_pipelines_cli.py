@@ -356,7 +356,7 @@ def test_training_shows_its_epochs(
     monkeypatch.setattr("pipelines.progress.PATIENCE", 0.0)
     monkeypatch.setattr("pipelines.progress.PLAIN_EVERY", 0.0)
     assert main(["train", "--project", project]) == 0
-    assert " s: epoch 3 of at most 40: loss 0.5123, validation 0.6\n" in capsys.readouterr().err
+    assert " s: epoch 3 of at most 60: loss 0.5123, validation 0.6\n" in capsys.readouterr().err
     assert main(["train", "--project", project, "--quiet"]) == 0
     assert main(["train", "--project", project, "--json"]) == 0
     assert capsys.readouterr().err == ""
