@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-COMMAND = (sys.executable, "-m", "pipelines.cli")
+# -P: a file of the project folder must not hide a module of ours, as it cannot with the installed command
+COMMAND = (sys.executable, "-P", "-m", "pipelines.cli")
 ROOT = Path(__file__).parent.parent
 
 

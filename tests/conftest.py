@@ -26,6 +26,12 @@ def _beside(name: str) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def beside() -> Callable[[str], ModuleType]:
+    """Gives any module that lies beside the tests, by its name."""
+    return _beside
+
+
+@pytest.fixture(scope="session")
 def streams() -> ModuleType:
     """Made rows that arrive day by day: tests/streams.py."""
     return _beside("streams")

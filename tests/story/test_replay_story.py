@@ -120,7 +120,9 @@ def test_a_project_may_bring_its_own_code_in_a_module_called_models(
             def network(schema):
                 inputs = keras.Input((schema.width,))
                 hidden = keras.layers.Dense(16, activation="gelu")(inputs)
-                return keras.Model(inputs, keras.layers.Dense(schema.outputs)(hidden))
+                answer = keras.layers.Dense(schema.outputs)(hidden)
+                own_units = keras.layers.Rescaling(schema.target.scale, schema.target.mean)
+                return keras.Model(inputs, own_units(answer))
 
 
             def careful(target, prediction):

@@ -1,0 +1,133 @@
+"""Watching: the same log gives the same judgements, whoever asks, whenever, and from wherever on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monitoring.window import WindowLength
+from pipelines.prepared import prepare_rows
+from pipelines.replay import Course, plan, score_rows
+from pipelines.service import Service, begin_service, bundle_of, needed_service
+from pipelines.sources import read
+from pipelines.steps import promote_first
+from pipelines.stores import Stores
+from pipelines.training import train_version
+from pipelines.watch import WindowJudgement, watch
+
+DAYS, ROWS = 15, 100
+CUT = datetime(2021, 1, 6, tzinfo=UTC)
+SETTINGS = '[monitor]\nwindow = "day"\n[replay]\ntrain_until = 2021-01-06\n'
+NO_DELAY = timedelta(0)
+
+
+@pytest.fixture(scope="module")
+def course(make_stores: Callable[..., Any], streams: ModuleType) -> tuple[Stores, Course]:
+    """A first version, and ten days that it has lived through; nothing is judged yet. The fourth has no truth."""
+    frame = streams.stream(DAYS, ROWS, change_on=10)
+    frame = frame.assign(y=frame["y"].where(frame["when"].dt.day != 9))
+    stores: Stores = make_stores(frame, SETTINGS)
+    course = plan(stores.project, read(stores.project.config.data, stores.project.folder))
+    trained = train_version(stores, prepare_rows(stores.project, course.past))
+    promote_first(stores, trained.version.version, now=CUT, anchor=CUT, window=course.window, author="test")
+    before = CUT
+    for now, _ in course.nows(NO_DELAY):
+        score_rows(stores, course, before, now, NO_DELAY)
+        before = now
+    return stores, course
+
+
+@pytest.fixture
+def stores(course: tuple[Stores, Course]) -> Stores:
+    """The same stores with nothing in memory, as another process would open them."""
+    return dataclasses.replace(course[0], memo={})
+
+
+def judged(stores: Stores, *, until: int = DAYS - 5, after: int = -1) -> list[WindowJudgement]:
+    now = CUT + timedelta(days=until)
+    return watch(stores, needed_service(stores, now), now, after=after)
+
+
+def told(judgements: list[WindowJudgement]) -> list[str]:
+    """Everything that they hold; a loss that is unknown is as unknown as any other."""
+    return [repr(judgement) for judgement in judgements]
+
+
+def test_every_window_that_is_due_is_judged(stores: Stores) -> None:
+    found = judged(stores)
+    assert [judgement.number for judgement in found] == list(range(DAYS - 5))
+    assert [judgement.rows for judgement in found] == [ROWS] * (DAYS - 5)
+    assert {judgement.version for judgement in found} == {1}
+
+
+def test_the_change_is_found_where_it_began(stores: Stores) -> None:
+    harmful = [judgement for judgement in judged(stores) if judgement.verdict.harmful]
+    assert harmful[0].number in (5, 6, 7)
+    assert harmful[0].harm_since is not None
+    assert harmful[0].harm_since in (CUT + timedelta(days=4), CUT + timedelta(days=5))
+
+
+def test_a_window_without_truth_is_not_judged_on_its_loss(stores: Stores) -> None:
+    silent = judged(stores)[3]
+    assert (silent.rows, silent.labelled) == (ROWS, 0)
+    assert np.isnan(silent.loss)
+    assert silent.verdict.kind == "not enough evidence"
+
+
+def test_window_by_window_says_the_same_as_all_at_once(stores: Stores) -> None:
+    at_once = judged(stores)
+    fresh = dataclasses.replace(stores, memo={})
+    one_by_one = [judged(fresh, until=day, after=day - 2)[0] for day in range(1, DAYS - 4)]
+    assert told(one_by_one) == told(at_once)
+
+
+def test_what_is_judged_already_is_left_out(stores: Stores) -> None:
+    every = judged(stores)
+    assert told(judged(dataclasses.replace(stores, memo={}), after=5)) == told(every[6:])
+    assert judged(stores, after=99) == []
+
+
+def test_truth_that_comes_later_changes_no_judgement(course: tuple[Stores, Course], stores: Stores) -> None:
+    before = judged(stores)
+    rows = course[1].future
+    stores.log.append_labels(rows.ids[:200], np.ones(200), known_at=CUT + timedelta(days=300))
+    assert told(judged(dataclasses.replace(stores, memo={}))) == told(before)
+
+
+def test_before_the_first_window_has_ended_there_is_nothing_to_say(stores: Stores) -> None:
+    assert judged(stores, until=0) == []
+
+
+def test_a_new_service_looks_at_its_own_rows_alone(course: tuple[Stores, Course], stores: Stores) -> None:
+    service = needed_service(stores, CUT + timedelta(days=1))
+    later = Service(2, CUT + timedelta(days=3), CUT, WindowLength(1, "day"), service.reference)
+    versions = {**stores.memo, ("bundle", 2): bundle_of(stores, 1)}
+    found = watch(dataclasses.replace(stores, memo=versions), later, CUT + timedelta(days=5))
+    assert [judgement.number for judgement in found] == [3, 4]
+    assert [(judgement.rows, judgement.labelled) for judgement in found] == [(0, 0), (0, 0)]
+    assert np.isfinite(found[1].loss)  # of the rows that version 1 served; those of window 3 have no truth
+
+
+def test_a_rolled_back_version_counts_its_new_rows_only(stores: Stores) -> None:
+    service = needed_service(stores, CUT + timedelta(days=1))
+    half = CUT + timedelta(days=3, hours=12)
+    begin_service(
+        dataclasses.replace(stores, memo={}),
+        1,
+        now=half,
+        anchor=CUT,
+        window=service.window,
+        reference=service.reference,
+        author="test",
+        reason="rolled back",
+    )
+    found = judged(dataclasses.replace(stores, memo={}), until=5)
+    assert [judgement.number for judgement in found] == [3, 4]
+    assert 30 < found[0].rows < 70
+    assert found[1].rows == ROWS
