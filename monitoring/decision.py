@@ -16,9 +16,7 @@ class RetrainPolicy:
     """When a harmful verdict may start a retraining, and what one is made of."""
 
     worth: float = field(
-        # chosen on made streams: without a change the evidence stayed below an eighth of its threshold for 500
-        # windows of each kind, and a gradual change was found up to five windows sooner than at 0.01
-        default=0.0025,
+        default=0.01,  # below one percent of the loss a retraining costs more attention than it wins
         metadata={
             "doc": "share of the loss that must be shown to be recoverable before retraining for it alone",
             "range": (0.0, 1.0),

@@ -28,6 +28,7 @@ Link = Literal["identity", "logit", "softmax"]
 RowLosses = Callable[[Array, Array], Array]  # (target, prediction) -> (n,)
 
 MEMORIES = (1, 4, 16)  # windows that a correction remembers
+STANDING_PARTS = 8  # the rows before a deployment count as so many windows
 MOST_HORIZON = 24  # windows for which a correction must hold at most: the hours of a day
 # belief that the deployed version needs no correction. One window's rows count for as much as it does, for windows
 # differ by chance from each other in more than their rows; and each input, with all others, for so many rows more
@@ -107,6 +108,31 @@ def fit_corrections(
         Correction(length, _fit_correction(windows[-length:], link, start))
         for length, start in zip(lengths, starts, strict=True)
     )
+
+
+def standing_correction(window: LabelledWindow, link: Link) -> Array:
+    """What could have been corrected before the deployment, on rows that the version was not trained on.
+
+    A network may be too timid or too bold from the start. That is no change: see `with_correction`.
+    """
+    parts = [
+        LabelledWindow(window.inputs[rows], window.prediction[rows], window.target[rows], window.losses[rows])
+        for rows in np.array_split(np.arange(len(window.losses)), STANDING_PARTS)
+    ]
+    return _fit_correction(parts, link, None)
+
+
+def with_correction(
+    window: LabelledWindow, weights: Array, link: Link, row_losses: RowLosses
+) -> LabelledWindow:
+    """The window as if the version had answered with its standing correction: only what changed is left to win."""
+    corrected = _corrected(weights, window.inputs, window.prediction, link)
+    return LabelledWindow(window.inputs, corrected, window.target, row_losses(window.target, corrected))
+
+
+def _corrected(weights: Array, inputs: npt.NDArray[np.float32], prediction: Array, link: Link) -> Array:
+    output = _output(prediction, link)
+    return _activate(output + _features(inputs, output) @ weights, link)
 
 
 def horizon_of(window: timedelta) -> int:

@@ -22,7 +22,7 @@ from pipelines.learning import Candidate, Examples, Learned, bake_off, first_fit
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
 from pipelines.prepared import Prepared, fit_schema, read_prepared
-from pipelines.reference import make_loss_reference, make_reference, read_reference
+from pipelines.reference import make_correction, make_loss_reference, make_reference, read_reference
 from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bundle_of
 from pipelines.sources import Table
 from pipelines.training import recipe_of, settings_of, user_objects
@@ -75,6 +75,14 @@ class KnownRows:
 
     def examples(self, schema: Schema) -> Examples:
         return Examples(schema.inputs(self.columns), self.targets.astype(np.float32), self.times)
+
+    def since(self, begin: np.datetime64) -> KnownRows:
+        """Without the rows of a concept that is over."""
+        rows = np.flatnonzero(self.times >= min(begin, self.change))
+        columns = {name: values[rows] for name, values in self.columns.items()}
+        return KnownRows(
+            columns, self.targets[rows], self.times[rows], self.held_out[rows], self.change, self.judge
+        )
 
     @property
     def newest(self) -> npt.NDArray[np.intp]:
@@ -155,7 +163,9 @@ def known_rows(
     }
     targets = np.concatenate([schema.targets(first.frame).astype(np.float64), targets_of(rows, schema)])
     judge = judge_from(times, change, service.window, config.gate.share)
-    return KnownRows(columns, targets, times, apart & logged, change, judge)
+    known = KnownRows(columns, targets, times, apart & logged, change, judge)
+    since = champion.settings.get("true_since")
+    return known.since(np.datetime64(since)) if since else known
 
 
 def judge_from(times: Array, change: np.datetime64, window: WindowLength, share: float) -> np.datetime64:
@@ -247,14 +257,24 @@ def _register(
 ) -> ModelVersion:
     import pandas as pd
 
+    from models.fit import predict
+
     late = np.flatnonzero(known.times >= known.change)
     columns = {name: values[late] for name, values in known.columns.items()}
-    losses = _losses_by_keras(learned, schema, columns, known.targets[late], goal)
+    inputs = schema.inputs(columns)
+    predictions = predict(learned.model, inputs).astype(np.float64)
+    losses = goal.row_losses(known.targets[late], predictions)
+    newest = known.times[late] >= known.judge
+    correction = make_correction(inputs[newest], predictions[newest], known.targets[late][newest], goal)
     windows = cut(known.times[late], service.anchor, service.window)
     loss = _reference_of(losses, late, known, service)
-    reference = make_reference(columns, known.times[late], windows, loss=loss)
+    reference = make_reference(columns, known.times[late], windows, loss=loss, correction=correction)
     first = _first_rows(stores, champion)
-    settings = {**settings_of(goal, schema, first, stores.project), "held_out": champion.settings["held_out"]}
+    settings = {
+        **settings_of(goal, schema, first, stores.project),
+        "held_out": champion.settings["held_out"],
+        "true_since": _true_since(champion, learned, known),
+    }
     with tempfile.TemporaryDirectory() as folder:
         frame = pd.DataFrame(columns)
         pack(Path(folder) / "bundle", learned.model, schema, frame, reference=reference, settings=settings)
@@ -269,19 +289,18 @@ def _register(
     return version
 
 
+def _true_since(champion: Bundle, learned: Learned, known: KnownRows) -> str | None:
+    """Rows from before are of a concept that is over: the best candidate was the one that had forgotten them."""
+    if learned.best.name == "since the change":
+        return str(known.change)
+    return champion.settings.get("true_since")
+
+
 def _reference_of(losses: Array, late: Array, known: KnownRows, service: Service) -> LossReference:
     """The level of these losses on the newest rows; losses: of the rows `late`."""
     times = known.times[late]
     windows = cut(times, service.anchor, service.window)
     return make_loss_reference(losses, times >= known.judge, times, windows, before=service.reference)
-
-
-def _losses_by_keras(
-    learned: Learned, schema: Schema, columns: Mapping[str, Array], targets: Array, goal: Objective
-) -> Array:
-    from models.fit import predict
-
-    return goal.row_losses(targets, predict(learned.model, schema.inputs(columns)).astype(np.float64))
 
 
 def _gate(

@@ -24,7 +24,13 @@ from pipelines.learning import Examples, Learned, first_fit
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
 from pipelines.prepared import Prepared, fit_schema
-from pipelines.reference import Reference, make_loss_reference, make_reference, read_reference
+from pipelines.reference import (
+    Reference,
+    make_correction,
+    make_loss_reference,
+    make_reference,
+    read_reference,
+)
 from pipelines.service import bundle_of
 from pipelines.userfile import load_function, source_path
 
@@ -182,14 +188,15 @@ def _reference(
 
     table = prepared.table
     every = examples(table, schema)
-    losses = goal.row_losses(
-        every.targets.astype(np.float64), predict(learned.model, every.inputs).astype(float)
-    )
+    predictions = predict(learned.model, every.inputs).astype(np.float64)
+    targets = every.targets.astype(np.float64)
+    losses = goal.row_losses(targets, predictions)
     unseen = every.times >= table.times[validation[0]]
     windows = cut(table.times, _moment(table.times[0]), prepared.window)
     loss = make_loss_reference(losses, unseen, every.times, windows)
     columns = {name: table.frame[name].to_numpy() for name in schema.column_names}
-    return make_reference(columns, table.times, windows, loss=loss)
+    correction = make_correction(every.inputs[unseen], predictions[unseen], targets[unseen], goal)
+    return make_reference(columns, table.times, windows, loss=loss, correction=correction)
 
 
 class _Figures:

@@ -23,6 +23,7 @@ from monitoring.recovery import (
     horizon_of,
     recoveries,
     window_gains,
+    with_correction,
 )
 from monitoring.shift import ShiftResult, compare
 from monitoring.verdict import Verdict, judge
@@ -174,6 +175,9 @@ def _fact(
     own = rows.take(np.flatnonzero((rows.versions == service.version) & (rows.times >= since)))
     labelled = labelled_window(own.take(np.flatnonzero(own.labelled)), schema, goal)
     every = row_losses_of(served, schema, goal)
+    level = _level(labelled.losses, service)
+    if reference.correction and goal.link is not None and len(labelled.losses):
+        labelled = with_correction(labelled, np.array(reference.correction), goal.link, goal.row_losses)
     past = [fact.labelled for fact in before[-max(MEMORIES) + 1 :]]
     gains: tuple[Gain, ...] = ()
     corrections: tuple[Correction, ...] = ()
@@ -187,7 +191,7 @@ def _fact(
         window=window,
         number=number,
         rows=len(own),
-        level=_level(labelled.losses, service),
+        level=level,
         served_rows=len(served),
         served_loss=float(every.mean()) if len(every) else float("nan"),
         gains=gains,
