@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ def run(name: str, measure: Measure, arguments: Sequence[str] | None = None) -> 
     if options.json is not None and not options.json.absolute().parent.is_dir():
         parser.error(f"the folder of {options.json} does not exist")
     quiet_environment(os.environ, None)
+    logging.disable(logging.WARNING)  # alerts of made rows, and TensorFlow on small ones
     results = measure(options.quick)
     print(*lines(results), sep="\n")
     if options.json is not None:
