@@ -193,17 +193,10 @@ def test_a_log_of_another_version_is_told(checked: Make, tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("without_network")
-@pytest.mark.parametrize(
-    ("loss", "said"),
-    [
-        ("binary_crosentropy", "did you mean 'binary_crossentropy'?"),
-        ("poisson", "loss 'poisson' does not fit a binary target; expected one of binary_crossentropy"),
-    ],
-)
-def test_a_loss_that_is_unknown_or_does_not_fit_is_a_fault(checked: Make, loss: str, said: str) -> None:
-    result = checked(more=f'[network]\nloss = "{loss}"\n')
+def test_a_loss_that_does_not_fit_the_target_is_a_fault(checked: Make) -> None:
+    result = checked(more='[network]\nloss = "poisson"\n')
     assert [problem.about for problem in result.problems if problem.severity == "fault"] == ["network.loss"]
-    assert said in of(result, "fault")[0]
+    assert "loss 'poisson' does not fit a binary target; expected one of binary_crossentropy" in of(result, "fault")[0]
 
 
 # --- the network, for which Keras is loaded ---
