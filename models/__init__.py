@@ -39,7 +39,7 @@ _HOME = {
     "load_keras": "export",
     "predict": "fit",
     "recipe_from": "recipe",
-    "rehearse": "fit",
+    "rehearsal": "rows",
     "row_losses": "losses",
     "save_keras": "export",
     "split_at_random": "split",

@@ -23,7 +23,7 @@ from models.rows import Rows
 if TYPE_CHECKING:
     from models.schema import Schema
 
-__all__ = ["Diverged", "Fitted", "fit", "predict", "rehearse", "update"]
+__all__ = ["Diverged", "Fitted", "fit", "predict", "update"]
 
 OnEpoch = Callable[[EpochLoss], None]
 
@@ -86,23 +86,6 @@ def update(
     if learning_rate is not None:
         model.optimizer.learning_rate = learning_rate
     return _train(model, train, validation, config, checkpoint, on_epoch, compete=True)
-
-
-def rehearse(new: Rows, old: Rows, *, share: float, rng: np.random.Generator) -> Rows:
-    """New rows and a random draw of old ones, so that the old ones are `share` of the whole.
-
-    share: 0 to below 1. Where there are too few old rows all of them are taken, once each. Rows without
-    weights beside rows with weights weigh 1.
-    """
-    if not 0 <= share < 1:
-        raise ValueError(f"share = {share}: expected the share of old rows, from 0 to below 1.")
-    wanted = round(len(new) * share / (1 - share))
-    drawn = np.sort(rng.choice(len(old), size=min(wanted, len(old)), replace=False))
-    weights = None
-    if new.weights is not None or old.weights is not None:
-        weights = np.concatenate([_weights(new), _weights(old)[drawn]])
-    inputs = np.concatenate([new.inputs, old.inputs[drawn]])
-    return Rows(inputs, np.concatenate([new.targets, old.targets[drawn]]), weights)
 
 
 def predict(model: keras.Model, inputs: NDArray[Any], batch_size: int = 8192) -> NDArray[np.float32]:
@@ -294,10 +277,6 @@ def _unnamed(settings: Any) -> Any:
 def _forget(checkpoint: Path | None) -> None:
     if checkpoint is not None:
         remove_checkpoint(checkpoint)
-
-
-def _weights(rows: Rows) -> NDArray[np.float32]:
-    return np.ones(len(rows), np.float32) if rows.weights is None else rows.weights
 
 
 def _check_rows(rows: Rows, name: str, *, least: int) -> None:

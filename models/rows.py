@@ -42,3 +42,14 @@ class Rows:
         """The rows at these positions (or under this mask), in this order."""
         weights = None if self.weights is None else self.weights[positions]
         return Rows(self.inputs[positions], self.targets[positions], weights)
+
+
+def rehearsal(new: int, old: int, *, share: float, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Which of `old` rows to repeat beside `new` ones, so that they are `share` of the whole: sorted places.
+
+    share: 0 to below 1. Where there are too few old rows all of them are taken, once each.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"share = {share}: expected the share of old rows, from 0 to below 1.")
+    wanted = min(round(new * share / (1 - share)), old)
+    return np.sort(rng.choice(old, size=wanted, replace=False, shuffle=False))

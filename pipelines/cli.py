@@ -434,11 +434,15 @@ def _run(options: argparse.Namespace) -> int:
 def _result(options: argparse.Namespace, progress: Progress) -> Any:
     if options.alone is not None:
         return options.alone(options)
+    import os
     from pathlib import Path
 
+    from pipelines.environment import plan_threads
     from pipelines.project import open_project
 
-    return options.run(open_project(Path(options.project)), options, progress)
+    project = open_project(Path(options.project))
+    plan_threads(os.environ, project.config)
+    return options.run(project, options, progress)
 
 
 def _print(result: Any, *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.rows import Rows
+from models.rows import Rows, rehearsal
 from monitoring.decision import RetrainPolicy
 from monitoring.gate import compare_losses
 
@@ -33,24 +33,40 @@ LEAST_VALIDATION = 20  # below this, epochs are compared by chance
 
 @dataclass(frozen=True)
 class Examples:
-    """Prepared rows in time order: inputs (n, width) float32, targets (n,), times datetime64 (n,)."""
+    """Rows in time order: targets (n,), times datetime64 (n,), and inputs that are prepared when they are asked for.
 
-    inputs: npt.NDArray[np.float32]
+    Of years of old rows a few are rehearsed, and the others cost nothing. numbers: which rows they are, int (n,).
+    prepare: gives the inputs of rows by their numbers, float32 (n, width).
+    """
+
+    numbers: npt.NDArray[np.intp]
     targets: Array
     times: npt.NDArray[Any]
+    prepare: Callable[[npt.NDArray[np.intp]], npt.NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, inputs: npt.NDArray[np.float32], targets: Array, times: npt.NDArray[Any]) -> Examples:
+        """Rows whose inputs are there."""
+        return cls(np.arange(len(targets)), targets, times, inputs.__getitem__)
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def take(self, chosen: npt.NDArray[Any]) -> Examples:
-        return Examples(self.inputs[chosen], self.targets[chosen], self.times[chosen])
+        return Examples(self.numbers[chosen], self.targets[chosen], self.times[chosen], self.prepare)
 
     def joined(self, later: Examples) -> Examples:
+        """These rows and later ones of the same source."""
         return Examples(
-            np.concatenate([self.inputs, later.inputs]),
+            np.concatenate([self.numbers, later.numbers]),
             np.concatenate([self.targets, later.targets]),
             np.concatenate([self.times, later.times]),
+            self.prepare,
         )
+
+    @property
+    def inputs(self) -> npt.NDArray[np.float32]:
+        return self.prepare(self.numbers)
 
     @property
     def rows(self) -> Rows:
@@ -160,14 +176,13 @@ def bake_off(
     config = replace(config, epochs=policy.epochs, patience=2)
     model = load_keras(champion, objects=objects)
     start, best, tried = state_of(model), None, []
-    for name, rows in _candidates(lesson, policy, rng, forget=risen):
+    newest = lesson.newest.rows
+    validation = lesson.validation.rows if len(lesson.validation) >= LEAST_VALIDATION else newest
+    for name, chosen in _candidates(lesson, policy, rng, forget=risen):
         restore(model, start)
-        validation = lesson.validation if len(lesson.validation) >= LEAST_VALIDATION else lesson.newest
-        fitted = update(model, rows, validation.rows, config)
-        losses = row_losses(
-            lesson.newest.targets.astype(float), predict(model, lesson.newest.inputs).astype(float)
-        )
-        candidate = Candidate(name, len(rows.targets), float(losses.mean()) if len(losses) else float("nan"))
+        fitted = update(model, chosen.rows, validation, config)
+        losses = row_losses(newest.targets.astype(float), predict(model, newest.inputs).astype(float))
+        candidate = Candidate(name, len(chosen), float(losses.mean()) if len(losses) else float("nan"))
         tried.append(candidate)
         if best is None or _clearly_better(losses, than=best[3]):
             best = (state_of(model), fitted.history, candidate, losses)
@@ -187,9 +202,9 @@ def _clearly_better(losses: Array, *, than: Array) -> bool:
 
 def _candidates(
     lesson: Lesson, policy: RetrainPolicy, rng: np.random.Generator, *, forget: bool
-) -> Sequence[tuple[Name, Rows]]:
+) -> Sequence[tuple[Name, Examples]]:
     """The sets of rows worth trying, that which remembers most first; those that hold the same are tried once."""
-    found: list[tuple[Name, Rows]] = []
+    found: list[tuple[Name, Examples]] = []
     if len(lesson.recent) > 1.2 * len(lesson.since):
         recent = _newest(lesson.recent)
         older = lesson.old.take(np.flatnonzero(lesson.old.times < recent.times[0]))
@@ -200,7 +215,7 @@ def _candidates(
         if len(lesson.old) and policy.rehearsal:
             found.append(("since the change, with rehearsal", _rehearsed(since, lesson.old, policy, rng)))
         if forget or not found:
-            found.append(("since the change", since.rows))
+            found.append(("since the change", since))
     return found
 
 
@@ -208,7 +223,5 @@ def _newest(examples: Examples) -> Examples:
     return examples.take(np.arange(max(0, len(examples) - MOST_ROWS), len(examples)))
 
 
-def _rehearsed(new: Examples, old: Examples, policy: RetrainPolicy, rng: np.random.Generator) -> Rows:
-    from models.fit import rehearse
-
-    return rehearse(new.rows, old.rows, share=policy.rehearsal, rng=rng)
+def _rehearsed(new: Examples, old: Examples, policy: RetrainPolicy, rng: np.random.Generator) -> Examples:
+    return old.take(rehearsal(len(new), len(old), share=policy.rehearsal, rng=rng)).joined(new)

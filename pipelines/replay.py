@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -186,6 +187,8 @@ def replay(
     course = plan(project, run("read", lambda: read(project.config.data, project.folder)))
     shutil.rmtree(project.state, ignore_errors=True)
     stores, clock = open_stores(project), _Clock()
+    say("loading TensorFlow")
+    import_module("models.fit")  # here, so that its seconds do not count as learning
     say("training the first version")
     prepared = run("prepare", lambda: prepare_rows(project, course.past))
     prepared = Prepared(prepared.identity, prepared.table, course.window, prepared.fresh)
@@ -311,13 +314,14 @@ def _compare(
     goal = objective(stores.project, task)
     rows = examples(course.future, schema)
     learn = examples(prepared.table, schema)
+    inputs, taught = rows.inputs, learn.rows
     target = rows.targets.astype(np.float64)
     known = course.future.rows(course.future.frame[schema.target.name].notna().to_numpy())
     columns = {name: known.frame[name].to_numpy() for name in schema.column_names}
     seed = stores.project.config.project.seed
-    constant = best_constant(task, goal.name, learn.targets, outputs=schema.outputs).predict(rows.inputs)
-    simple = fit_simple(task, learn.inputs, learn.targets, seed=seed, outputs=schema.outputs).predict(
-        rows.inputs
+    constant = best_constant(task, goal.name, taught.targets, outputs=schema.outputs).predict(inputs)
+    simple = fit_simple(task, taught.inputs, taught.targets, seed=seed, outputs=schema.outputs).predict(
+        inputs
     )
     never = _scorer(stores, 1).predict(columns)
     from pipelines.schedule import scheduled_predictions

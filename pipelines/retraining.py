@@ -74,7 +74,11 @@ class KnownRows:
     judge: np.datetime64
 
     def examples(self, schema: Schema) -> Examples:
-        return Examples(schema.inputs(self.columns), self.targets.astype(np.float32), self.times)
+        def prepare(rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+            return schema.inputs({name: values[rows] for name, values in self.columns.items()})
+
+        every = np.arange(len(self.times))
+        return Examples(every, self.targets.astype(np.float32), self.times, prepare)
 
     def since(self, begin: np.datetime64) -> KnownRows:
         """Without the rows of a concept that is over."""

@@ -41,8 +41,9 @@ def scheduled_predictions(
     config = stores.project.config
     delay = config.data.label_delay
     chosen = set(np.linspace(0, len(course.windows), retrainings + 2)[1:-1].round().astype(int).tolist())
-    known = Examples(
-        np.concatenate([learn.inputs, rows.inputs]),
+    inputs = rows.inputs
+    known = Examples.of(
+        np.concatenate([learn.inputs, inputs]),
         np.concatenate([learn.targets, rows.targets]),
         np.concatenate([learn.times.astype("datetime64[us]"), rows.times.astype("datetime64[us]")]),
     )
@@ -53,7 +54,7 @@ def scheduled_predictions(
         begin = last
         for number, window in enumerate(course.windows):
             now = _time(window.end + delay)
-            part = rows.inputs[(rows.times >= begin) & (rows.times < now)]
+            part = inputs[(rows.times >= begin) & (rows.times < now)]
             answers.append(predict(model, part) if model is not None else _first(keras_file, part, objects))
             begin = now
             if number + 1 in chosen:
@@ -73,7 +74,7 @@ def scheduled_predictions(
                 model, last = learned.model, _time(window.end)
                 keras_file = Path(folder) / f"{number}.keras"
                 save_keras(model, keras_file)
-        rest = rows.inputs[rows.times >= begin]
+        rest = inputs[rows.times >= begin]
         answers.append(predict(model, rest) if model is not None else _first(keras_file, rest, objects))
     return np.concatenate(answers)
 

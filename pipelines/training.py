@@ -178,7 +178,7 @@ def examples(table: Table, schema: Schema) -> Examples:
     """Rows with a target, as arrays."""
     known = table.frame[schema.target.name].notna().to_numpy()
     targets = schema.targets(table.frame)
-    return Examples(schema.inputs(table.frame)[known], targets[known], table.times[known])
+    return Examples.of(schema.inputs(table.frame)[known], targets[known], table.times[known])
 
 
 def _reference(

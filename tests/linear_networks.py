@@ -51,7 +51,7 @@ class NotExportable(ValueError):
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts these functions where `models/fit.py`, `models/export.py` and `models/callbacks.py` are imported."""
     places: dict[str, tuple[Any, ...]] = {
-        "fit": (fit, update, rehearse, predict),
+        "fit": (fit, update, predict),
         "export": (save_keras, load_keras, export_onnx, NotExportable),
         "callbacks": (state_of, restore),
     }
@@ -82,14 +82,6 @@ def update(model: Line, train: Rows, validation: Rows, config: Any, **more: Any)
     if after.validation_loss > before.validation_loss:
         model.weights = old
     return Fitted(model, LossHistory((before, after)))
-
-
-def rehearse(new: Rows, old: Rows, *, share: float, rng: np.random.Generator) -> Rows:
-    wanted = min(round(len(new.targets) * share / (1 - share)), len(old.targets))
-    drawn = np.sort(rng.choice(len(old.targets), size=wanted, replace=False))
-    return Rows(
-        np.concatenate([new.inputs, old.inputs[drawn]]), np.concatenate([new.targets, old.targets[drawn]])
-    )
 
 
 def predict(model: Line, inputs: Array, batch_size: int = 8192) -> Array:

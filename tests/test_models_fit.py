@@ -16,7 +16,7 @@ from models.baselines import fit_simple
 from models.callbacks import Diverged, Progress, state_of
 from models.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from models.export import load_keras, save_keras
-from models.fit import Fitted, Steps, fit, planned_steps, predict, rehearse, update
+from models.fit import Fitted, Steps, fit, planned_steps, predict, update
 from models.history import EpochLoss
 from models.losses import row_losses
 from models.recipe import FitConfig, NetworkConfig, Recipe, recipe_from
@@ -284,38 +284,6 @@ def test_two_updates_of_one_model_may_have_other_numbers_of_rows(champion: Path)
     update(model, rows(40), NONE, replace(CONFIG, epochs=1))
     fitted = update(model, rows(4000), NONE, replace(CONFIG, epochs=1))
     assert len(fitted.history.epochs) == 2
-
-
-def test_rehearsal_adds_old_rows_until_they_are_the_share_asked_for() -> None:
-    new, old = rows(90, seed=1), rows(500, seed=2)
-    mixed = rehearse(new, old, share=0.25, rng=np.random.default_rng(0))
-    assert len(mixed) == 120
-    assert np.array_equal(mixed.inputs[:90], new.inputs)
-    assert len({row.tobytes() for row in mixed.inputs}) == 120
-    assert mixed.weights is None
-
-
-def test_rehearsal_takes_every_old_row_once_where_there_are_too_few() -> None:
-    mixed = rehearse(rows(90, seed=1), rows(10, seed=2), share=0.5, rng=np.random.default_rng(0))
-    assert len(mixed) == 100
-
-
-def test_rehearsal_of_nothing_is_the_new_rows() -> None:
-    new = rows(90, seed=1)
-    assert np.array_equal(rehearse(new, NONE, share=0.5, rng=np.random.default_rng(0)).inputs, new.inputs)
-    assert len(rehearse(new, rows(50), share=0.0, rng=np.random.default_rng(0))) == 90
-
-
-def test_rehearsal_keeps_weights_and_gives_1_to_rows_without() -> None:
-    new = replace(rows(6), weights=np.full(6, 3, np.float32))
-    mixed = rehearse(new, rows(50), share=0.5, rng=np.random.default_rng(0))
-    assert mixed.weights is not None
-    assert mixed.weights.tolist() == [3] * 6 + [1] * 6
-
-
-def test_a_share_of_1_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"share = 1\.0.*below 1"):
-        rehearse(rows(5), rows(5), share=1.0, rng=np.random.default_rng(0))
 
 
 class Killed(Exception):

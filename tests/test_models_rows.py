@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.rows import Rows
+from models.rows import Rows, rehearsal
 
 INPUTS = np.arange(6, dtype=np.float32).reshape(3, 2)
 TARGETS = np.array([0.0, 1.0, 1.0], np.float32)
@@ -28,3 +28,27 @@ def test_rows_without_weights_are_taken_by_a_mask() -> None:
 def test_parts_of_different_lengths_are_refused(targets: np.ndarray, weights: np.ndarray | None) -> None:
     with pytest.raises(ValueError, match="expected one length"):
         Rows(INPUTS, targets, weights)
+
+
+def drawn(new: int, old: int, share: float) -> list[int]:
+    return rehearsal(new, old, share=share, rng=np.random.default_rng(0)).tolist()
+
+
+def test_rehearsal_draws_old_rows_until_they_are_the_share_asked_for() -> None:
+    places = drawn(90, 500, 0.25)
+    assert len(set(places)) == len(places) == 30
+    assert places == sorted(places)
+    assert max(places) < 500
+
+
+def test_rehearsal_takes_every_old_row_once_where_there_are_too_few() -> None:
+    assert drawn(90, 10, 0.5) == list(range(10))
+
+
+def test_rehearsal_of_nothing_is_nothing() -> None:
+    assert drawn(90, 0, 0.5) == drawn(90, 50, 0.0) == []
+
+
+def test_a_share_of_1_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"share = 1\.0.*below 1"):
+        drawn(5, 5, 1.0)

@@ -196,7 +196,10 @@ def test_a_log_of_another_version_is_told(checked: Make, tmp_path: Path) -> None
 def test_a_loss_that_does_not_fit_the_target_is_a_fault(checked: Make) -> None:
     result = checked(more='[network]\nloss = "poisson"\n')
     assert [problem.about for problem in result.problems if problem.severity == "fault"] == ["network.loss"]
-    assert "loss 'poisson' does not fit a binary target; expected one of binary_crossentropy" in of(result, "fault")[0]
+    assert (
+        "loss 'poisson' does not fit a binary target; expected one of binary_crossentropy"
+        in of(result, "fault")[0]
+    )
 
 
 # --- the network, for which Keras is loaded ---

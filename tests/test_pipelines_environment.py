@@ -3,10 +3,12 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipelines.environment import OWN_LOGGERS, quiet_environment, set_up_logging
+from pipelines.config import check_tables
+from pipelines.environment import OWN_LOGGERS, plan_threads, quiet_environment, set_up_logging
 from pipelines.progress import Progress
 
 
@@ -35,6 +37,29 @@ def test_outside_of_a_project_prefect_keeps_its_home() -> None:
     environ: dict[str, str] = {}
     quiet_environment(environ, None)
     assert "PREFECT_HOME" not in environ
+
+
+@pytest.mark.parametrize(
+    ("network", "threads"),
+    [
+        ({}, "1"),
+        ({"hidden": []}, "1"),
+        ({"hidden": [64, 257]}, None),
+        ({"build": "own:build"}, None),
+    ],
+)
+def test_a_small_network_learns_on_one_thread(network: dict[str, Any], threads: str | None) -> None:
+    tables = {"data": {"target": "late", "path": "rides.csv"}, "network": network}
+    environ: dict[str, str] = {}
+    plan_threads(environ, check_tables(tables, Path("rides/losswatch.toml")))
+    assert environ.get("TF_NUM_INTRAOP_THREADS") == environ.get("TF_NUM_INTEROP_THREADS") == threads
+
+
+def test_threads_that_a_user_has_set_stay() -> None:
+    environ = {"TF_NUM_INTRAOP_THREADS": "4"}
+    tables = {"data": {"target": "late", "path": "rides.csv"}}
+    plan_threads(environ, check_tables(tables, Path("rides/losswatch.toml")))
+    assert environ["TF_NUM_INTRAOP_THREADS"] == "4"
 
 
 def test_the_log_file_comes_with_its_first_line(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def rows(
     x = rng.standard_normal((total, 1)).astype(np.float32)
     times = BEGIN + (np.arange(total) * (86_400_000_000 // a_day)).astype("timedelta64[us]")
     slope = np.where(np.arange(total) // a_day < change, *slopes)
-    return Examples(x, (slope * x[:, 0] + 0.1 * rng.standard_normal(total)).astype(np.float32), times)
+    return Examples.of(x, (slope * x[:, 0] + 0.1 * rng.standard_normal(total)).astype(np.float32), times)
 
 
 def lesson_of(known: Examples, *, change: int, recent: int, judge: float) -> Lesson:
