@@ -91,7 +91,9 @@ class NetworkConfig:
     )
     loss: str | None = field(
         default=None,  # squared error, or cross-entropy of the classes
-        metadata={"doc": "a loss of Keras by name; by default the one that fits the target"},
+        metadata={
+            "doc": 'a loss of Keras by name, or your own as "module:function"; by default the one that fits the target'
+        },
     )
     optimizer: Optimizer = field(
         default="adamw", metadata={"doc": "the rule that turns gradients into steps", "choices": OPTIMIZERS}

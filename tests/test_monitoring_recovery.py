@@ -13,7 +13,9 @@ from monitoring.recovery import (
     Recovery,
     fit_corrections,
     recoveries,
+    standing_correction,
     window_gains,
+    with_correction,
 )
 
 ROWS, WIDTH = 500, 8
@@ -66,7 +68,7 @@ def watched(windows: list[LabelledWindow], link: Link) -> tuple[Recovery, ...]:
     for place, one in enumerate(windows):
         gains.append(window_gains(fitted, one, link, LOSSES[link], horizon=7))
         fitted.append(fit_corrections(windows[max(0, place - 15) : place + 1], link))
-    return recoveries(gains, worth=0.0025)
+    return recoveries(gains, worth=0.01)
 
 
 def stream(
@@ -134,5 +136,52 @@ def test_the_first_window_and_an_empty_one_say_nothing() -> None:
     assert (
         window_gains([fit_corrections([one], "identity")], empty, "identity", squared_error, horizon=7) == ()
     )
-    found = recoveries([(), ()], worth=0.0025)
+    found = recoveries([(), ()], worth=0.01)
     assert [one.share for one in found] == [0.0, 0.0]
+
+
+# --- the standing correction ---
+
+
+@pytest.mark.parametrize("link", ["identity", "logit", "softmax"])
+def test_what_could_be_corrected_from_the_start_is_no_change(link: Link) -> None:
+    rng = np.random.default_rng(25)
+    shape = (WIDTH, 3) if link == "softmax" else (WIDTH,)
+    truth = rng.standard_normal(shape)
+    days = [window(rng, link, truth, 0.7 * truth, 1.0) for _ in range(28)]  # too timid from the start
+    assert watched(days[8:], link)[-1].shown
+
+    standing = standing_correction(joined(days[:8]), link)
+    found = watched([with_correction(day, standing, link, LOSSES[link]) for day in days[8:]], link)
+    assert not any(one.shown for one in found)
+
+
+@pytest.mark.parametrize("link", ["identity", "logit", "softmax"])
+def test_a_change_shows_behind_a_standing_correction(link: Link) -> None:
+    before, after = stream(link, 26, change=None, windows=4), stream(link, 26, change=0, windows=8)
+    standing = standing_correction(joined(before), link)
+    found = watched([with_correction(one, standing, link, LOSSES[link]) for one in after], link)
+    assert found[3].shown
+
+
+def test_a_correction_of_nothing_leaves_predictions_and_losses() -> None:
+    one = stream("logit", 27, change=None, windows=1)[0]
+    same = with_correction(one, np.zeros((2 + WIDTH, 1)), "logit", log_loss)
+    np.testing.assert_allclose(same.prediction, one.prediction, rtol=1e-6)
+    np.testing.assert_allclose(same.losses, one.losses, rtol=1e-6)
+
+
+def test_a_standing_correction_takes_a_shift_away() -> None:
+    one = stream("identity", 28, change=None, windows=1, noise=0.1)[0]
+    shifted = LabelledWindow(one.inputs, one.prediction, one.target + 5, one.losses)
+    standing = standing_correction(shifted, "identity")
+    assert with_correction(shifted, standing, "identity", squared_error).losses.mean() < 1 < 25
+
+
+def joined(windows: list[LabelledWindow]) -> LabelledWindow:
+    return LabelledWindow(
+        np.concatenate([one.inputs for one in windows]),
+        np.concatenate([one.prediction for one in windows]),
+        np.concatenate([one.target for one in windows]),
+        np.concatenate([one.losses for one in windows]),
+    )

@@ -121,6 +121,29 @@ def test_where_the_loss_has_not_risen_nothing_is_forgotten(champion: Path) -> No
     assert "since the change, with rehearsal" in names
 
 
+def test_where_nothing_changed_the_one_that_remembers_most_stays(champion: Path) -> None:
+    learned = bake(champion, lesson_of(rows(20), change=12, recent=4, judge=18), risen=True)
+    assert [candidate.name for candidate in learned.tried] == [
+        "recent, with rehearsal",
+        "since the change, with rehearsal",
+        "since the change",
+    ]
+    assert learned.best.name == "recent, with rehearsal"
+
+
+def test_only_rows_that_are_learned_from_or_judged_on_are_prepared(champion: Path) -> None:
+    known = rows(400, slopes=(1.0, -1.0), change=390)
+    prepared: list[Any] = []
+
+    def prepare(numbers: Any) -> Any:
+        prepared.append(numbers)
+        return known.inputs[numbers]
+
+    seen = Examples(known.numbers, known.targets, known.times, prepare)
+    bake(champion, lesson_of(seen, change=390, recent=388, judge=398))
+    assert len(np.unique(np.concatenate(prepared))) < 4000
+
+
 def test_every_candidate_starts_from_the_champion(
     champion: Path, linear_networks: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,6 +180,19 @@ def test_no_row_that_judges_has_taught(stores: Stores, monkeypatch: pytest.Monke
     assert not np.isin(judging, taught).any()
 
 
+def test_rows_of_a_concept_that_is_over_train_no_more(stores: Stores) -> None:
+    found = retrained(stores)
+    assert found.chosen == "since the change"
+    service, champion = needed_service(stores, NOW), bundle_of(stores, 2)
+    later = np.datetime64("2021-01-14", "us")
+    known = known_rows(stores, service, champion, later, NOW)
+    assert champion.settings["true_since"] == "2021-01-13T00:00:00.000000"
+    assert known.times.min().astype("datetime64[D]") == np.datetime64("2021-01-13")
+    earlier = np.datetime64("2021-01-10", "us")  # a change that reaches further back is believed
+    known = known_rows(stores, service, champion, earlier, NOW)
+    assert known.times.min().astype("datetime64[D]") == np.datetime64("2021-01-10")
+
+
 def test_where_nothing_is_better_the_champion_stays(
     make_stores: Callable[..., Any], streams: ModuleType
 ) -> None:
