@@ -188,7 +188,8 @@ def replay(
     shutil.rmtree(project.state, ignore_errors=True)
     stores, clock = open_stores(project), _Clock()
     say("loading TensorFlow")
-    import_module("models.fit")  # here, so that its seconds do not count as learning
+    import_module("models.fit")  # here, so that its seconds do not count as learning, nor those of MLflow
+    stores.registry.versions()
     say("training the first version")
     prepared = run("prepare", lambda: prepare_rows(project, course.past))
     prepared = Prepared(prepared.identity, prepared.table, course.window, prepared.fresh)
