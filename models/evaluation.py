@@ -1,16 +1,30 @@
-"""How good predictions are, on rows whose truth is known."""
+"""How good predictions are, on rows whose truth is known, and how two models compare on the same rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.intervals import Resampling
 from models.losses import row_losses
+from models.metrics import (
+    BINS,
+    DIRECTIONS,
+    HIGHER,
+    LOWER,
+    Function,
+    Metric,
+    are_chances,
+    equal_bins,
+    mean_of,
+    metrics_for,
+    own_metric,
+)
 
 if TYPE_CHECKING:
     from models.schema import Task
@@ -83,3 +97,355 @@ def _regression(target: Array, prediction: Array) -> dict[str, float]:
 
 
 _METRICS = {"binary": _binary, "multiclass": _multiclass, "regression": _regression}
+
+
+# --- with intervals, and beside other models ---
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a model says of rows, and what it costs: answers (n, outputs), losses (n,)."""
+
+    answers: Array
+    losses: Array
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with the ends of its interval; nan where undefined."""
+
+    name: str
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """How well one class is found among the others."""
+
+    name: str
+    rows: int
+    precision: Figure
+    recall: Figure
+    f1: Figure
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Rows with about equal answers: what was said of them on average, and what was true.
+
+    For several classes: how sure the answer was, and how often it was right.
+    """
+
+    rows: int
+    said: float
+    true: float
+    low: float = math.nan
+    high: float = math.nan
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One model on some rows: `loss` first among the figures, then those that fit the task."""
+
+    rows: int
+    figures: tuple[Figure, ...]
+    classes: tuple[ClassFigures, ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()
+
+    def figure(self, name: str) -> Figure:
+        """One figure; nan where there is none of this name."""
+        return next((one for one in self.figures if one.name == name), Figure(name, math.nan))
+
+    @property
+    def loss(self) -> Figure:
+        return self.figure("loss")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of two models on the same rows. low, high: of the first one's minus the other's.
+
+    direction: 1 where more is better, -1 where less is, 0 where neither is.
+    """
+
+    name: str
+    one: float
+    other: float
+    low: float
+    high: float
+    direction: int
+
+    @property
+    def value(self) -> float:
+        return self.one - self.other
+
+    @property
+    def better(self) -> bool:
+        """Whether the first is better beyond chance."""
+        return self.direction * self.low > 0 if self.direction > 0 else self.direction * self.high > 0
+
+    @property
+    def worse(self) -> bool:
+        """Whether the first is worse beyond chance."""
+        return self.direction * self.high < 0 if self.direction > 0 else self.direction * self.low < 0
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two models on the same rows, figure by figure, the loss first."""
+
+    one: str
+    other: str
+    differences: tuple[Difference, ...]
+
+    @property
+    def loss(self) -> Difference:
+        return self.differences[0]
+
+    @property
+    def verdict(self) -> str:
+        """Which of the two has the lower loss, in words and numbers."""
+        return _verdict(self)
+
+    @property
+    def disagreements(self) -> tuple[str, ...]:
+        """A sentence for each figure that says the opposite of the loss."""
+        found = (_disagreement(self, figure) for figure in self.differences[1:])
+        return tuple(sentence for sentence in found if sentence is not None)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Models on the same rows. scores: of each, by name. contests: of the first against each other."""
+
+    scores: Mapping[str, Scores]
+    contests: tuple[Contest, ...]
+
+
+def score_models(
+    task: Task,
+    target: Array,
+    models: Mapping[str, Answers],
+    plan: Resampling,
+    *,
+    classes: Sequence[str] = (),
+    own: Mapping[str, Function] | None = None,
+) -> Standing:
+    """All figures of all models on the same draws of the same rows; the first model is set against the others.
+
+    target: (n,), known in every row. classes: their names. own: further figures, functions of targets (n,) and
+    answers (n, outputs) that give one number, or one a row. Of classes one by one and of calibration only the
+    first model is told.
+
+    >>> target = np.array([0.0, 1.0] * 20)
+    >>> sure, mean = np.where(target > 0, 0.9, 0.1)[:, None], np.full((40, 1), 0.5)
+    >>> cost = {"sure": np.full(40, 0.01), "mean": np.full(40, 0.25)}
+    >>> models = {"sure": Answers(sure, cost["sure"]), "mean": Answers(mean, cost["mean"])}
+    >>> print(score_models("binary", target, models, Resampling(40)).contests[0].verdict)
+    sure beats mean: loss 0.01 against 0.25, lower by 0.24 (at least 0.24)
+    """
+    metrics = {
+        name: _all_metrics(task, target, model, own or {}, plan.rows) for name, model in models.items()
+    }
+    tables = {name: _draw(found, plan) for name, found in metrics.items()}
+    first = next(iter(models))
+    labels = classes or [str(one) for one in range(models[first].answers.shape[1])]
+    scores = {name: _scores(table, plan) for name, table in tables.items()}
+    scores[first] = replace(
+        scores[first],
+        classes=_class_figures(tables[first], target, labels, plan) if task == "multiclass" else (),
+        reliability=reliability(task, target, models[first].answers, plan),
+    )
+    directions = DIRECTIONS | {name: _direction(function) for name, function in (own or {}).items()}
+    contests = tuple(_contest(first, name, tables, plan, directions) for name in list(models)[1:])
+    return Standing(scores, contests)
+
+
+def reliability(
+    task: Task, target: Array, answers: Array, plan: Resampling, *, bins: int = BINS
+) -> tuple[ReliabilityBin, ...]:
+    """What was said and what was true, over bins of about equal numbers of rows; () where nothing says a chance.
+
+    The interval is that of what was true.
+    """
+    if task != "regression" and not are_chances(answers):
+        return ()
+    said, true = _said_and_true(task, target, answers)
+    places = equal_bins(said, bins)
+    count = int(places.max(initial=-1)) + 1
+    inside = (places[:, None] == np.arange(count)).astype(np.float64)
+    sums = plan.sums(np.column_stack([inside, inside * true[:, None]]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = sums[:, count:] / sums[:, :count]
+    found = []
+    for place in range(count):
+        here = places == place
+        interval = plan.interval(float(true[here].mean()), shares[:, place])
+        mean = float(said[here].mean())
+        found.append(ReliabilityBin(int(here.sum()), mean, interval.value, interval.low, interval.high))
+    return tuple(found)
+
+
+def calibration_noise(
+    chances: Array, *, bins: int = BINS, seed: int = 0, draws: int = 200, confidence: float = 0.95
+) -> float:
+    """The calibration error that a network with these very chances, all of them true, would stay below by luck.
+
+    Targets are drawn from the chances: Broecker and Smith, Increasing the Reliability of Reliability Diagrams, 2007.
+    Rows are taken as independent witnesses.
+    """
+    rng, places = np.random.default_rng(seed), equal_bins(chances, bins)
+    errors = np.empty(draws)
+    for draw in range(draws):
+        left = np.less(rng.random(len(chances)), chances) - chances
+        errors[draw] = np.abs(np.bincount(places, weights=left)).sum() / max(len(chances), 1)
+    return float(np.quantile(errors, confidence)) if len(chances) else math.nan
+
+
+def said_chances(task: Task, answers: Array) -> Array:
+    """The chances that a calibration looks at: of the second class, or of the class that was chosen."""
+    return answers[:, 0] if task == "binary" else answers.max(axis=1)
+
+
+def _said_and_true(task: Task, target: Array, answers: Array) -> tuple[Array, Array]:
+    if task == "multiclass":
+        return answers.max(axis=1), (answers.argmax(axis=1) == target).astype(np.float64)
+    return answers[:, 0].astype(np.float64), target.astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """values: by name. draws: (draws, names)."""
+
+    values: Mapping[str, float]
+    draws: Array
+
+    def of(self, name: str) -> Array:
+        return self.draws[:, list(self.values).index(name)]
+
+
+def _all_metrics(
+    task: Task, target: Array, model: Answers, own: Mapping[str, Function], rows: int
+) -> list[Metric]:
+    found = [mean_of("loss", model.losses), *metrics_for(task, target, model.answers)]
+    return found + [own_metric(name, function, target, model.answers) for name, function in own.items()]
+
+
+def _draw(metrics: Sequence[Metric], plan: Resampling) -> _Table:
+    """Every figure of all rows, and in each draw of the rows."""
+    ready = [metric.ready(plan) for metric in metrics]
+    whole = np.hstack([one(np.ones((1, plan.blocks), np.float32)) for one in ready])
+    drawn = [np.hstack([one(counts) for one in ready]) for counts in plan.counts()]
+    names = [name for metric in metrics for name in metric.names]
+    return _Table(dict(zip(names, whole[0].tolist(), strict=True)), np.vstack(drawn or [whole[:0]]))
+
+
+def _figure(name: str, table: _Table, plan: Resampling, shown: str | None = None) -> Figure:
+    interval = plan.interval(table.values[name], table.of(name))
+    low = interval.low
+    if name == "calibration_error":  # each draw adds luck of its own, so that draws lie above the figure
+        low = max(0.0, 2 * interval.value - interval.high)
+        return Figure(name, interval.value, low, max(interval.value, 2 * interval.value - interval.low))
+    return Figure(shown or name, interval.value, low, interval.high)
+
+
+def _scores(table: _Table, plan: Resampling) -> Scores:
+    names = [name for name in table.values if "[" not in name]
+    return Scores(plan.rows, tuple(_figure(name, table, plan) for name in names))
+
+
+def _class_figures(
+    table: _Table, target: Array, labels: Sequence[str], plan: Resampling
+) -> tuple[ClassFigures, ...]:
+    counts = np.bincount(target.astype(np.int64), minlength=len(labels))
+    return tuple(
+        ClassFigures(
+            label,
+            int(counts[place]),
+            *(_figure(f"{name}[{place}]", table, plan, name) for name in ("precision", "recall", "f1")),
+        )
+        for place, label in enumerate(labels)
+    )
+
+
+def _direction(function: Function) -> int:
+    """Of a user's own figure, where the function says: `function.higher_is_better = True`."""
+    said = getattr(function, "higher_is_better", None)
+    return 0 if said is None else HIGHER if said else LOWER
+
+
+def _contest(
+    one: str, other: str, tables: Mapping[str, _Table], plan: Resampling, directions: Mapping[str, int]
+) -> Contest:
+    here, there = tables[one], tables[other]
+    found = []
+    for name in here.values:
+        if name not in there.values or "[" in name:
+            continue
+        interval = plan.interval(here.values[name] - there.values[name], here.of(name) - there.of(name))
+        values = (here.values[name], there.values[name], interval.low, interval.high)
+        found.append(Difference(name, *values, directions.get(name, 0)))
+    return Contest(one, other, tuple(found))
+
+
+# --- in words ---
+
+_WHY = {
+    "order": "it looks at the order of the answers alone, the loss also at how high they are: look at the calibration",
+    "decision": "it counts on which side of the threshold an answer falls, the loss also how sure it is: look at the "
+    "calibration, and at where the threshold should be",
+    "size": "it weighs large errors differently, so a few rows with large errors may decide one of the two",
+    "own": "decide by the one that matters to those who use the answers",
+}
+# the figures that are set against the loss; the others follow from these, or trade with each other
+_KINDS = {
+    **dict.fromkeys(("auc", "average_precision"), "order"),
+    **dict.fromkeys(("accuracy", "f1", "f1_macro"), "decision"),
+    **dict.fromkeys(("mse", "mae", "r2"), "size"),
+}
+
+
+def in_words(name: str) -> str:
+    """A figure's name as people write it.
+
+    >>> in_words("balanced_accuracy"), in_words("auc"), in_words("pinball_10")
+    ('balanced accuracy', 'AUC', 'pinball loss of 10 %')
+    """
+    known = {"auc": "AUC", "f1": "F1", "r2": "R²", "mse": "MSE", "rmse": "RMSE", "mae": "MAE", "mape": "MAPE"}
+    if name.startswith("pinball_"):
+        return f"pinball loss of {name.removeprefix('pinball_')} %"
+    return known.get(name, name.replace("f1_", "F1 ").replace("_", " ") if ":" not in name else name)
+
+
+def _verdict(contest: Contest) -> str:
+    loss = contest.loss
+    said = f"loss {loss.one:.4g} against {loss.other:.4g}"
+    if loss.better:
+        return f"{contest.one} beats {contest.other}: {said}, lower by {-loss.value:.2g} (at least {-loss.high:.2g})"
+    if loss.worse:
+        more = f"higher by {loss.value:.2g} (at least {loss.low:.2g})"
+        return f"{contest.one} does not beat {contest.other}: {said}, {more}"
+    if not math.isfinite(loss.low):
+        return f"{contest.one} does not beat {contest.other}: {said}, on too few rows to tell"
+    return (
+        f"{contest.one} does not beat {contest.other}: {said}, a difference between {loss.low:.2g} and "
+        f"{loss.high:.2g} that may be chance"
+    )
+
+
+def _disagreement(contest: Contest, figure: Difference) -> str | None:
+    loss = contest.loss
+    opposed = (loss.better and figure.worse) or (loss.worse and figure.better)
+    kind = _KINDS.get(figure.name, "own" if ":" in figure.name else None)
+    if not opposed or kind is None:
+        return None
+    return (
+        f"{contest.one} against {contest.other}: by its loss it is {_said(loss)}, by its {in_words(figure.name)} it is "
+        f"{_said(figure)}; {_WHY[kind]}"
+    )
+
+
+def _said(figure: Difference) -> str:
+    return f"{'better' if figure.better else 'worse'} ({figure.one:.4g} against {figure.other:.4g})"
