@@ -14,6 +14,7 @@ import numpy as np
 
 from models.checkpoint import Checkpoint, State, write_checkpoint
 from models.history import EpochLoss, LossHistory
+from models.steps import StepLosses
 
 logger = logging.getLogger(__name__)
 
@@ -21,14 +22,13 @@ logger = logging.getLogger(__name__)
 class Diverged(ArithmeticError):
     """The loss became NaN or infinite, so the weights are worth nothing.
 
-    step: of the epoch, from 0, counted to the end of the steps that TensorFlow took at once;
-    None where only the validation loss is not finite.
+    step: of the epoch, from 0; None where only the validation loss is not finite.
     """
 
     def __init__(self, epoch: int, step: int | None) -> None:
         self.epoch = epoch
         self.step = step
-        where = "on the validation rows" if step is None else f"by step {step}"
+        where = "on the validation rows" if step is None else f"at step {step}"
         super().__init__(
             f"The loss was no longer finite in epoch {epoch}, {where}. Lower the learning rate, "
             "set clip_norm, and look for targets that the loss cannot take (a logarithm of 0 or less)."
@@ -63,9 +63,15 @@ class Progress:
     The callbacks of one training share it. best: at first the state at the start.
     """
 
-    def __init__(self, model: keras.Model, on_epoch: Callable[[EpochLoss], None] | None = None) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        on_epoch: Callable[[EpochLoss], None] | None = None,
+        on_steps: Callable[[int, int, StepLosses], None] | None = None,
+    ) -> None:
         self.model = model
         self.on_epoch = on_epoch
+        self.on_steps = on_steps
         self.history = LossHistory()
         self.best = state_of(model)
 
@@ -89,6 +95,11 @@ class Progress:
             self.best = state_of(self.model)
         if self.on_epoch is not None:
             self.on_epoch(record)
+
+    def record_steps(self, first: int, found: StepLosses) -> None:
+        """Passes on what steps of the next epoch cost; first: the number of the first of them, from 0."""
+        if self.on_steps is not None:
+            self.on_steps(self.next_epoch, first, found)
 
     def resume(self, checkpoint: Checkpoint | None) -> None:
         """Goes back to where a checkpoint was written; None, or one that does not fit, changes nothing."""

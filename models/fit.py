@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from models.checkpoint import digest_of, read_checkpoint, remove_checkpoint
 from models.history import EpochLoss, LossHistory
 from models.recipe import FitConfig, Recipe, as_labels, outputs_of
 from models.rows import Rows
+from models.steps import StepLosses, Stepper, Tensors, stepper_of
 
 if TYPE_CHECKING:
     from models.schema import Schema
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["Diverged", "Fitted", "fit", "predict", "update"]
 
 OnEpoch = Callable[[EpochLoss], None]
+OnSteps = Callable[[int, int, StepLosses], None]  # epoch, its first step among these, and what they cost
 
 SMALLEST_BATCH = 32  # small data take smaller steps down to this; below, the gradient is mostly noise
 LEAST_STEPS = 32  # steps an epoch that small data should still make, or the epochs end before the optimum
-VALIDATION_BATCH = 65_536  # one batch for nearly everybody; 64 hidden units of it are 17 MB
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def fit(
     *,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    on_steps: OnSteps | None = None,
 ) -> Fitted:
     """Trains a fresh network until the validation loss stops falling, and keeps the best epoch.
 
@@ -56,11 +58,12 @@ def fit(
 
     checkpoint: written after every epoch and removed at the end; where a training with the same arguments was
     killed it goes on from there, to the same weights. A damaged file, or one of another training, is ignored
-    with a warning. on_epoch: told of every epoch that this call trains, not of those before a kill.
+    with a warning. on_epoch: told of every epoch that this call trains, not of those before a kill; on_steps: of
+    every some hundred steps.
     Raises Diverged where the loss becomes NaN or infinite.
     """
     model = recipe.compiled(schema, seed=config.seed)
-    return _train(model, train, validation, config, checkpoint, on_epoch, compete=False)
+    return _train(model, train, validation, config, checkpoint, on_epoch, on_steps, compete=False)
 
 
 def update(
@@ -72,20 +75,21 @@ def update(
     learning_rate: float | None = None,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    on_steps: OnSteps | None = None,
 ) -> Fitted:
     """Trains a model further, with its optimiser's state, and keeps the best epoch.
 
     The model as it came is epoch -1 and competes with the others on the validation rows: where none is
     better, weights and optimiser come back as they were. The model is changed in place and also returned.
 
-    learning_rate: from now on; None goes on with the optimiser's own. checkpoint, on_epoch and errors are
+    learning_rate: from now on; None goes on with the optimiser's own. checkpoint, on_epoch, on_steps and errors are
     those of `fit`; after Diverged the model is as it came.
     """
     keras.utils.set_random_seed(config.seed)
     _reseed(model, config.seed)
     if learning_rate is not None:
         model.optimizer.learning_rate = learning_rate
-    return _train(model, train, validation, config, checkpoint, on_epoch, compete=True)
+    return _train(model, train, validation, config, checkpoint, on_epoch, on_steps, compete=True)
 
 
 def predict(model: keras.Model, inputs: NDArray[Any], batch_size: int = 8192) -> NDArray[np.float32]:
@@ -105,28 +109,23 @@ def predict(model: keras.Model, inputs: NDArray[Any], batch_size: int = 8192) ->
 
 @dataclass(frozen=True)
 class Steps:
-    """An epoch of `count` steps of `batch` rows, `together` of them in one call of TensorFlow."""
+    """An epoch of `count` steps of `batch` rows."""
 
     batch: int
     count: int
-    together: int
 
 
 def planned_steps(rows: int, config: FitConfig) -> Steps:
-    """Cuts an epoch into steps of one size, so that calls and shapes come out even.
+    """Cuts an epoch into steps of one size; every row is in a step, less than `count` rows are in two.
 
-    Every row is in a step; less than `count` rows are in two.
-
-    >>> planned_steps(50_000, FitConfig(batch_size=256, steps_per_execution=16))
-    Steps(batch=241, count=208, together=16)
+    >>> planned_steps(50_000, FitConfig(batch_size=256))
+    Steps(batch=256, count=196)
     >>> planned_steps(10, FitConfig())
-    Steps(batch=10, count=1, together=1)
+    Steps(batch=10, count=1)
     """
     batch = min(config.batch_size, max(SMALLEST_BATCH, rows // LEAST_STEPS))
     count = math.ceil(rows / batch)
-    together = min(config.steps_per_execution, count)  # the same for nearly all, so that traces can be reused
-    count = math.ceil(count / together) * together
-    return Steps(math.ceil(rows / count), count, together)
+    return Steps(math.ceil(rows / count), count)
 
 
 def _train(
@@ -136,13 +135,14 @@ def _train(
     config: FitConfig,
     checkpoint: Path | None,
     on_epoch: OnEpoch | None,
+    on_steps: OnSteps | None,
     *,
     compete: bool,
 ) -> Fitted:
     """Trains from the model's present state, which is epoch -1 where it competes."""
     _check_rows(train, "training", least=1)
     _check_rows(validation, "validation", least=0)
-    progress = Progress(model, on_epoch)
+    progress = Progress(model, on_epoch, on_steps)
     start = progress.best
     try:
         _run(progress, train, validation, config, checkpoint, compete=compete)
@@ -165,89 +165,88 @@ def _run(
     compete: bool,
 ) -> None:
     """The epochs that are still to be trained, with everything that happens between them."""
-    steps = planned_steps(len(train), config)
     outputs = outputs_of(progress.model, train.inputs.shape[1])
-    _execute_together(progress.model, steps.together)
     callbacks = [StopOnNan(), RecordLosses(progress), StopEarly(progress, config.patience)]
     if checkpoint is not None:
         fingerprint = _fingerprint(progress, train, validation, config)
         progress.resume(read_checkpoint(checkpoint, fingerprint))
         callbacks.append(WriteCheckpoint(progress, checkpoint, fingerprint))
-    judged_on = _validation_set(_columns(validation, outputs))
+    judged_on = _columns(validation, outputs) if len(validation) else None
     if compete and not progress.history.epochs:
         _record_start(progress, judged_on)
     first = progress.next_epoch
     if first < config.epochs and progress.history.epochs_since_best < config.patience:
-        progress.model.fit(
-            _training_set(_columns(train, outputs), steps, config, first),
-            validation_data=judged_on,
-            initial_epoch=first,
-            epochs=config.epochs,
-            steps_per_epoch=steps.count,
-            shuffle=False,  # done by the training set
-            callbacks=callbacks,
-            verbose=0,
+        _run_epochs(progress, _columns(train, outputs), judged_on, config, callbacks, first)
+
+
+def _run_epochs(
+    progress: Progress,
+    columns: Tensors,
+    judged_on: Tensors | None,
+    config: FitConfig,
+    callbacks: list[keras.callbacks.Callback],
+    first: int,
+) -> None:
+    """What `keras.Model.fit` does, callbacks included, in steps of our own."""
+    model, stepper = progress.model, stepper_of(progress.model)
+    steps = planned_steps(len(columns[0]), config)
+    told = keras.callbacks.CallbackList(
+        callbacks, model=model, epochs=config.epochs, steps=steps.count, verbose=0
+    )
+    model.stop_training = False
+    told.on_train_begin()
+    for epoch in range(first, config.epochs):
+        told.on_epoch_begin(epoch)
+        logs = _run_epoch(
+            progress, stepper, columns, _order(len(columns[0]), steps, config, epoch), config, told
         )
+        if judged_on is not None:
+            logs |= {f"val_{name}": value for name, value in stepper.judge(judged_on).items()}
+        told.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    told.on_train_end()
 
 
-def _record_start(progress: Progress, judged_on: tf.data.Dataset | None) -> None:
+def _run_epoch(
+    progress: Progress,
+    stepper: Stepper,
+    columns: Tensors,
+    order: NDArray[np.int32],
+    config: FitConfig,
+    told: keras.callbacks.CallbackList,
+) -> dict[str, float]:
+    """One pass over the rows; its mean loss and metrics, under Keras's names."""
+    progress.model.reset_metrics()
+    total, taken = 0.0, 0
+    while taken < len(order) and not progress.model.stop_training:
+        told.on_train_batch_begin(taken)
+        found = stepper.train(columns, order[taken : taken + config.steps_at_once])
+        progress.record_steps(taken, found)
+        total += float(found.losses.sum(dtype=np.float64))
+        taken += len(found.losses)
+        told.on_train_batch_end(taken - 1, {"loss": total / taken})
+    return {**stepper.metrics(), "loss": total / taken}
+
+
+def _order(rows: int, steps: Steps, config: FitConfig, epoch: int) -> NDArray[np.int32]:
+    """Which rows each step takes: it follows from the seed and the epoch alone, so a training resumed sees the same."""
+    order = np.random.default_rng((config.seed, epoch)).permutation(rows)
+    return np.resize(order, (steps.count, steps.batch)).astype(np.int32)
+
+
+def _record_start(progress: Progress, judged_on: Tensors | None) -> None:
     """Puts the losses of the model as it came into the history, as epoch -1."""
     started = time.perf_counter()
-    figures = {}
-    if judged_on is not None:
-        figures = progress.model.evaluate(judged_on, verbose=0, return_dict=True)
+    figures = stepper_of(progress.model).judge(judged_on) if judged_on is not None else {}
     logs = {f"val_{name}": value for name, value in figures.items()}
     progress.record(-1, logs, time.perf_counter() - started)
 
 
-def _training_set(
-    columns: tuple[tf.Tensor, ...], steps: Steps, config: FitConfig, first_epoch: int
-) -> tf.data.Dataset:
-    """All batches of all epochs in one iterator: a new iterator costs a quarter of a second each time.
-
-    The order of an epoch follows from the seed and its number alone: a training resumed sees the same.
-    """
-
-    def orders() -> Iterator[NDArray[np.int32]]:
-        for epoch in range(first_epoch, config.epochs):
-            order = np.random.default_rng((config.seed, epoch)).permutation(len(columns[0]))
-            yield np.resize(order, (steps.count, steps.batch)).astype(np.int32)
-
-    shape = tf.TensorSpec((None, None), tf.int32)  # one for all trainings, or each would be traced again
-    taken = tf.data.Dataset.from_generator(orders, output_signature=shape).unbatch()
-    return _untuned(taken.map(lambda rows_taken: tuple(tf.gather(column, rows_taken) for column in columns)))
-
-
-def _validation_set(columns: tuple[tf.Tensor, ...]) -> tf.data.Dataset | None:
-    """The validation rows in as few batches as memory allows; None where there are none."""
-    if len(columns[0]) == 0:
-        return None
-    starts = tf.data.Dataset.range(0, len(columns[0]), VALIDATION_BATCH)
-    return _untuned(
-        starts.map(lambda start: tuple(column[start : start + VALIDATION_BATCH] for column in columns))
-    )
-
-
-def _untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Without tf.data's autotuning, which holds up the first batch of every iterator."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.deterministic = True
-    return dataset.with_options(options)
-
-
-def _columns(rows: Rows, outputs: int) -> tuple[tf.Tensor, ...]:
+def _columns(rows: Rows, outputs: int) -> Tensors:
     """Inputs, targets and, where there are any, weights, as Keras takes them."""
     arrays = [rows.inputs, as_labels(rows.targets, outputs)]
     return tuple(tf.constant(array) for array in [*arrays, *([] if rows.weights is None else [rows.weights])])
-
-
-def _execute_together(model: keras.Model, steps: int) -> None:
-    """Sets how many steps one call takes; what Keras has already traced for another number is thrown away."""
-    if model.steps_per_execution != steps:
-        model.steps_per_execution = steps
-        model.train_function = None
-        model.test_function = None
 
 
 def _reseed(model: keras.Model, seed: int) -> None:
