@@ -14,6 +14,8 @@ import numpy as np
 
 from models.checkpoint import Checkpoint, State, write_checkpoint
 from models.history import EpochLoss, LossHistory
+from models.keras_objects import PlannedRate
+from models.schedules import plateau_level
 from models.steps import StepLosses
 
 logger = logging.getLogger(__name__)
@@ -81,14 +83,19 @@ class Progress:
         return self.history.epochs[-1].epoch + 1 if self.history.epochs else 0
 
     def record(self, epoch: int, logs: Mapping[str, float], seconds: float) -> None:
-        """Adds an epoch whose figures have Keras's names, and takes a copy of a new best state."""
+        """Adds an epoch whose figures have Keras's names, and takes a copy of a new best state.
+
+        Keras adds the penalties on the weights to both losses; the validation loss, which compares epochs, is without.
+        """
+        penalty = penalty_of(self.model)
+        metrics = {name: float(value) for name, value in logs.items() if name not in ("loss", "val_loss")}
         record = EpochLoss(
             epoch=epoch,
             loss=float(logs.get("loss", math.nan)),
-            validation_loss=float(logs.get("val_loss", math.nan)),
+            validation_loss=float(logs.get("val_loss", math.nan)) - penalty,
             learning_rate=float(self.model.optimizer.learning_rate),
             seconds=seconds,
-            metrics={name: float(value) for name, value in logs.items() if name not in ("loss", "val_loss")},
+            metrics=metrics | ({"penalty": penalty} if penalty else {}),
         )
         self.history = self.history.with_epoch(record)
         if self.history.best_epoch == epoch:
@@ -132,17 +139,58 @@ class RecordLosses(keras.callbacks.Callback):
 
 
 class StopEarly(keras.callbacks.Callback):
-    """Ends a training that has brought nothing for `patience` epochs; stands after RecordLosses."""
+    """Ends a training that has brought nothing for `patience` epochs, or whose loss is as low as it has to be.
 
-    def __init__(self, progress: Progress, patience: int) -> None:
+    Stands after RecordLosses. target: the validation loss (the training loss where there is none) that is low enough.
+    least_epochs: that are trained before patience can end.
+    """
+
+    def __init__(
+        self, progress: Progress, patience: int, *, target: float | None = None, least_epochs: float = 0.0
+    ) -> None:
         super().__init__()
         self.progress = progress
         self.patience = patience
+        self.target = target
+        self.least_epochs = least_epochs
+
+    @property
+    def over(self) -> bool:
+        """Whether the epochs so far are enough."""
+        history = self.progress.history
+        last = next((epoch.judged for epoch in history.epochs[-1:] if epoch.epoch >= 0), math.inf)
+        if self.target is not None and last <= self.target:
+            return True
+        trained = self.progress.next_epoch
+        return history.epochs_since_best >= self.patience and trained >= self.least_epochs
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Counts the epochs since the best one."""
-        if self.progress.history.epochs_since_best >= self.patience:
+        """Looks at the losses of the epochs so far."""
+        if self.over:
             self.model.stop_training = True
+
+
+class LowerRate(keras.callbacks.Callback):
+    """Lowers a planned learning rate where the loss has come to a plateau; stands after RecordLosses.
+
+    How far follows from the losses alone, which a checkpoint holds: a resumed training finds the same rate.
+    """
+
+    def __init__(self, progress: Progress, planned: PlannedRate) -> None:
+        super().__init__()
+        self.progress = progress
+        self.planned = planned
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Goes back to the level of a training that was stopped."""
+        self._set_level()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Judges the epochs so far."""
+        self._set_level()
+
+    def _set_level(self) -> None:
+        self.planned.level.assign(plateau_level(self.planned.schedule, self.progress.history))
 
 
 class WriteCheckpoint(keras.callbacks.Callback):
@@ -159,6 +207,12 @@ class WriteCheckpoint(keras.callbacks.Callback):
         history = self.progress.history
         best = None if history.best_epoch == epoch else self.progress.best
         write_checkpoint(self.path, Checkpoint(self.fingerprint, history, state_of(self.model), best))
+
+
+def penalty_of(model: keras.Model) -> float:
+    """What the sizes of the weights add to the loss (L1, L2); 0 without such penalties."""
+    weights = [weight for weight in model.trainable_weights if weight.regularizer is not None]
+    return math.fsum(float(weight.regularizer(weight)) for weight in weights)
 
 
 def state_of(model: keras.Model) -> State:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def load_keras(path: Path, *, objects: Mapping[str, Any] | None = None, compiled
     for instance. compiled: False leaves loss and optimiser out, which is enough to answer.
     Raises ValueError where the file is missing or damaged, or holds parts that are neither Keras's nor in `objects`.
     """
+    import_module("models.keras_objects")  # makes them known to Keras
     own = {name: value for name, value in (objects or {}).items() if callable(value)}
     try:
         with _as_keras_warns():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,22 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.callbacks import Diverged, Progress, RecordLosses, StopEarly, StopOnNan, WriteCheckpoint, restore
+from models.callbacks import (
+    Diverged,
+    LowerRate,
+    Progress,
+    RecordLosses,
+    StopEarly,
+    StopOnNan,
+    WriteCheckpoint,
+    restore,
+)
 from models.checkpoint import digest_of, read_checkpoint, remove_checkpoint
 from models.history import EpochLoss, LossHistory
-from models.recipe import FitConfig, Recipe, as_labels, outputs_of
-from models.rows import Rows
+from models.keras_objects import planned_rate, set_rate, steps_taken
+from models.outputs import labeller
+from models.recipe import FitConfig, Recipe, outputs_of
+from models.rows import Rows, weighed
 from models.steps import StepLosses, Stepper, Tensors, stepper_of
 
 if TYPE_CHECKING:
@@ -88,7 +99,7 @@ def update(
     keras.utils.set_random_seed(config.seed)
     _reseed(model, config.seed)
     if learning_rate is not None:
-        model.optimizer.learning_rate = learning_rate
+        set_rate(model.optimizer, learning_rate)
     return _train(model, train, validation, config, checkpoint, on_epoch, on_steps, compete=True)
 
 
@@ -140,8 +151,10 @@ def _train(
     compete: bool,
 ) -> Fitted:
     """Trains from the model's present state, which is epoch -1 where it competes."""
+    train = weighed(train, config.class_weights)
     _check_rows(train, "training", least=1)
     _check_rows(validation, "validation", least=0)
+    _start_schedule(model, planned_steps(len(train), config), config)
     progress = Progress(model, on_epoch, on_steps)
     start = progress.best
     try:
@@ -165,18 +178,19 @@ def _run(
     compete: bool,
 ) -> None:
     """The epochs that are still to be trained, with everything that happens between them."""
-    outputs = outputs_of(progress.model, train.inputs.shape[1])
-    callbacks = [StopOnNan(), RecordLosses(progress), StopEarly(progress, config.patience)]
+    label = _labeller(progress.model, train.inputs.shape[1])
+    stop = _stop_early(progress, config)
+    callbacks = [StopOnNan(), RecordLosses(progress), stop, *_lower_rate(progress)]
     if checkpoint is not None:
         fingerprint = _fingerprint(progress, train, validation, config)
         progress.resume(read_checkpoint(checkpoint, fingerprint))
         callbacks.append(WriteCheckpoint(progress, checkpoint, fingerprint))
-    judged_on = _columns(validation, outputs) if len(validation) else None
+    judged_on = _columns(validation, label) if len(validation) else None
     if compete and not progress.history.epochs:
         _record_start(progress, judged_on)
     first = progress.next_epoch
-    if first < config.epochs and progress.history.epochs_since_best < config.patience:
-        _run_epochs(progress, _columns(train, outputs), judged_on, config, callbacks, first)
+    if first < config.epochs and not stop.over:
+        _run_epochs(progress, _columns(train, label), judged_on, config, callbacks, first)
 
 
 def _run_epochs(
@@ -243,10 +257,34 @@ def _record_start(progress: Progress, judged_on: Tensors | None) -> None:
     progress.record(-1, logs, time.perf_counter() - started)
 
 
-def _columns(rows: Rows, outputs: int) -> Tensors:
+def _start_schedule(model: keras.Model, steps: Steps, config: FitConfig) -> None:
+    """Every training goes through its schedule from the beginning, also one that goes on from a trained model."""
+    if (planned := planned_rate(model.optimizer)) is not None:
+        planned.start(steps_taken(model.optimizer), steps.count, config.epochs)
+
+
+def _stop_early(progress: Progress, config: FitConfig) -> StopEarly:
+    """One cycle of the rate is a whole: its losses rise with the rate and count at its end."""
+    planned = planned_rate(progress.model.optimizer)
+    held = planned is not None and planned.schedule.kind == "one_cycle"
+    least = planned.schedule.length(config.epochs) if planned is not None and held else 0.0
+    return StopEarly(progress, config.patience, target=config.target_loss, least_epochs=least)
+
+
+def _lower_rate(progress: Progress) -> list[LowerRate]:
+    planned = planned_rate(progress.model.optimizer)
+    return [] if planned is None else [LowerRate(progress, planned)]
+
+
+def _labeller(model: keras.Model, width: int) -> Callable[[NDArray[Any]], Any]:
+    """What gives the targets the shape that the model's losses compare with."""
+    return labeller(model, None if isinstance(model.loss, Mapping) else outputs_of(model, width), width)
+
+
+def _columns(rows: Rows, label: Callable[[NDArray[Any]], Any]) -> Tensors:
     """Inputs, targets and, where there are any, weights, as Keras takes them."""
-    arrays = [rows.inputs, as_labels(rows.targets, outputs)]
-    return tuple(tf.constant(array) for array in [*arrays, *([] if rows.weights is None else [rows.weights])])
+    arrays = [rows.inputs, label(rows.targets), *([] if rows.weights is None else [rows.weights])]
+    return tuple(tf.nest.map_structure(tf.constant, array) for array in arrays)
 
 
 def _reseed(model: keras.Model, seed: int) -> None:

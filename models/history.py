@@ -14,8 +14,9 @@ class EpochLoss:
     """Losses of one epoch, in the units of the compiled loss.
 
     epoch: from 0; -1 is the model as it came into an update, before any step.
-    loss: mean over the training rows while they were being learned; nan for epoch -1.
-    validation_loss: mean over the validation rows after the epoch; nan where there are none.
+    loss: mean over the training rows while they were being learned, penalties on the weights included; nan for
+    epoch -1. validation_loss: mean over the validation rows after the epoch, without penalties; nan where there
+    are none.
     seconds: wall time of training and validation together.
     metrics: whatever else the compiled model measures, under Keras's names (`accuracy`, `val_accuracy`).
     """

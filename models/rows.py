@@ -44,6 +44,33 @@ class Rows:
         return Rows(self.inputs[positions], self.targets[positions], weights)
 
 
+def weighed(rows: Rows, classes: str | tuple[float, ...] | None) -> Rows:
+    """The rows with their weights multiplied by those of their classes; None leaves them as they are.
+
+    classes: the weight of each class, or "balanced": rows / (classes * rows of the class), after which every class
+    counts the same and a row 1 on average. Raises ValueError where the targets are no classes.
+
+    >>> rows = Rows(np.zeros((4, 1), np.float32), np.array([0.0, 0.0, 0.0, 1.0], np.float32))
+    >>> weighed(rows, "balanced").weights
+    array([0.667, 0.667, 0.667, 2. ], dtype=float32)
+    """
+    if classes is None or len(rows) == 0:
+        return rows
+    positions = rows.targets.astype(np.int64)
+    if (positions != rows.targets).any() or positions.min() < 0:
+        raise ValueError("class weights are for classes, whose targets are 0, 1, 2, ...")
+    counts = np.bincount(positions, minlength=2)
+    if isinstance(classes, str):
+        known = int((counts > 0).sum())
+        each = len(rows) / (known * np.maximum(counts, 1))
+    elif len(classes) < len(counts):
+        raise ValueError(f"{len(classes)} class weights came, and the targets reach class {len(counts) - 1}.")
+    else:
+        each = np.asarray(classes, np.float64)
+    own = each[positions] if rows.weights is None else each[positions] * rows.weights
+    return Rows(rows.inputs, rows.targets, own.astype(np.float32))
+
+
 def rehearsal(new: int, old: int, *, share: float, rng: np.random.Generator) -> NDArray[np.intp]:
     """Which of `old` rows to repeat beside `new` ones, so that they are `share` of the whole: sorted places.
 

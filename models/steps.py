@@ -69,7 +69,7 @@ class Stepper:
         self.model.reset_metrics()
         total = weight = 0.0
         for start in range(0, len(columns[0]), JUDGED_AT_ONCE):
-            part = tuple(column[start : start + JUDGED_AT_ONCE] for column in columns)
+            part = tf.nest.map_structure(lambda column: column[start : start + JUDGED_AT_ONCE], columns)  # noqa: B023
             total += float(self._judge(part)) * len(part[0])
             weight += len(part[0])
         return {**self.metrics(), "loss": total / weight}
@@ -91,7 +91,7 @@ class Stepper:
             return (step < count) & tf.math.is_finite(last)
 
         def take(step: Any, last: Any, losses: Any, norms: Any) -> Any:
-            batch = tuple(tf.gather(column, order[step]) for column in columns)
+            batch = tf.nest.map_structure(lambda column: tf.gather(column, order[step]), columns)
             loss, norm = self._own_step(batch) if self._own else self._step(batch, step)
             return step + 1, loss, losses.write(step, loss), norms.write(step, norm)
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from models.losses import KNOWN_LOSSES
+from models.losses import ELSEWHERE, KNOWN_LOSSES
 from models.recipe import NetworkConfig
 from monitoring.decision import RetrainPolicy
 from monitoring.gate import GateConfig
@@ -403,6 +403,8 @@ def _unknown_loss(tables: Mapping[str, Any]) -> list[Fault]:
     loss = table.get("loss") if isinstance(table, dict) else None
     if not isinstance(loss, str) or ":" in loss or loss in KNOWN_LOSSES:
         return []
+    if why := ELSEWHERE.get(loss.lower()):
+        return [Fault("network.loss", write_value(loss), f"not for rows of a table: {why}")]
     problem = f'not known. Write a loss of Keras, or your own as "module:function"{did_you_mean(loss, KNOWN_LOSSES)}'
     return [Fault("network.loss", write_value(loss), problem)]
 

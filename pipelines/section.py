@@ -156,7 +156,7 @@ def _came(value: object) -> str:
         (float, "a number"),
         (str, "a text"),
         (list, "a list"),
-        (dict, "a section"),
+        (dict, "a table"),
         ((datetime, date, time), "a date or time"),
     )
     return next((name for kind, name in names if isinstance(value, kind)), type(value).__name__)
@@ -248,7 +248,22 @@ def _read_list(item: Any, value: object) -> tuple[object, ...]:
     return tuple(_READERS[item](one) for one in items)
 
 
+def _read_table(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise _refuse(value, "a table, e.g. {delta = 2.0}")
+    for name, item in value.items():
+        if not isinstance(item, bool | int | float | str):
+            raise NotThis(f"{name}: expected a number, a text, true or false, came {_came(item)}")
+    return dict(value)
+
+
+def _is_table(kind: Any) -> bool:
+    return typing.get_origin(kind) is Mapping
+
+
 def _read_type(kind: Any, value: object) -> object:
+    if _is_table(kind):
+        return _read_table(value)
     if typing.get_origin(kind) is tuple:
         return _read_list(typing.get_args(kind)[0], value)
     if typing.get_origin(kind) is typing.Literal:
@@ -317,8 +332,8 @@ def read_value(kind: Any, metadata: Mapping[str, Any], value: object) -> object:
 def _write(value: object) -> str:
     """A value as TOML writes it.
 
-    >>> _write(("hr", "mnth")), _write(timedelta(hours=12)), _write(True)
-    ('["hr", "mnth"]', '"12h"', 'true')
+    >>> _write(("hr", "mnth")), _write(timedelta(hours=12)), _write({"delta": 2.0})
+    ('["hr", "mnth"]', '"12h"', '{delta = 2.0}')
     """
     if isinstance(value, bool):
         return str(value).lower()
@@ -332,7 +347,13 @@ def _write(value: object) -> str:
         import json
 
         return json.dumps(value, ensure_ascii=False)  # a JSON string is a TOML string
-    return "{...}" if isinstance(value, dict) else str(value)
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_write_key(name)} = {_write(item)}' for name, item in value.items())}}}"
+    return str(value)
+
+
+def _write_key(name: str) -> str:
+    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else _write(name)
 
 
 write_value = _write
@@ -423,6 +444,8 @@ def _type_name(kind: Any, metadata: Mapping[str, Any]) -> str:
     for member in _members(kind):
         if typing.get_origin(member) is tuple:
             names.append(f"list of {_TYPE_NAMES[typing.get_args(member)[0]][1]}")
+        elif _is_table(member):
+            names.append("table")
         elif typing.get_origin(member) is typing.Literal:
             names.append("one of " + ", ".join(_write(choice) for choice in typing.get_args(member)))
         else:
@@ -457,7 +480,7 @@ _EXAMPLES_BY_TYPE: Mapping[Any, str] = {timedelta: '"1h"', datetime: "2013-01-01
 
 
 def _example(kind: Any, metadata: Mapping[str, Any], default: object) -> str:
-    if default is not None and default not in ("", ()):
+    if default is not None and default not in ("", (), {}):
         return _write(default)
     member = _members(kind)[0]
     by_type = "[]" if typing.get_origin(member) is tuple else _EXAMPLES_BY_TYPE.get(member, "0")
@@ -465,4 +488,4 @@ def _example(kind: Any, metadata: Mapping[str, Any], default: object) -> str:
 
 
 def _default_text(default: object) -> str:
-    return "none" if default is None or default == () else _write(default)
+    return "none" if default is None or default in ((), {}) else _write(default)

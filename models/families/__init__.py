@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import keras
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from models.schema import Schema
 
 FAMILIES = {"mlp": "models.families.mlp"}
+Activation = Literal[
+    "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "softsign", "tanh", "sigmoid"
+]
 
 
 class Builder(Protocol):
