@@ -22,7 +22,7 @@ from benchmarks.result import Result, at_most, figure
 
 if TYPE_CHECKING:
     from pipelines.project import Project
-    from pipelines.replay import ReplayResult
+    from pipelines.replay_result import ReplayResult
 
 FLIGHTS = Path(__file__).parent.parent / "examples" / "flights"
 YEAR = {"train_until": "2013-03-01", "until": "2014-01-01"}

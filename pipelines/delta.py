@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, SchemaMismatchError
+
+from pipelines.file_lock import file_lock
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class Table:
         number: that of the commit before, which orders appends. Where another process changed the table
         meanwhile, `build` is called again on what is there then.
         """
-        with self._lock:
+        with self._lock, self._alone(mark):
             for attempt in range(1, _ATTEMPTS + 1):
                 table = self._current() or self._created()
                 if mark is not None and _landed(table, mark[0]) >= mark[1]:
@@ -64,6 +66,12 @@ class Table:
                     break
             self._compact_if_many()
             return True
+
+    def _alone(self, mark: Mark | None) -> AbstractContextManager[None]:
+        """One append with a mark at a time: Delta lets two land that set out from the same version."""
+        return (
+            file_lock(self._path.with_name(f"{self._path.name}.lock")) if mark is not None else nullcontext()
+        )
 
     @contextmanager
     def _retried(self, *, last: bool) -> Iterator[None]:

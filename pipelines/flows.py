@@ -42,7 +42,7 @@ from pipelines.project import Project, open_project
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
-    from pipelines.replay import ReplayResult
+    from pipelines.replay_result import ReplayResult
     from pipelines.steps import MonitorResult, PrepareResult, RetrainResult, TrainResult
 
 logger = logging.getLogger(__name__)

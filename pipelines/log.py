@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -360,8 +361,9 @@ def _check_version(folder: Path) -> None:
     if folder.parts and folder.parts[0].endswith(":"):
         raise UserError(f"{folder}: the log lies in a folder on this machine. Write a path instead")
     path = folder / "version"
+    tables = any((folder / name).exists() for name in ("predictions", "labels", "events"))  # these come later
     found = path.read_text("utf-8", "replace").strip() if path.is_file() else None
-    if found is None and any((folder / name).exists() for name in ("predictions", "labels", "events")):
+    if found is None and tables:
         raise UserError(
             f"{folder}: a log without its file 'version'. Restore the whole folder from a backup; "
             f"or, if this losswatch wrote it, write {STORE_VERSION} into {path}"
@@ -374,9 +376,12 @@ def _check_version(folder: Path) -> None:
 
 
 def _prepare(folder: Path) -> None:
-    if not (folder / "version").exists():
+    path = folder / "version"
+    if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "version").write_text(STORE_VERSION + "\n", "utf-8")
+        whole = path.with_name(f".version.{os.getpid()}.{threading.get_ident()}")
+        whole.write_text(STORE_VERSION + "\n", "utf-8")
+        os.replace(whole, path)
 
 
 def _repeated(known_at: datetime, rows: int) -> Array:

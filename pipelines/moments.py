@@ -32,6 +32,15 @@ def moment_of(time: Any) -> datetime:
     return cast(datetime, np.datetime64(time, "us").astype(object)).replace(tzinfo=UTC)
 
 
+def numpy_moment(moment: datetime) -> np.datetime64:
+    """An aware moment as a numpy one, in UTC.
+
+    >>> numpy_moment(datetime(2013, 3, 1, tzinfo=UTC))
+    np.datetime64('2013-03-01T00:00:00.000000')
+    """
+    return np.datetime64(aware(moment).replace(tzinfo=None), "us")
+
+
 def utc(times: Any) -> Array:
     """Moments of any kind as datetime64[us] in UTC; `ValueError` where one is missing."""
     found = moments(times)

@@ -8,13 +8,11 @@ schedule with as many retrainings. A replay has stores of its own and begins eac
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -24,12 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.baselines import best_constant, fit_simple
-from monitoring.window import Window, WindowLength, cut, rows_by_window
-from pipelines.anchor import ceil_to
-from pipelines.bundle import plain
-from pipelines.errors import UserError
+from monitoring.window import Window, rows_by_window
+from pipelines.course import Course, plan
+from pipelines.moments import numpy_moment
 from pipelines.objective import Objective, objective
-from pipelines.prepared import Prepared, prepare_rows, window_length
+from pipelines.prepared import Prepared, prepare_rows
+from pipelines.replay_result import ReplayResult, ReplaySummary, ReplayWindow, write_json
 from pipelines.scoring import Scorer
 from pipelines.service import bundle_of, needed_service
 from pipelines.sources import Table, read
@@ -42,7 +40,6 @@ from pipelines.steps import (
     retrain_stores,
 )
 from pipelines.stores import Stores, open_stores
-from pipelines.table import Column, render
 from pipelines.training import examples, train_version
 
 if TYPE_CHECKING:
@@ -54,89 +51,10 @@ Result = TypeVar("Result")
 # runs one named step; a flow gives one that makes a task of it
 RunStep = Callable[[str, Callable[[], Any]], Any]
 
-JSON_VERSION = 1
-
 
 def run_plainly(name: str, step: Callable[[], Result]) -> Result:
     """A step without an orchestrator."""
     return step()
-
-
-@dataclass(frozen=True)
-class ReplayWindow:
-    """What happened in a window. Losses are means over its rows, in the project's own loss."""
-
-    start: str
-    end: str
-    rows: int
-    loss_never: float
-    loss: float
-    loss_constant: float
-    loss_simple: float
-    loss_schedule: float
-    version: int
-    verdict: str
-    action: str
-    reasons: tuple[str, ...]
-    challenger: int | None
-    promoted: bool
-    gate: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ReplaySummary:
-    """The whole replay in numbers; losses are means over all rows. cpu_training: seconds of CPU spent learning."""
-
-    rows: int
-    loss_never: float
-    loss: float
-    loss_constant: float
-    loss_simple: float
-    loss_schedule: float
-    retrainings: int
-    promotions: int
-    refusals: int
-    alarms: int
-    seconds: float
-    cpu_training: float
-
-
-@dataclass(frozen=True)
-class ReplayResult:
-    """A replay: the project's name and loss, its windows, and what to look at."""
-
-    name: str
-    loss_name: str
-    window: str
-    windows: tuple[ReplayWindow, ...]
-    summary: ReplaySummary
-    page: str
-    json: str | None
-
-    def lines(self) -> list[str]:
-        s = self.summary
-        told = [*month_table(self), ""]
-        told.append(
-            f"{self.loss_name}: {s.loss:.4g} served, {s.loss_never:.4g} never retrained, "
-            f"{s.loss_schedule:.4g} on a fixed schedule of {s.retrainings}"
-        )
-        told.append(
-            f"{s.retrainings} retrainings: {s.promotions} promoted, {s.refusals} refused; {s.alarms} alarms; "
-            f"{s.seconds:.0f} s, of them {s.cpu_training:.0f} s of CPU learning"
-        )
-        told += ["", "the page, loss from the first epoch to the last window:", f"  {self.page}"]
-        return [*told, *_look(Path(self.page).parent)]
-
-
-def _look(state: Path) -> list[str]:
-    """The commands that open the servers' pages on what a replay made."""
-    prefect = os.environ.get("PREFECT_HOME", str(state.parent / "prefect"))
-    return [
-        "runs, curves and versions, in MLflow:",
-        f"  mlflow ui --backend-store-uri sqlite:///{state / 'mlflow.db'} --port 5000",
-        "the flow run, in Prefect (where it ran with --flow):",
-        f"  PREFECT_HOME={prefect} prefect server start --port 4200",
-    ]
 
 
 @dataclass
@@ -151,22 +69,6 @@ class _Clock:
             return step()
         finally:
             self.learning += time.process_time() - begin
-
-
-@dataclass(frozen=True)
-class Course:
-    """The rows of a replay: those of the first training, those that are lived through, and their windows."""
-
-    past: Table
-    future: Table
-    cut: datetime
-    window: WindowLength
-    windows: tuple[Window, ...]
-
-    def nows(self, delay: timedelta) -> Iterator[tuple[datetime, Window]]:
-        """When each window is judged."""
-        for window in self.windows:
-            yield window.end + delay, window
 
 
 def replay(
@@ -212,35 +114,6 @@ def replay(
     return _publish(stores, result, json_path)
 
 
-def plan(project: Project, table: Table) -> Course:
-    """Cuts a table where the replay begins."""
-    config = project.config.replay
-    if not table.has_times:
-        raise UserError(
-            "[data] names no time: write time = COLUMN, or start and step for rows that come at equal steps"
-        )
-    window = window_length(project, table)
-    if config.train_until is not None:
-        begins = config.train_until.astimezone(UTC) if config.train_until.tzinfo else config.train_until
-        begins = begins.replace(tzinfo=UTC)
-    else:
-        place = min(int(config.train_share * len(table.times)), len(table.times) - 1)
-        begins = ceil_to(_moment(table.times[place]), window)
-    chosen = table.times >= _numpy(begins)
-    past, future = table.rows(~chosen), table
-    if config.until is not None:
-        until = config.until if config.until.tzinfo else config.until.replace(tzinfo=UTC)
-        chosen &= table.times < _numpy(until)
-    future = table.rows(chosen)
-    if not len(past.times) or not len(future.times):
-        side = "before" if not len(past.times) else "from"
-        raise UserError(
-            f"[replay] no row lies {side} {begins.isoformat()}; the data reach from "
-            f"{_moment(table.times[0]).isoformat()} to {_moment(table.times[-1]).isoformat()}"
-        )
-    return Course(past, future, begins, window, tuple(cut(future.times, begins, window)))
-
-
 def _live(
     stores: Stores, course: Course, clock: _Clock, say: Callable[[str], None], run: RunStep
 ) -> tuple[dict[str, JudgedWindow], dict[str, RetrainResult]]:
@@ -267,7 +140,7 @@ def score_rows(stores: Stores, course: Course, before: datetime, now: datetime, 
     """Rows that came since `before` are answered by what serves, and the truth due by now is written down."""
     service = needed_service(stores, before)
     times = course.future.times
-    came = np.flatnonzero((times >= _numpy(before)) & (times < _numpy(now)))
+    came = np.flatnonzero((times >= numpy_moment(before)) & (times < numpy_moment(now)))
     target = stores.project.config.data.target
     if len(came):
         rows = course.future.rows(came)
@@ -280,8 +153,8 @@ def score_rows(stores: Stores, course: Course, before: datetime, now: datetime, 
             rows.ids, rows.times, columns, predictions, version=service.version, known_at=now, caller="replay"
         )
     late = np.timedelta64(int(delay.total_seconds() * 1e6), "us")
-    since = _numpy(before) - late if before > course.cut else _numpy(course.cut) - late
-    true = np.flatnonzero((times >= since) & (times < _numpy(now) - late))
+    since = numpy_moment(before) - late if before > course.cut else numpy_moment(course.cut) - late
+    true = np.flatnonzero((times >= since) & (times < numpy_moment(now) - late))
     if len(true):
         rows = course.future.rows(true)
         stores.log.append_labels(rows.ids, rows.frame[target].to_numpy(), known_at=now)
@@ -410,8 +283,6 @@ def _window(
 
 
 def _publish(stores: Stores, result: ReplayResult, json_path: Path | None) -> ReplayResult:
-    from dataclasses import replace
-
     from pipelines.replay_page import write_replay_page
 
     path = Path(result.page)
@@ -421,74 +292,3 @@ def _publish(stores: Stores, result: ReplayResult, json_path: Path | None) -> Re
         write_json(result, json_path)
         result = replace(result, json=str(json_path))
     return result
-
-
-def write_json(result: ReplayResult, path: Path) -> None:
-    """The contract of `losswatch replay --json`: see docs/replay.md. Whole or not at all."""
-    from dataclasses import asdict
-
-    content = {"losswatch_replay": JSON_VERSION, **asdict(result)}
-    del content["json"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_text(json.dumps(plain(content), indent=1) + "\n", "utf-8")
-    os.replace(new, path)
-
-
-MONTH_COLUMNS = (
-    Column("month", "month"),
-    Column("rows", "rows"),
-    Column("losswatch", "losswatch", 4),
-    Column("never", "never", 4),
-    Column("schedule", "schedule", 4),
-    Column("simple", "simple", 4),
-    Column("constant", "base rate", 4),
-    Column("retrained", "retrained"),
-    Column("promoted", "promoted"),
-    Column("alarms", "alarms"),
-)
-
-
-def months(result: ReplayResult) -> list[dict[str, Any]]:
-    """The windows by the month in which they begin, and last the whole replay."""
-    groups: dict[str, list[ReplayWindow]] = {}
-    for window in result.windows:
-        groups.setdefault(window.start[:7], []).append(window)
-    return [_month(name, group) for name, group in [*groups.items(), ("all", list(result.windows))]]
-
-
-def _month(name: str, windows: Sequence[ReplayWindow]) -> dict[str, Any]:
-    weights = np.array([window.rows for window in windows], dtype=float)
-
-    def mean(key: str) -> float:
-        values = np.array([getattr(window, key) for window in windows])
-        held = weights > 0
-        return float(np.average(values[held], weights=weights[held])) if held.any() else float("nan")
-
-    return {
-        "month": name,
-        "rows": int(weights.sum()),
-        "losswatch": mean("loss"),
-        "never": mean("loss_never"),
-        "schedule": mean("loss_schedule"),
-        "simple": mean("loss_simple"),
-        "constant": mean("loss_constant"),
-        "retrained": sum(window.challenger is not None for window in windows),
-        "promoted": sum(window.promoted for window in windows),
-        "alarms": sum(window.verdict in ("harmful shift", "concept change") for window in windows),
-    }
-
-
-def month_table(result: ReplayResult) -> list[str]:
-    """The table that a replay ends with."""
-    rows = months(result)
-    return render(rows[:-1], MONTH_COLUMNS, totals=rows[-1:])
-
-
-def _moment(time: np.datetime64) -> datetime:
-    moment: datetime = time.astype("datetime64[us]").astype(datetime)
-    return moment.replace(tzinfo=UTC)
-
-
-def _numpy(moment: datetime) -> np.datetime64:
-    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.page import Page, PageWindow, VersionCurve, write_page
+from pipelines.replay_result import ReplayResult, ReplayWindow, months
 
 if TYPE_CHECKING:
-    from pipelines.replay import ReplayResult, ReplayWindow
     from pipelines.stores import Stores
 
 # the keys of a row of the month table, as the page calls them
@@ -18,8 +18,6 @@ _MONTH_KEYS = {"losswatch": "loss", "retrained": "retrainings"}
 
 def write_replay_page(stores: Stores, result: ReplayResult, path: Path) -> Path:
     """One self-contained HTML file: loss over time, from the training epochs to the last window."""
-    from pipelines.replay import months
-
     page = Page(
         title=f"{result.name}: one axis of loss",
         subtitle=_subtitle(result),

@@ -19,6 +19,7 @@ from monitoring.window import WindowLength, cut
 from pipelines.bundle import Bundle
 from pipelines.held_out import PIECES, held_out, piece_length
 from pipelines.learning import Candidate, Examples, Learned, bake_off, first_fit, make_lesson
+from pipelines.moments import numpy_moment
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
 from pipelines.prepared import Prepared, fit_schema, read_prepared
@@ -105,7 +106,7 @@ def retrain_version(
     """Trains a challenger, lets the gate judge it, and begins a new service: of the winner, on a new reference."""
     champion = bundle_of(stores, service.version)
     goal = objective(stores.project, champion.schema.target.task)
-    change = _numpy(judgement.harm_since or judgement.window.start)
+    change = numpy_moment(judgement.harm_since or judgement.window.start)
     known = known_rows(stores, service, champion, change, now)
     key = f"{decision.action}-{service.version}-{judgement.number}"
     parameters = {"cause": judgement.verdict.kind, "champion": service.version, "window": judgement.number}
@@ -146,7 +147,7 @@ def known_rows(
     """Every row with a label that is known now: the rows of the first training, and those of the log."""
     schema, target = champion.schema, champion.schema.target.name
     table = _first_rows(stores, champion).table
-    begins = _numpy(service.anchor)
+    begins = numpy_moment(service.anchor)
     first = table.rows((table.times < begins) & table.frame[target].notna().to_numpy())
     rows = stores.log.predictions(service.anchor, now, known_until=now, columns=schema.column_names)
     rows = rows.take(np.flatnonzero(rows.labelled))
@@ -216,7 +217,7 @@ def _learn(
         known.examples(schema),
         known.held_out,
         change=known.change,
-        recent=_numpy(judgement.window.end - RECENT * length),
+        recent=numpy_moment(judgement.window.end - RECENT * length),
         judge=known.judge,
     )
     if decision.action == "refit":
@@ -396,7 +397,3 @@ def _new_reference(
     late = np.flatnonzero(known.times >= known.change)
     losses = _served_losses(bundle_of(stores, retraining.champion), known, late, goal)
     return _reference_of(losses, late, known, service)
-
-
-def _numpy(moment: datetime) -> np.datetime64:
-    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")

@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from pipelines.held_out import held_out, held_out_by
 from pipelines.learning import Examples, Lesson, bake_off, make_lesson
+from pipelines.moments import numpy_moment
 from pipelines.retraining import RECENT, judge_from
 from pipelines.training import user_objects
 
 if TYPE_CHECKING:
     from pipelines.bundle import Bundle
-    from pipelines.replay import Course
+    from pipelines.course import Course
     from pipelines.stores import Stores
 
 
@@ -50,15 +51,15 @@ def scheduled_predictions(
     answers: list[npt.NDArray[np.float32]] = []
     objects = user_objects(stores.project)
     with tempfile.TemporaryDirectory() as folder:
-        keras_file, model, last = first.keras, None, _time(course.cut)
+        keras_file, model, last = first.keras, None, numpy_moment(course.cut)
         begin = last
         for number, window in enumerate(course.windows):
-            now = _time(window.end + delay)
+            now = numpy_moment(window.end + delay)
             part = inputs[(rows.times >= begin) & (rows.times < now)]
             answers.append(predict(model, part) if model is not None else _first(keras_file, part, objects))
             begin = now
             if number + 1 in chosen:
-                due = known.take(np.flatnonzero(known.times < _time(window.end)))
+                due = known.take(np.flatnonzero(known.times < numpy_moment(window.end)))
                 lesson = _lesson(due, last, window, course, config)
                 seed = config.project.seed + number
                 learned = bake_off(
@@ -71,7 +72,7 @@ def scheduled_predictions(
                     risen=False,
                     objects=objects,
                 )
-                model, last = learned.model, _time(window.end)
+                model, last = learned.model, numpy_moment(window.end)
                 keras_file = Path(folder) / f"{number}.keras"
                 save_keras(model, keras_file)
         rest = inputs[rows.times >= begin]
@@ -89,7 +90,7 @@ def _lesson(due: Examples, last: np.datetime64, window: Any, course: Course, con
         share=config.gate.held_out,
         seed=config.project.seed,
     )
-    recent = _time(window.end) - RECENT * (_time(window.end) - _time(window.start))
+    recent = numpy_moment(window.end) - RECENT * (numpy_moment(window.end) - numpy_moment(window.start))
     judge = judge_from(due.times, last, course.window, config.gate.share)
     return make_lesson(due, apart, change=last, recent=recent, judge=judge)
 
@@ -101,9 +102,3 @@ def _first(
     from models.fit import predict
 
     return predict(load_keras(keras_file, objects=objects), inputs)
-
-
-def _time(moment: Any) -> np.datetime64:
-    from datetime import UTC
-
-    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")

@@ -17,7 +17,7 @@ import pytest
 from pipelines.cli import parser
 from pipelines.config import FILE_NAME, SECTIONS, describe, known_keys
 from pipelines.keys import page
-from pipelines.replay import ReplayResult, ReplaySummary, ReplayWindow
+from pipelines.replay_result import ReplayResult, ReplaySummary, ReplayWindow
 from pipelines.section import read_section
 
 ROOT = Path(__file__).resolve().parent.parent

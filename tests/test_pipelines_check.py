@@ -258,9 +258,9 @@ def test_a_network_that_will_not_do_is_a_fault(checked: Make, body: str, said: s
 
 
 @pytest.mark.slow
-def test_a_mistaken_loss_hides_no_mistake_of_the_network(checked: Make) -> None:
+def test_a_loss_that_does_not_fit_hides_no_mistake_of_the_network(checked: Make) -> None:
     body = "outputs = keras.layers.Dense(2, activation='softmax')(inputs)"
-    result = checked(more=USES_OWN + 'loss = "mea"\n', modules=own(body))
+    result = checked(more=USES_OWN + 'loss = "poisson"\n', modules=own(body))
     assert [problem.about for problem in result.problems] == ["network.loss", "network.build"]
 
 

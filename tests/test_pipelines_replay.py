@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.course import Course, plan
 from pipelines.errors import UserError
 from pipelines.prepared import prepare_rows
 from pipelines.project import Project
-from pipelines.replay import Course, ReplayResult, month_table, months, plan, replay, write_json
+from pipelines.replay import replay
+from pipelines.replay_result import ReplayResult, month_table, months, write_json
 
 DAYS, ROWS, CHANGE = 30, 120, 18
 SETTINGS = '[monitor]\nwindow = "day"\n'

@@ -16,8 +16,9 @@ from monitoring.decision import RetrainDecision
 from monitoring.window import WindowLength
 from pipelines import learning
 from pipelines import retraining as module
+from pipelines.course import Course, plan
 from pipelines.prepared import prepare_rows
-from pipelines.replay import Course, plan, score_rows
+from pipelines.replay import score_rows
 from pipelines.retraining import KnownRows, Retraining, judge_from, known_rows, retrain_version
 from pipelines.service import PROMOTION, RETRAINING, SERVICE, Service, bundle_of, needed_service
 from pipelines.sources import read

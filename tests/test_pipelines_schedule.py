@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from models.losses import row_losses
+from pipelines.course import Course, plan
 from pipelines.learning import Examples
 from pipelines.prepared import prepare_rows
-from pipelines.replay import Course, plan
 from pipelines.schedule import scheduled_predictions
 from pipelines.service import bundle_of
 from pipelines.sources import read

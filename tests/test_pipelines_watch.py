@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from monitoring.window import WindowLength
+from pipelines.course import Course, plan
 from pipelines.prepared import prepare_rows
-from pipelines.replay import Course, plan, score_rows
+from pipelines.replay import score_rows
 from pipelines.service import Service, begin_service, bundle_of, needed_service
 from pipelines.sources import read
 from pipelines.steps import promote_first

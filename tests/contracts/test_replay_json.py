@@ -15,7 +15,7 @@ import pytest
 
 from monitoring.decision import Action
 from monitoring.verdict import VerdictKind
-from pipelines.replay import JSON_VERSION, ReplayResult, ReplaySummary, ReplayWindow
+from pipelines.replay_result import JSON_VERSION, ReplayResult, ReplaySummary, ReplayWindow
 
 NUMBER, LOSS = (int, float), (int, float, type(None))
 
