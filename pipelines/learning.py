@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from models.history import EpochLoss, LossHistory
     from models.recipe import FitConfig, Recipe
     from models.schema import Schema
+    from models.steps import StepLosses
 
 Array = npt.NDArray[Any]
 OnEpoch = Callable[["EpochLoss"], None]
+OnSteps = Callable[[int, int, "StepLosses"], None]
 RowLosses = Callable[[Array, Array], Array]
 
 # an update learns from what is new; beyond this, more old rows cost time and no longer change the network
@@ -138,12 +140,20 @@ def first_fit(
     *,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    on_steps: OnSteps | None = None,
 ) -> Learned:
     """The network that a project starts with: fitted on the older rows, stopped on the newer ones."""
     from models.fit import fit
 
     fitted = fit(
-        recipe, schema, train.rows, validation.rows, config, checkpoint=checkpoint, on_epoch=on_epoch
+        recipe,
+        schema,
+        train.rows,
+        validation.rows,
+        config,
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+        on_steps=on_steps,
     )
     candidate = Candidate("from scratch", len(train), fitted.history.best_loss)
     return Learned(fitted.model, fitted.history, candidate, (candidate,))

@@ -53,6 +53,9 @@ _PARENT = "parent"
 _TRAINED_UNTIL = "trained_until"
 
 _FLUSH_SECONDS = 2.0  # a curve that is looked at while it grows; 25 epochs then cost one commit, not 25
+_LATER_SECONDS = 30.0  # between two looks for a server that does not answer
+_ANSWER_SECONDS = 2.0  # in which a server that is well answers
+_PATIENCE_SECONDS = 600.0  # a server that is restarted or moved is back by then
 _BATCH = 1000  # MLflow's own limit for the metrics of one call
 _FOLDER = "bundle"  # the name under which a bundle lies among a version's artifacts
 _CODE = "pyfunc_model.py"
@@ -277,7 +280,7 @@ class Registry:
             run = (
                 open_runs[-1]
                 if resumed
-                else self._client.create_run(self._experiment, tags=ours, run_name=f"{kind} {key}")
+                else self._client.create_run(self._experiment, tags=ours, run_name=key)
             )
             tracked = TrackedRun(self, run.info.run_id, kind, resumed=resumed)
             if run.info.status != "FINISHED" or tracked.version is None:
@@ -368,6 +371,27 @@ class Registry:
                 "full paths: move the folder back, or start in an empty one"
             )
 
+    def _answers(self) -> bool:
+        """Whether a store behind a server can be reached now; one in a file always can."""
+        if not self.tracking_uri.startswith("http"):
+            return True
+        try:
+            _check_alive(self.tracking_uri, timeout=_ANSWER_SECONDS)
+        except UserError:
+            return False
+        return True
+
+    def _wait_for_answer(self) -> None:
+        """Waits for a server that is away; `UserError` after ten minutes."""
+        deadline, told = time.monotonic() + _PATIENCE_SECONDS, False
+        while not self._answers():
+            if time.monotonic() > deadline:
+                _check_alive(self.tracking_uri)
+            if not told:
+                logger.warning("waiting for the tracking server at %s", without_password(self.tracking_uri))
+                told = True
+            time.sleep(_ANSWER_SECONDS)
+
     @property
     def _client(self) -> Any:
         return self._connection[0]
@@ -392,7 +416,7 @@ class TrackedRun:
         self._client = registry._client
         self.version = self._registered()
         self._buffer: list[Any] = []
-        self._flushed = time.monotonic()
+        self._flush_at = time.monotonic() + _FLUSH_SECONDS
         self._lock = threading.Lock()
         self._steps: dict[str, dict[int, float]] = {}  # what was noted so far, by metric and step
 
@@ -402,8 +426,15 @@ class TrackedRun:
         for name, value in values.items():
             if not math.isnan(value) and loss.epoch not in self._noted(name):
                 self._note(name, value, loss.epoch)
-        if time.monotonic() - self._flushed > _FLUSH_SECONDS or len(self._buffer) > _BATCH // 2:
-            self._flush()
+        if time.monotonic() > self._flush_at or len(self._buffer) > _BATCH // 2:
+            self._flush_if_answered()
+
+    def points(self, name: str, values: Mapping[int, float]) -> None:
+        """Notes values of a metric at steps, each once; nan is left out."""
+        noted = self._noted(name)
+        for step, value in values.items():
+            if not math.isnan(value) and step not in noted:
+                self._note(name, value, step)
 
     def figures(self, figures: Mapping[str, float]) -> None:
         """Notes figures of the run as a whole, e.g. the loss on the test rows; the latest value counts."""
@@ -496,13 +527,25 @@ class TrackedRun:
         servable = [version for version in found if version.servable]
         return servable[0] if servable else None
 
+    def _flush_if_answered(self) -> None:
+        """In the middle of a training: where the server does not answer, what waits is sent later."""
+        if not self._registry._answers():
+            logger.warning(
+                "the tracking server does not answer: the training goes on, its figures are sent later"
+            )
+            self._flush_at = time.monotonic() + _LATER_SECONDS
+            return
+        self._flush()
+
     def _flush(self) -> None:
+        """Writes all that waits; what could not be written goes on waiting."""
+        self._registry._wait_for_answer()
         with self._lock:
-            waiting, self._buffer = self._buffer, []
-            self._flushed = time.monotonic()
-            for start in range(0, len(waiting), _BATCH):
+            self._flush_at = time.monotonic() + _FLUSH_SECONDS
+            while self._buffer:
                 with _quiet():
-                    self._client.log_batch(self.run_id, metrics=waiting[start : start + _BATCH])
+                    self._client.log_batch(self.run_id, metrics=self._buffer[:_BATCH])
+                del self._buffer[:_BATCH]
 
     def _leave(self, status: str, reason: str | None = None) -> None:
         """Writes what waits and the end; what goes wrong here must not hide the reason for a failure."""
@@ -628,10 +671,10 @@ def _unusable(uri: str, error: Exception) -> str:
     return f"{without_password(uri)} cannot be opened as an MLflow store: {text.splitlines()[0]}"
 
 
-def _check_alive(uri: str) -> None:
+def _check_alive(uri: str, timeout: float = 10.0) -> None:
     """MLflow itself would try a dead server for minutes."""
     try:
-        with urlopen(f"{uri.rstrip('/')}/health", timeout=10):
+        with urlopen(f"{uri.rstrip('/')}/health", timeout=timeout):
             return
     except (OSError, ValueError) as error:
         raise UserError(f"no MLflow server answers at {without_password(uri)} ({error}): start it") from None

@@ -32,6 +32,7 @@ from pipelines.reference import (
     read_reference,
 )
 from pipelines.service import bundle_of
+from pipelines.tracking import Tracking
 from pipelines.userfile import load_function, source_path
 
 if TYPE_CHECKING:
@@ -128,20 +129,19 @@ def train_version(
             loss = read_reference(bundle_of(stores, run.version.version).reference).loss.loss
             return figures.trained(run.version, len(curve), best.epoch if best else None, loss, True, True)
 
-        def told(epoch: EpochLoss) -> None:
-            run.epoch(epoch)
-            if on_epoch is not None:
-                on_epoch(epoch)
-
+        checkpoint = project.state / "checkpoints" / f"fit-{identity}"
+        tracking = Tracking(run, checkpoint.with_name(f"{checkpoint.name}.steps"), on_epoch)
         learned = first_fit(
             recipe,
             schema,
             examples(train, schema),
             examples(validation, schema),
             project.config.network.fit_config(seed=project.config.project.seed),
-            checkpoint=project.state / "checkpoints" / f"fit-{identity}",
-            on_epoch=told,
+            checkpoint=checkpoint,
+            on_epoch=tracking.epoch,
+            on_steps=tracking.steps,
         )
+        tracking.close()
         reference = _reference(prepared, learned, schema, goal, split.validation)
         settings = settings_of(goal, schema, prepared, project)
         with tempfile.TemporaryDirectory() as folder:

@@ -34,9 +34,14 @@ class FakeRun:
     version: ModelVersion | None = None
     epochs: dict[int, EpochLoss] = field(default_factory=dict)
     noted: dict[str, float] = field(default_factory=dict)
+    pointed: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def epoch(self, loss: EpochLoss) -> None:
         self.epochs.setdefault(loss.epoch, loss)
+
+    def points(self, name: str, values: Mapping[int, float]) -> None:
+        for step, value in values.items():
+            self.pointed.setdefault(name, {}).setdefault(step, value)
 
     def figures(self, figures: Mapping[str, float]) -> None:
         self.noted |= figures

@@ -562,7 +562,12 @@ def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """A real tracking server with a store of its own."""
-    port = str(_free_port())
+    with _served(tmp_path, str(_free_port())) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _served(tmp_path: Path, port: str) -> Iterator[str]:
     command = [
         sys.executable,
         "-m",
@@ -605,3 +610,32 @@ def test_through_a_server_the_files_are_copied_once_and_verified(
     assert registry.bundle(1) == found
     assert registry.promote(1, expected=None, author="ann", reason="the first").version == 1
     assert _version(registry, bundle, frame).version == 1
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_while_the_server_is_away_and_its_losses_come_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = str(_free_port())
+    with contextlib.ExitStack() as run_ends:
+        with _served(tmp_path, port) as address:
+            registry = Registry(address, "mlflow-artifacts:/", "rides", cache=tmp_path / "cache")
+            run = run_ends.enter_context(_enter(registry))
+            run.epoch(_epoch(0))
+        run._flush_at = 0.0  # it is time to send
+        run.epoch(_epoch(1))
+        assert "does not answer: the training goes on" in caplog.text
+        back = _served(tmp_path, port)
+        back.__enter__()
+    try:
+        assert registry.curve(run.run_id) == (_epoch(0), _epoch(1))
+    finally:
+        back.__exit__(None, None, None)
+
+
+def test_points_are_noted_once_each(registry: Any) -> None:
+    with _enter(registry) as run:
+        run.points("step_loss", {3: 0.5, 7: float("nan"), 9: 0.4})
+        run.points("step_loss", {9: 0.3, 12: 0.2})
+    noted = run.pointed["step_loss"] if hasattr(run, "pointed") else registry._points(run.run_id, "step_loss")
+    assert {step: value for step, value in noted.items() if value == value} == {3: 0.5, 9: 0.4, 12: 0.2}

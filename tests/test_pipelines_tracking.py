@@ -1,0 +1,96 @@
+"""A training followed into its run: nothing noted twice, nothing lost by a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+
+from models.history import EpochLoss
+from models.steps import StepLosses
+from pipelines.tracking import POINTS, Tracking
+
+
+@pytest.fixture
+def run(beside: Callable[[str], ModuleType], tmp_path: Path) -> Any:
+    fakes = beside("fakes")
+    return fakes.FakeRun("r1", "fit-x", "fit", fakes.FakeRegistry(tmp_path / "registry"))
+
+
+def losses(*values: float) -> StepLosses:
+    norms = np.full(len(values), np.nan, np.float32)
+    norms[0] = 2.0
+    return StepLosses(np.array(values, np.float32), norms)
+
+
+def epoch(number: int) -> EpochLoss:
+    return EpochLoss(number, 0.5, 0.6, 1e-3, 0.1, {"accuracy": 0.9})
+
+
+def kept(run: Any) -> dict[str, list[float]]:
+    table = parquet.read_table(run.registry.folder / "runs" / run.run_id / "steps.parquet")
+    found: dict[str, list[float]] = table.to_pydict()
+    return found
+
+
+def test_every_step_is_kept_with_the_run(run: Any, tmp_path: Path) -> None:
+    tracking = Tracking(run, tmp_path / "steps")
+    for number in range(2):
+        tracking.steps(number, 0, losses(4.0, 3.0))
+        tracking.steps(number, 2, losses(2.0))
+        tracking.epoch(epoch(number))
+    tracking.close()
+    found = kept(run)
+    assert found["epoch"] == [0, 0, 0, 1, 1, 1]
+    assert found["step"] == [0, 1, 2, 0, 1, 2]
+    assert found["loss"] == [4.0, 3.0, 2.0, 4.0, 3.0, 2.0]
+    assert found["gradient_norm"][0] == 2.0
+    assert not (tmp_path / "steps").exists()
+
+
+def test_an_epoch_brings_a_few_points_and_what_it_cost(run: Any) -> None:
+    told: list[int] = []
+    tracking = Tracking(run, None, lambda loss: told.append(loss.epoch))
+    tracking.steps(0, 0, losses(*range(100, 0, -1)))
+    tracking.epoch(epoch(0))
+    assert len(run.pointed["step_loss"]) == POINTS
+    assert run.pointed["step_loss"][9] == pytest.approx(95.5)
+    assert run.pointed["step_loss"][99] == pytest.approx(5.5)
+    assert run.pointed["gradient_norm"] == {9: 2.0}
+    assert run.epochs[0].metrics["accuracy"] == 0.9
+    assert run.epochs[0].metrics["cpu_seconds"] >= 0
+    assert run.epochs[0].metrics["memory_mb"] > 10
+    assert told == [0]
+
+
+def test_after_a_kill_the_steps_of_whole_epochs_are_there_once(run: Any, tmp_path: Path) -> None:
+    first = Tracking(run, tmp_path / "steps")
+    for number in range(2):
+        first.steps(number, 0, losses(float(number)))
+        first.epoch(epoch(number))
+    first.steps(2, 0, losses(9.0))  # the epoch that the kill cut off
+
+    second = Tracking(run, tmp_path / "steps")
+    second.steps(2, 0, losses(2.0))
+    second.epoch(epoch(2))
+    second.close()
+    assert kept(run)["loss"] == [0.0, 1.0, 2.0]
+
+
+def test_a_training_that_begins_anew_leaves_nothing_of_the_old_one(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "steps").write_bytes(b"half a row" * 7)
+    tracking = Tracking(run, tmp_path / "steps")
+    tracking.steps(0, 0, losses(1.0))
+    tracking.epoch(epoch(0))
+    tracking.close()
+    assert kept(run)["loss"] == [1.0]
+
+
+def test_a_training_without_epochs_keeps_nothing(run: Any, tmp_path: Path) -> None:
+    Tracking(run, tmp_path / "steps").close()
+    assert not (run.registry.folder / "runs").exists()
