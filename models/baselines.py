@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from models.schema import Task
 
 Array = NDArray[Any]
+Costs = Callable[[Array, Array], Array]
 
 PENALTIES = (0.3, 0.05, 0.01, 0.002, 0.0004)  # per row, strong to weak, each a fifth of the one before
 TAIL = 0.2  # share of the rows, the last ones, that chooses among the penalties
@@ -72,11 +73,15 @@ class SimpleModel:
         return np.asarray(_ANSWERS[self.task](scores), np.float32)
 
 
-def best_constant(task: Task, loss: str, targets: Array, *, outputs: int | None = None) -> ConstantModel:
+def best_constant(
+    task: Task, loss: str, targets: Array, *, outputs: int | None = None, costs: Costs | None = None
+) -> ConstantModel:
     """The constant with the lowest mean loss on these targets: what is known without any input.
 
     loss: a name of KNOWN_LOSSES; for any other (a user's own) the mean, or the shares of the classes.
     targets: (n,); missing ones do not count. outputs: of several classes, where the last may not be there.
+    costs: the loss of rows, (targets (n,), answers (n, 1)) to (n,), where the name does not say all of it (it has
+    parameters, or is a user's own); not used for several classes.
     Raises ValueError where no target is known.
 
     >>> best_constant("binary", "binary_crossentropy", np.array([0, 0, 1, 0])).predict(np.zeros((2, 9)))
@@ -88,7 +93,7 @@ def best_constant(task: Task, loss: str, targets: Array, *, outputs: int | None 
     if task == "multiclass":
         counts = np.bincount(known.astype(np.int64), minlength=outputs or 0)
         return ConstantModel(counts / counts.sum())
-    return ConstantModel(np.array([_best_number(_name(loss, task), known.astype(np.float64))]))
+    return ConstantModel(np.array([_best_number(_name(loss, task), known.astype(np.float64), costs)]))
 
 
 def fit_simple(
@@ -388,15 +393,17 @@ def _name(loss: str, task: Task) -> str:
         return default_loss(task)
 
 
-def _best_number(loss: str, targets: NDArray[np.float64]) -> float:
-    if loss in ("mean_squared_error", "poisson", "binary_crossentropy"):
+def _best_number(loss: str, targets: NDArray[np.float64], costs: Costs | None) -> float:
+    if costs is None and loss in ("mean_squared_error", "poisson", "binary_crossentropy"):
         return float(targets.mean())
-    if loss == "mean_absolute_error":
+    if costs is None and loss == "mean_absolute_error":
         return float(np.median(targets))
     from scipy.optimize import minimize_scalar
 
+    cost = costs or partial(row_losses, loss)
+
     def mean_loss(value: float) -> float:
-        return float(row_losses(loss, targets, np.full((len(targets), 1), value)).mean())
+        return float(cost(targets, np.full((len(targets), 1), value)).mean())
 
     low, high = float(targets.min()), float(targets.max())
     return float(minimize_scalar(mean_loss, bounds=(low, high), method="bounded").x) if low < high else low

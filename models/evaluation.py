@@ -246,9 +246,7 @@ def score_models(
     >>> print(score_models("binary", target, models, Resampling(40)).contests[0].verdict)
     sure beats mean: loss 0.01 against 0.25, lower by 0.24 (at least 0.24)
     """
-    metrics = {
-        name: _all_metrics(task, target, model, own or {}, plan.rows) for name, model in models.items()
-    }
+    metrics = {name: _all_metrics(task, target, model, own or {}) for name, model in models.items()}
     tables = {name: _draw(found, plan) for name, found in metrics.items()}
     first = next(iter(models))
     labels = classes or [str(one) for one in range(models[first].answers.shape[1])]
@@ -261,6 +259,20 @@ def score_models(
     directions = DIRECTIONS | {name: _direction(function) for name, function in (own or {}).items()}
     contests = tuple(_contest(first, name, tables, plan, directions) for name in list(models)[1:])
     return Standing(scores, contests)
+
+
+def plain_figures(
+    task: Task, target: Array, model: Answers, *, own: Mapping[str, Function] | None = None
+) -> dict[str, float]:
+    """Every figure of one model by name, the loss first, without intervals; no figures of classes one by one.
+
+    >>> target, answers = np.array([0.0, 1.0]), np.array([[0.25], [0.75]])
+    >>> plain_figures("binary", target, Answers(answers, np.array([0.1, 0.3])))["loss"]
+    0.2
+    """
+    metrics = _all_metrics(task, target, model, own or {})
+    table = _draw(metrics, Resampling(len(target), resamples=0))
+    return {name: value for name, value in table.values.items() if "[" not in name}
 
 
 def reliability(
@@ -326,9 +338,7 @@ class _Table:
         return self.draws[:, list(self.values).index(name)]
 
 
-def _all_metrics(
-    task: Task, target: Array, model: Answers, own: Mapping[str, Function], rows: int
-) -> list[Metric]:
+def _all_metrics(task: Task, target: Array, model: Answers, own: Mapping[str, Function]) -> list[Metric]:
     found = [mean_of("loss", model.losses), *metrics_for(task, target, model.answers)]
     return found + [own_metric(name, function, target, model.answers) for name, function in own.items()]
 

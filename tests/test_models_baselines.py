@@ -57,6 +57,17 @@ def test_a_loss_of_the_users_own_gets_the_mean() -> None:
     assert best_constant("regression", "module:function", np.array([1.0, 2.0])).values == [1.5]
 
 
+def test_a_loss_with_parameters_or_of_the_users_own_may_say_what_it_costs(rng: np.random.Generator) -> None:
+    targets = rng.gamma(2, 1, 2000)
+
+    def high(target: Any, answer: Any) -> Any:
+        return row_losses("quantile", target, answer, quantile=0.9)
+
+    for name in ("quantile", "mine:high"):
+        constant = best_constant("regression", name, targets, costs=high)
+        assert constant.values[0] == pytest.approx(np.quantile(targets, 0.9), rel=0.02)
+
+
 def test_targets_that_are_all_the_same_are_their_own_constant() -> None:
     assert best_constant("regression", "huber", np.array([2.0, 2.0])).values == [2.0]
 
