@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.options import say
 from benchmarks.result import Result, judgement, written
 
-NAMES = ("replay",)
+NAMES = ("replay", "training")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
