@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from models.losses import ELSEWHERE, KNOWN_LOSSES
 from models.recipe import NetworkConfig
+from models.slices import SliceWish, parse_slice
 from monitoring.decision import RetrainPolicy
 from monitoring.gate import GateConfig
 from monitoring.loss_alarm import AlarmConfig
@@ -169,6 +170,70 @@ class MonitorConfig:
 
 
 @dataclass(frozen=True)
+class EvaluateConfig:
+    """[evaluate]"""
+
+    slices: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "doc": "groups of rows that are judged by themselves: columns, combinations, bins of numbers, as "
+            '"carrier", "origin * weekday", "distance: 4 bins"; with their own limit as "carrier, at_most 1.3"',
+            "kind": "slice",
+            "example": '["carrier", "origin * weekday"]',
+        },
+    )
+    at_most: float | None = field(
+        default=None,
+        metadata={
+            "doc": "how many times the loss of all rows the loss of a slice may be; above it, beyond chance, "
+            "`losswatch evaluate` ends with 1",
+            "range": (0.01, 1000.0),
+            "example": "1.3",
+        },
+    )
+    metrics: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "doc": 'your own figures as "module:function": called with targets and answers, each gives a number, '
+            "or one a row",
+            "kind": "reference",
+            "example": '["figures:profit"]',
+        },
+    )
+    baselines: tuple[str, ...] = field(
+        default=("constant", "last", "linear", "trees", "svm"),  # a forest says little that trees do not
+        metadata={
+            "doc": "other models that a version is compared with",
+            "choices": ("constant", "last", "linear", "trees", "forest", "svm"),
+        },
+    )
+    confidence: float = field(default=0.95, metadata={"doc": "of every interval", "range": (0.5, 0.999)})
+    resamples: int = field(
+        default=500,  # the ends of a 95 % interval then move by about a tenth of its width from seed to seed
+        metadata={"doc": "how often the rows are drawn again for the intervals", "range": (100, 10_000)},
+    )
+    least_rows: int = field(
+        default=100,  # half of them find a weak slice and half confirm it
+        metadata={"doc": "fewest rows of a slice", "range": (20, 10**6)},
+    )
+    most_rows: int = field(
+        default=50_000,  # more of them narrow no interval that anybody reads, and each costs time
+        metadata={
+            "doc": "rows that are judged at most, drawn from all that there are",
+            "range": (100, 10**7),
+        },
+    )
+
+    def slice_wishes(self) -> tuple[SliceWish, ...]:
+        """What `slices` asks for, each with its limit."""
+        wishes = (parse_slice(text) for text in self.slices)
+        return tuple(
+            dataclasses.replace(wish, at_most=self.at_most) if wish.at_most is None else wish
+            for wish in wishes
+        )
+
+
+@dataclass(frozen=True)
 class ServeConfig:
     """[serve]"""
 
@@ -276,6 +341,7 @@ class ProjectConfig:
     alarm: AlarmConfig
     retrain: RetrainPolicy
     gate: GateConfig
+    evaluate: EvaluateConfig
     serve: ServeConfig
     alerts: AlertsConfig
     store: StoreConfig
@@ -293,14 +359,15 @@ SECTIONS: Mapping[str, tuple[str, type[Any]]] = {
     "alarm": ("alarm", AlarmConfig),
     "retrain": ("retrain", RetrainPolicy),
     "gate": ("gate", GateConfig),
+    "evaluate": ("evaluate", EvaluateConfig),
     "serve": ("serve", ServeConfig),
     "alerts": ("alerts", AlertsConfig),
     "store": ("store", StoreConfig),
     "schedule": ("schedule", ScheduleConfig),
     "replay": ("replay", ReplayConfig),
 }
-# these say where and when a project runs, not what it computes
-NOT_IDENTITY = ("serve", "alerts", "store", "schedule")
+# these say where and when a project runs and what is told of it, not what it computes
+NOT_IDENTITY = ("evaluate", "serve", "alerts", "store", "schedule")
 
 
 def known_keys() -> dict[str, tuple[str, ...]]:
@@ -458,7 +525,8 @@ def describe() -> list[KeyDoc]:
 def config_identity(config: ProjectConfig) -> str:
     """16 hexadecimal digits that change when anything changes that a run computes from.
 
-    Where and when the project runs ([serve], [alerts], [store], [schedule]) does not count.
+    Where and when the project runs ([serve], [alerts], [store], [schedule]) does not count, nor what is told of its
+    versions ([evaluate]).
     """
     sections = {
         name: dataclasses.asdict(getattr(config, name)) for name in SECTIONS if name not in NOT_IDENTITY

@@ -224,6 +224,7 @@ _SECTION_WORDS = {
     "alarm": "when a loss counts as harmed",
     "retrain": "when a retraining may start, and what it is made of",
     "gate": "what a new version must prove before it serves",
+    "evaluate": "what `losswatch evaluate` looks at",
     "serve": "the scoring server",
     "alerts": "who is told of a harmful window",
     "store": "where versions and rows are kept",

@@ -40,6 +40,7 @@ SECTIONS = {
     "alarm": "When a loss counts as harmed.",
     "retrain": "When a retraining may start, and what it is made of.",
     "gate": "What a challenger must prove before it serves.",
+    "evaluate": "What `losswatch evaluate` looks at. See [evaluating](evaluating.md).",
     "serve": "The scoring server. See [operating](operating.md).",
     "alerts": "Who is told of a harmful window.",
     "store": "Where versions and rows are kept.",

@@ -110,6 +110,16 @@ def _check_window(text: str) -> str | None:
     return None
 
 
+def _check_slice(text: str) -> str | None:
+    from models.slices import parse_slice
+
+    try:
+        parse_slice(text)
+    except ValueError as problem:
+        return str(problem)
+    return None
+
+
 def _is_cron_part(part: str, least: int, most: int) -> bool:
     match = _CRON_PART.fullmatch(part)
     numbers = [int(number) for number in match.group(1, 2) if number] if match else []
@@ -142,6 +152,7 @@ KINDS: Mapping[str, Callable[[str], str | None]] = {
     "store": _check_store,
     "window": _check_window,
     "cron": _check_cron,
+    "slice": _check_slice,
     "name": _check_name,
 }
 
