@@ -178,19 +178,18 @@ def _run(
     compete: bool,
 ) -> None:
     """The epochs that are still to be trained, with everything that happens between them."""
-    label = _labeller(progress.model, train.inputs.shape[1])
     stop = _stop_early(progress, config)
     callbacks = [StopOnNan(), RecordLosses(progress), stop, *_lower_rate(progress)]
     if checkpoint is not None:
-        fingerprint = _fingerprint(progress, train, validation, config)
-        progress.resume(read_checkpoint(checkpoint, fingerprint))
-        callbacks.append(WriteCheckpoint(progress, checkpoint, fingerprint))
-    judged_on = _columns(validation, label) if len(validation) else None
+        name = fingerprint(progress, train, validation, config)
+        progress.resume(read_checkpoint(checkpoint, name))
+        callbacks.append(WriteCheckpoint(progress, checkpoint, name))
+    judged_on = tensors(progress.model, validation) if len(validation) else None
     if compete and not progress.history.epochs:
         _record_start(progress, judged_on)
     first = progress.next_epoch
     if first < config.epochs and not stop.over:
-        _run_epochs(progress, _columns(train, label), judged_on, config, callbacks, first)
+        _run_epochs(progress, tensors(progress.model, train), judged_on, config, callbacks, first)
 
 
 def _run_epochs(
@@ -243,6 +242,13 @@ def _run_epoch(
     return {**stepper.metrics(), "loss": total / taken}
 
 
+def batches(rows: int, config: FitConfig, count: int) -> NDArray[np.int32]:
+    """Which rows each of `count` steps takes, through as many epochs as they fill: (count, batch)."""
+    steps = planned_steps(rows, config)
+    epochs = math.ceil(count / steps.count)
+    return np.concatenate([_order(rows, steps, config, epoch) for epoch in range(epochs)])[:count]
+
+
 def _order(rows: int, steps: Steps, config: FitConfig, epoch: int) -> NDArray[np.int32]:
     """Which rows each step takes: it follows from the seed and the epoch alone, so a training resumed sees the same."""
     order = np.random.default_rng((config.seed, epoch)).permutation(rows)
@@ -281,8 +287,9 @@ def _labeller(model: keras.Model, width: int) -> Callable[[NDArray[Any]], Any]:
     return labeller(model, None if isinstance(model.loss, Mapping) else outputs_of(model, width), width)
 
 
-def _columns(rows: Rows, label: Callable[[NDArray[Any]], Any]) -> Tensors:
-    """Inputs, targets and, where there are any, weights, as Keras takes them."""
+def tensors(model: keras.Model, rows: Rows) -> Tensors:
+    """Inputs, targets in the shape that the model's losses compare with, and weights where there are any."""
+    label = _labeller(model, rows.inputs.shape[1])
     arrays = [rows.inputs, label(rows.targets), *([] if rows.weights is None else [rows.weights])]
     return tuple(tf.nest.map_structure(tf.constant, array) for array in arrays)
 
@@ -296,8 +303,8 @@ def _reseed(model: keras.Model, seed: int) -> None:
             state.assign([seed, 1_000_000 * position])
 
 
-def _fingerprint(progress: Progress, train: Rows, validation: Rows, config: FitConfig) -> str:
-    """Names a training by everything that its result follows from."""
+def fingerprint(progress: Progress, train: Rows, validation: Rows, config: FitConfig) -> str:
+    """Names a training that has not begun by everything that its result follows from."""
     arrays = [train.inputs, train.targets, train.weights]
     arrays += [validation.inputs, validation.targets, validation.weights]
     settings = [asdict(config), progress.model.get_compile_config()]

@@ -338,6 +338,10 @@ class Recipe:
             self.schedule,
         )
 
+    def unit(self, schema: Schema) -> float:
+        """How large the gradients of a target of this scale are beside those of scale 1."""
+        return unit_of(self.loss, schema)
+
     def compiled(self, schema: Schema, *, seed: int) -> keras.Model:
         """A fresh network, ready to learn: the same seed gives the same weights.
 
@@ -356,7 +360,7 @@ class Recipe:
         else:
             check_shape(model, schema)
         if not model.compiled:
-            self._compile(model, unit_of(self.loss, schema))
+            self._compile(model, self.unit(schema))
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         return model

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from models.history import EpochLoss, LossHistory
     from models.recipe import FitConfig, Recipe
+    from models.restarts import Start
     from models.schema import Schema
     from models.steps import StepLosses
 
@@ -91,12 +92,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Learned:
-    """The best of the candidates: its network, its epochs, and what all of them reached."""
+    """The best of the candidates: its network, its epochs, and what all of them reached.
+
+    starts: every training of several seeds, in their order; () where there was one. chosen: which of them was kept.
+    """
 
     model: keras.Model
     history: LossHistory
     best: Candidate
     tried: tuple[Candidate, ...]
+    starts: tuple[Start, ...] = ()
+    chosen: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,10 +147,16 @@ def first_fit(
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
     on_steps: OnSteps | None = None,
+    restarts: int = 1,
 ) -> Learned:
-    """The network that a project starts with: fitted on the older rows, stopped on the newer ones."""
+    """The network that a project starts with: fitted on the older rows, stopped on the newer ones.
+
+    restarts: from so many seeds, of which the best on the newer rows is kept; on_steps hears nothing of several.
+    """
     from models.fit import fit
 
+    if restarts > 1:
+        return _best_start(recipe, schema, train, validation, config, restarts, checkpoint, on_epoch)
     fitted = fit(
         recipe,
         schema,
@@ -157,6 +169,33 @@ def first_fit(
     )
     candidate = Candidate("from scratch", len(train), fitted.history.best_loss)
     return Learned(fitted.model, fitted.history, candidate, (candidate,))
+
+
+def _best_start(
+    recipe: Recipe,
+    schema: Schema,
+    train: Examples,
+    validation: Examples,
+    config: FitConfig,
+    restarts: int,
+    checkpoint: Path | None,
+    on_epoch: OnEpoch | None,
+) -> Learned:
+    from models.restarts import fit_restarts
+
+    found = fit_restarts(
+        recipe,
+        schema,
+        train.rows,
+        validation.rows,
+        config,
+        restarts=restarts,
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+    )
+    history = found.fitted.history
+    candidate = Candidate("from scratch", len(train), history.best_loss)
+    return Learned(found.fitted.model, history, candidate, (candidate,), found.starts, found.chosen)
 
 
 def bake_off(

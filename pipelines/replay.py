@@ -193,7 +193,9 @@ def _compare(
     known = course.future.rows(course.future.frame[schema.target.name].notna().to_numpy())
     columns = {name: known.frame[name].to_numpy() for name in schema.column_names}
     seed = stores.project.config.project.seed
-    constant = best_constant(task, goal.name, taught.targets, outputs=schema.outputs).predict(inputs)
+    loss, outputs = goal.row_losses_of_chances, schema.outputs
+    costs = loss if goal.parameters else None
+    constant = best_constant(task, goal.name, taught.targets, outputs=outputs, costs=costs).predict(inputs)
     simple = fit_simple(task, taught.inputs, taught.targets, seed=seed, outputs=schema.outputs).predict(
         inputs
     )
@@ -205,8 +207,8 @@ def _compare(
         times=rows.times,
         served=_served(stores, course, known, schema, goal),
         never=goal.row_losses(target, never.astype(np.float64)),
-        constant=goal.row_losses(target, constant.astype(np.float64)),
-        simple=goal.row_losses(target, simple.astype(np.float64)),
+        constant=loss(target, constant.astype(np.float64)),
+        simple=loss(target, simple.astype(np.float64)),
         schedule=goal.row_losses(target, scheduled.astype(np.float64)),
     )
 

@@ -26,7 +26,7 @@ from pipelines.prepared import Prepared, fit_schema, read_prepared
 from pipelines.reference import make_correction, make_loss_reference, make_reference, read_reference
 from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bundle_of
 from pipelines.sources import Table
-from pipelines.training import recipe_of, settings_of, user_objects
+from pipelines.training import fit_config_of, recipe_of, settings_of, user_objects
 from pipelines.watch import WindowJudgement, targets_of
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _learn(
 ) -> Learned:
     project = stores.project
     seed = project.config.project.seed + judgement.number
-    config = project.config.network.fit_config(seed=seed)
+    config = fit_config_of(project, schema, seed=seed)
     length = judgement.window.end - judgement.window.start
     lesson = make_lesson(
         known.examples(schema),
@@ -223,7 +223,8 @@ def _learn(
     if decision.action == "refit":
         recipe = recipe_of(project, goal, schema.target.task)
         rows = lesson.old.joined(lesson.since)
-        return first_fit(recipe, schema, rows, lesson.validation, config)
+        restarts = project.config.network.restarts
+        return first_fit(recipe, schema, rows, lesson.validation, config, restarts=restarts)
     rng = np.random.default_rng((seed, judgement.number))
     return bake_off(
         champion.keras,

@@ -14,7 +14,7 @@ from pipelines.held_out import held_out, held_out_by
 from pipelines.learning import Examples, Lesson, bake_off, make_lesson
 from pipelines.moments import numpy_moment
 from pipelines.retraining import RECENT, judge_from
-from pipelines.training import user_objects
+from pipelines.training import fit_config_of, user_objects
 
 if TYPE_CHECKING:
     from pipelines.bundle import Bundle
@@ -66,7 +66,7 @@ def scheduled_predictions(
                     keras_file,
                     lesson,
                     config.retrain,
-                    config.network.fit_config(seed=seed),
+                    fit_config_of(stores.project, first.schema, seed=seed),
                     row_losses,
                     rng=np.random.default_rng((seed, number)),
                     risen=False,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.baselines import best_constant, fit_simple
+from models.losses import sign_fault
 from models.split import split_in_time
 from monitoring.window import cut
 from pipelines.errors import UserError
@@ -32,12 +33,12 @@ from pipelines.reference import (
     read_reference,
 )
 from pipelines.service import bundle_of
-from pipelines.tracking import Tracking
+from pipelines.tracking import Run, Tracking
 from pipelines.userfile import load_function, source_path
 
 if TYPE_CHECKING:
     from models.history import EpochLoss
-    from models.recipe import Recipe
+    from models.recipe import FitConfig, Recipe
     from models.schema import Schema
     from pipelines.project import Project
     from pipelines.registry import ModelVersion
@@ -73,6 +74,14 @@ def recipe_of(project: Project, goal: Objective, task: Any) -> Recipe:
     network = dataclasses.replace(config.network, loss=None if goal.user_loss else config.network.loss)
     try:
         return recipe_from(network, task, build=builder, loss=goal.user_loss)
+    except ValueError as error:
+        raise UserError(f"[network] {error}") from None
+
+
+def fit_config_of(project: Project, schema: Schema, *, seed: int) -> FitConfig:
+    """How long and in which steps a project's networks learn."""
+    try:
+        return project.config.network.fit_config(seed=seed, classes=schema.target.classes)
     except ValueError as error:
         raise UserError(f"[network] {error}") from None
 
@@ -130,17 +139,20 @@ def train_version(
             return figures.trained(run.version, len(curve), best.epoch if best else None, loss, True, True)
 
         checkpoint = project.state / "checkpoints" / f"fit-{identity}"
+        restarts = project.config.network.restarts
         tracking = Tracking(run, checkpoint.with_name(f"{checkpoint.name}.steps"), on_epoch)
         learned = first_fit(
             recipe,
             schema,
             examples(train, schema),
             examples(validation, schema),
-            project.config.network.fit_config(seed=project.config.project.seed),
+            fit_config_of(project, schema, seed=project.config.project.seed),
             checkpoint=checkpoint,
-            on_epoch=tracking.epoch,
+            on_epoch=tracking.epoch if restarts == 1 else on_epoch,
             on_steps=tracking.steps,
+            restarts=restarts,
         )
+        _note_starts(run, learned)
         tracking.close()
         reference = _reference(prepared, learned, schema, goal, split.validation)
         settings = settings_of(goal, schema, prepared, project)
@@ -160,6 +172,17 @@ def train_version(
         return figures.trained(
             version, len(history.epochs), history.best_epoch, reference.loss.loss, run.resumed, False
         )
+
+
+def _note_starts(run: Run, learned: Learned) -> None:
+    """The curves of trainings from several seeds: the one that is kept as the run's own, and every one by number."""
+    if not learned.starts:
+        return
+    for epoch in learned.history.epochs:
+        run.epoch(epoch)
+    for number, start in enumerate(learned.starts):
+        curve = {} if start.history is None else {one.epoch: one.judged for one in start.history.epochs}
+        run.points(f"start_{number}_validation_loss", curve)
 
 
 def settings_of(goal: Objective, schema: Schema, prepared: Prepared, project: Project) -> Mapping[str, Any]:
@@ -191,6 +214,8 @@ def _reference(
     predictions = predict(learned.model, every.inputs).astype(np.float64)
     targets = every.targets.astype(np.float64)
     losses = goal.row_losses(targets, predictions)
+    if fault := sign_fault(goal.name, losses):
+        raise UserError(f"[network] loss: {fault}")
     unseen = every.times >= table.times[validation[0]]
     windows = cut(table.times, _moment(table.times[0]), prepared.window)
     loss = make_loss_reference(losses, unseen, every.times, windows)
@@ -205,14 +230,18 @@ class _Figures:
     def __init__(self, train: Table, validation: Table, schema: Schema, goal: Objective, seed: int) -> None:
         self._name, self._rows = goal.name, len(train.times) + len(validation.times)
         learn, judge = examples(train, schema), examples(validation, schema)
-        task = schema.target.task
+        task, outputs = schema.target.task, schema.outputs
         target = judge.targets.astype(np.float64)
-        constant = best_constant(task, goal.name, learn.targets, outputs=schema.outputs).predict(judge.inputs)
+        loss = goal.row_losses_of_chances
+        costs = loss if goal.parameters else None
+        constant = best_constant(task, goal.name, learn.targets, outputs=outputs, costs=costs).predict(
+            judge.inputs
+        )
         simple = fit_simple(task, learn.inputs, learn.targets, seed=seed, outputs=schema.outputs).predict(
             judge.inputs
         )
-        self.constant = float(np.mean(goal.row_losses(target, constant.astype(np.float64))))
-        self.simple = float(np.mean(goal.row_losses(target, simple.astype(np.float64))))
+        self.constant = float(np.mean(loss(target, constant.astype(np.float64))))
+        self.simple = float(np.mean(loss(target, simple.astype(np.float64))))
 
     def of(self, loss: float) -> dict[str, float]:
         return {"final_loss": loss, "loss_constant": self.constant, "loss_simple": self.simple}
