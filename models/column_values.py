@@ -55,7 +55,11 @@ def kind_of(values: Any) -> Kind:
     if array.dtype.kind != "O":
         kind = kinds.get(array.dtype.kind, "text")
         return "empty" if kind == "number" and bool(np.all(array != array)) else kind
-    types = {type(value) for value in array.tolist() if not is_missing(value)}
+    items = array.tolist()
+    met = set(map(type, items))
+    if str in met and met <= {str, float, type(None)}:  # most columns of names, without a look at each value
+        return "text"
+    types = {type(value) for value in items if not is_missing(value)}
     if not types:
         return "empty"
     if all(_is_number_type(one) for one in types):
@@ -99,6 +103,29 @@ def numbers_of(values: Any) -> NDArray[np.float64]:
             f"is infinite in {_rows(infinite, numbers)}; expected finite numbers, or none where they are unknown"
         )
     return numbers
+
+
+def moments_of(values: Any) -> NDArray[np.datetime64]:
+    """The column as moments in UTC, datetime64[us], NaT where missing; a time without a zone is in UTC.
+
+    Dates, datetimes and texts in ISO 8601; raises ValueError, which says how many and where, for anything else.
+
+    >>> moments_of(["2013-01-01T05:00", "2013-01-01 06:00+01:00", None])
+    array(['2013-01-01T05:00:00.000000', '2013-01-01T05:00:00.000000', 'NaT'], dtype='datetime64[us]')
+    """
+    array = as_array(values)
+    if array.dtype.kind == "M":
+        return array.astype("datetime64[us]")
+    if array.dtype.kind not in "OUT" and len(array):
+        raise ValueError(f"holds numbers, such as {shown(array[:1].tolist())}; expected times")
+    items = array.tolist()
+    moments: list[Any] = [_moment_of(item) for item in items]
+    wrong = [row for row, moment in enumerate(moments) if moment is _NO_MOMENT]
+    if wrong:
+        raise ValueError(
+            f"is no time in {_rows(wrong, items)}, {shown(items[wrong[0]])}; expected e.g. 2013-01-31T05:00"
+        )
+    return np.array(moments, dtype="datetime64[us]")
 
 
 def level_of(value: Any) -> str | None:
@@ -201,6 +228,27 @@ def _as_float(item: Any) -> float:
 
 def _is_number_type(one: type) -> bool:
     return issubclass(one, (Real, Decimal, np.bool_))
+
+
+_NO_MOMENT = object()
+
+
+def _moment_of(item: Any) -> Any:
+    """A datetime in UTC without a zone, None where missing, _NO_MOMENT for anything else."""
+    if item is None or is_missing(item) or item == "":
+        return None
+    if isinstance(item, str):
+        try:
+            item = datetime.datetime.fromisoformat(item.strip())
+        except ValueError:
+            return _NO_MOMENT
+    if isinstance(item, np.datetime64):
+        return item.astype("datetime64[us]").astype(datetime.datetime)
+    if isinstance(item, datetime.datetime):
+        return item if item.tzinfo is None else item.astimezone(datetime.UTC).replace(tzinfo=None)
+    if isinstance(item, datetime.date):
+        return datetime.datetime(item.year, item.month, item.day)
+    return _NO_MOMENT
 
 
 def _rows(rows: Any, values: Any) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,23 +13,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.leakage import leakage
 from models.losses import check_loss
-from models.schema import CategoryColumn, NumberColumn, Schema, SchemaError, Task
-from models.split import split_in_time
+from models.row_checks import CHECKS, CheckedRows, checked
+from models.schema import Schema, SchemaError, Task
+from models.split import Split, split_in_time
 from monitoring.loss_alarm import PRIOR_BLOCKS
 from monitoring.window import cut, rows_by_window
+from pipelines import drift_checks
 from pipelines.alerts import check_webhook
 from pipelines.errors import UserError
 from pipelines.learning import LEAST_VALIDATION
 from pipelines.log import Log
 from pipelines.moments import moment_of
 from pipelines.objective import Objective, objective
-from pipelines.prepared import window_length
+from pipelines.prepared import last_prepared, window_length
 from pipelines.problem import Problem, Trouble, faults, trying
 from pipelines.reachable import unreachable, unusable_place, unwritable
 from pipelines.reference import whole_blocks
 from pipelines.sources import Table, read
+from pipelines.table import Column, render
 from pipelines.training import VALIDATION, examples
 from pipelines.trial import Trial, try_network
 from pipelines.userfile import load_function
@@ -39,6 +43,9 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 BATCH = 256  # rows of the trial: as many as a step of the training takes
+SEVERITIES = ("fault", "warning", "note")
+TABLE = (Column("check", "check"), Column("severity", "result"), Column("text", "what was found"))
+_WIDEST = 96  # letters of what was found in a line of the table
 _SHOWN = 6  # names in a line; there may be a thousand classes
 
 
@@ -81,7 +88,10 @@ class SchemaFacts:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was found, part by part as far as it could be tried, and every problem."""
+    """What was found, part by part as far as it could be tried, and every problem.
+
+    checks: the rules that looked at the rows, by name; none where the rows could not be read that far.
+    """
 
     name: str
     data: DataFacts | None
@@ -89,6 +99,7 @@ class CheckResult:
     network: Trial | None
     problems: tuple[Problem, ...]
     seconds: float
+    checks: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -96,9 +107,15 @@ class CheckResult:
 
     def lines(self) -> list[str]:
         found = [part.line() for part in (self.data, self.schema, self.network) if part is not None]
-        order = ("fault", "warning", "note")
-        told = sorted(self.problems, key=lambda problem: order.index(problem.severity))
-        return [*found, *(problem.line() for problem in told), self._verdict()]
+        return [*found, *self._table(), self._verdict()]
+
+    def _table(self) -> list[str]:
+        """Every problem, the gravest first, then the rules that found none."""
+        told = sorted(self.problems, key=lambda problem: SEVERITIES.index(problem.severity))
+        rows = [row for problem in told for row in _table_rows(problem)]
+        quiet = [name for name in self.checks if name not in {problem.check for problem in self.problems}]
+        rows += [{"check": name, "severity": "in order", "text": ""} for name in quiet]
+        return render(rows, TABLE) if rows else []
 
     def _verdict(self) -> str:
         wrong, odd = (
@@ -123,9 +140,10 @@ def check(project: Project, *, progress: Say | None = None) -> CheckResult:
     table, data, found = _data(project)
     problems += found
     schema, trial = None, None
+    checks: tuple[str, ...] = ()
     if table is not None:
         say("learning what a row is")
-        schema, found = _schema(project, table)
+        schema, checks, found = _schema(project, table)
         problems += found
     if table is not None and schema is not None:
         goal, found = _goal(project, schema.target.task)
@@ -133,7 +151,7 @@ def check(project: Project, *, progress: Say | None = None) -> CheckResult:
         problems += [*found, *tried]
     facts = _schema_facts(schema) if schema is not None else None
     unique = tuple(dict.fromkeys(problems))
-    return CheckResult(project.name, data, facts, trial, unique, time.monotonic() - begin)
+    return CheckResult(project.name, data, facts, trial, unique, time.monotonic() - begin, checks)
 
 
 # --- places and secrets ---
@@ -250,36 +268,47 @@ def _few_windows(project: Project, whole: int, labelled: float) -> list[Problem]
 # --- the schema ---
 
 
-def _schema(project: Project, table: Table) -> tuple[Schema | None, list[Problem]]:
-    """What a training will learn from the older rows, and whether the newer ones fit it."""
+def _schema(project: Project, table: Table) -> tuple[Schema | None, tuple[str, ...], list[Problem]]:
+    """What a training will learn from the older rows, and whether all rows are fit for it."""
     target = project.config.data.target
     split = split_in_time(len(table.times), validation=VALIDATION)
     older, newer = table.rows(split.train), table.rows(split.validation)
     try:
         schema = Schema.fit(older.frame, target)
     except SchemaError as error:
-        return None, [Problem("fault", "data", str(fault)) for fault in error.faults]
+        return None, (), [Problem("fault", "data", str(fault)) for fault in error.faults]
     late = schema.check(newer.frame, with_target=True)
     newest = f"among the newest {VALIDATION:.0%} of the rows"
     found = [Problem("fault", "data", f"{newest}, {fault}") for fault in late]
-    given_away = leakage(table.frame, target, schema.target.task)
-    found += [Problem("fault", "data", f"{fault}. Write it into drop in [data]") for fault in given_away]
-    return None if late else schema, [*found, *_idle_columns(schema)]
+    checks, odd = _rows(project, table, schema, split)
+    return None if late else schema, checks, [*found, *odd]
 
 
-def _idle_columns(schema: Schema) -> list[Problem]:
-    """Columns that tell a network nothing."""
-    found = []
-    for column in schema.columns:
-        if isinstance(column, NumberColumn) and column.scale == 0:
-            why = "is the same in all older rows, so the network does not see it, even when it changes"
-        elif isinstance(column, CategoryColumn) and not column.levels:
-            why = "has hardly any value twice, so the network sees only whether there is one"
-        else:
-            continue
-        text = f"column {column.name!r} {why}. Write it into drop in [data]"
-        found.append(Problem("warning", "data", text))
-    return found
+def _rows(
+    project: Project, table: Table, schema: Schema, split: Split
+) -> tuple[tuple[str, ...], list[Problem]]:
+    """The names of the rules that looked at the rows, and what they found."""
+    columns = {str(name): table.frame[name].to_numpy() for name in table.frame.columns}
+    times = table.times if table.has_times else None
+    rows = CheckedRows(columns, schema, split.train, split.validation, times, _expected(project, table))
+    found = [*checked(rows), *drift_checks.split_drift(rows)]
+    if table.has_times:
+        log, window = Path(project.log()), window_length(project, table)
+        with contextlib.suppress(UserError, OverflowError, ValueError):  # of log and window, told before
+            found += drift_checks.production_drift(rows, log, window)
+    problems = [Problem(one.severity, "data", one.text, one.check) for one in found]
+    return (*CHECKS, *drift_checks.CHECKS), problems
+
+
+def _expected(project: Project, table: Table) -> Schema | None:
+    """What a row was when rows of this project were prepared last; None where these rows are those, or the first."""
+    before = last_prepared(project)
+    if before is None or before.identity == table.identity:
+        return None
+    try:
+        return Schema.fit(before.table.frame, project.config.data.target)
+    except SchemaError:
+        return None
 
 
 def _schema_facts(schema: Schema) -> SchemaFacts:
@@ -317,6 +346,13 @@ def _batch(table: Table, schema: Schema) -> Rows:
     known = np.flatnonzero(table.frame[schema.target.name].notna().to_numpy())
     places = np.linspace(0, len(known) - 1, min(BATCH, len(known))).astype(np.int64)
     return examples(table.rows(known[places]), schema).rows
+
+
+def _table_rows(problem: Problem) -> list[dict[str, str]]:
+    """A problem in as many lines of the table as its text takes."""
+    first, *others = textwrap.wrap(problem.text, _WIDEST) or [""]
+    rows = [{"check": problem.check or problem.about, "severity": problem.severity, "text": first}]
+    return rows + [{"check": "", "severity": "", "text": line} for line in others]
 
 
 def _counted(count: int, what: str) -> str:

@@ -63,6 +63,17 @@ def read_prepared(project: Project, identity: str) -> Prepared:
     return Prepared(identity, table, window_length(project, table), False)
 
 
+def last_prepared(project: Project) -> Prepared | None:
+    """The rows that were prepared last; None where there are none, or they cannot be read any more."""
+    kept = sorted((project.state / "prepared").glob(f"*/{META}"), key=lambda path: path.stat().st_mtime)
+    if not kept:
+        return None
+    try:
+        return read_prepared(project, kept[-1].parent.name)
+    except (UserError, OSError, ValueError, KeyError):
+        return None
+
+
 def window_length(project: Project, table: Table) -> WindowLength:
     """The project's window, or the shortest that usually holds enough rows."""
     written = project.config.monitor.window

@@ -19,12 +19,14 @@ Severity = Literal["fault", "warning", "note"]
 class Problem:
     """severity: a fault stops the work or makes it worthless, a warning costs something, a note only tells.
 
-    about: the part of the project, e.g. "data" or "network.loss".
+    about: the part of the project, e.g. "data" or "network.loss". check: the name of the rule that found it, ""
+    where it came up by itself.
     """
 
     severity: Severity
     about: str
     text: str
+    check: str = ""
 
     def line(self) -> str:
         return f"{self.severity}: {self.text}"

@@ -18,6 +18,7 @@ from models.column_values import (
     kind_of,
     level_of,
     levels_of,
+    moments_of,
     numbers_of,
     shown,
 )
@@ -121,3 +122,36 @@ def test_shown_values_are_short_and_of_one_line() -> None:
     assert shown("a\nb") == "'a\\nb'"
     assert shown("x" * 100) == "'" + "x" * 39 + "..."
     assert shown(["a"]) == "'a'"
+
+
+def test_a_moment_is_the_same_however_it_is_written() -> None:
+    at = datetime.datetime(2013, 1, 31, 5, tzinfo=datetime.UTC)
+    ways: list[Any] = [
+        at,
+        at.replace(tzinfo=None),
+        at.astimezone(datetime.timezone(datetime.timedelta(hours=2))),
+        "2013-01-31T05:00",
+        "2013-01-31 05:00:00Z",
+        "2013-01-31T07:00+02:00",
+        np.datetime64("2013-01-31T05"),
+    ]
+    assert set(moments_of(ways).tolist()) == {at.replace(tzinfo=None)}
+    assert moments_of(np.array(["2013-01-31T05"], "datetime64[h]")).tolist() == [at.replace(tzinfo=None)]
+    assert moments_of([datetime.date(2013, 1, 31)]).tolist() == [datetime.datetime(2013, 1, 31)]
+
+
+def test_a_missing_moment_is_not_a_time() -> None:
+    assert np.isnat(moments_of([None, "", float("nan"), np.datetime64("NaT")])).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["2013-01-31", "soon"], r"is no time in 1 of 2 rows, first in row 1 \(from 0\), 'soon'; expected"),
+        ([17.5], "is no time in 1 of 1 rows"),
+        (np.array([17.5]), "holds numbers, such as 17.5; expected times"),
+    ],
+)
+def test_what_is_no_moment_is_told(values: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        moments_of(values)

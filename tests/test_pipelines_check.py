@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.answer import to_json
 from pipelines.check import CheckResult, check
+from pipelines.prepared import prepare_rows
 from pipelines.problem import Problem
 from pipelines.project import open_project
 
@@ -78,6 +79,43 @@ def test_rows_period_window_task_and_classes_are_told(checked: Make) -> None:
         "with 224 rows in the middle one"
     )
     assert told[1] == "target: 'late', binary of late, on time; 2 columns become 5 inputs"
+
+
+@pytest.mark.usefixtures("without_network")
+def test_the_table_tells_problems_first_and_then_what_is_in_order(checked: Make) -> None:
+    frame = rides()
+    told = checked(pd.concat([frame, frame.iloc[:60]])).lines()
+    assert told[2].split() == ["check", "result", "what", "was", "found"]
+    first = told.index(next(line for line in told if line.startswith("identical rows  ")))
+    assert "warning   60 of 660 rows (9.1%) are copies of another row" in told[first]
+    assert [line.split("  ")[0] for line in told if line.endswith("in order")][:2] == [
+        "expected columns",
+        "missing target",
+    ]
+
+
+@pytest.mark.usefixtures("without_network")
+def test_rows_are_compared_with_those_that_were_prepared_before(checked: Make, tmp_path: Path) -> None:
+    checked(more='[monitor]\nwindow = "week"\n')
+    prepare_rows(open_project(tmp_path))
+    assert of(checked(more='[monitor]\nwindow = "week"\n'), "warning") == []
+    found = checked(rides().drop(columns="carrier").assign(rain=1.5 * rides()["wind"] ** 2))
+    told = [problem.text for problem in found.problems if problem.check == "expected columns"]
+    assert told == [
+        "column 'carrier' was there in the rows prepared before and is gone",
+        "column 'rain' was not there in the rows prepared before",
+    ]
+
+
+@pytest.mark.usefixtures("without_network")
+def test_a_validation_part_of_another_kind_is_a_warning(checked: Make) -> None:
+    frame = rides()
+    found = checked(
+        frame.assign(wind=np.where(np.arange(len(frame)) < 510, frame["wind"], frame["wind"] + 9))
+    )
+    told = [problem.text for problem in found.problems if problem.check == "drift in the split"]
+    assert len(told) == 1
+    assert told[0].startswith("the validation rows differ from the training rows in 'wind' (")
 
 
 @pytest.mark.usefixtures("without_network")
@@ -196,10 +234,8 @@ def test_a_log_of_another_version_is_told(checked: Make, tmp_path: Path) -> None
 def test_a_loss_that_does_not_fit_the_target_is_a_fault(checked: Make) -> None:
     result = checked(more='[network]\nloss = "poisson"\n')
     assert [problem.about for problem in result.problems if problem.severity == "fault"] == ["network.loss"]
-    assert (
-        "loss 'poisson' does not fit a binary target; expected one of binary_crossentropy"
-        in of(result, "fault")[0]
-    )
+    assert "loss 'poisson' does not fit a binary target; expected one of" in of(result, "fault")[0]
+    assert "binary_crossentropy" in of(result, "fault")[0]
 
 
 # --- the network, for which Keras is loaded ---
