@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -167,6 +167,13 @@ class Registry:
         """The latest value of every metric of a run, by name."""
         with _quiet():
             return dict(self._client.get_run(run_id).data.metrics)
+
+    def add(self, version: ModelVersion, figures: Mapping[str, float], files: Sequence[Path] = ()) -> None:
+        """Adds to the run of a version what was found out later; a file of the same name is replaced."""
+        run = TrackedRun(self, version.run_id, version.kind, resumed=True)
+        run.figures(figures)
+        for path in files:
+            run.artifact(path)
 
     # Versions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -108,6 +108,12 @@ class FakeRegistry:
         last = self.curve(run_id)[-1:]
         found = {"loss": last[0].loss, "validation_loss": last[0].validation_loss} if last else {}
         return {name: value for name, value in found.items() if not math.isnan(value)} | run.noted
+
+    def add(self, version: ModelVersion, figures: Mapping[str, float], files: Sequence[Path] = ()) -> None:
+        run = self._run(version.run_id)
+        run.figures(figures)
+        for path in files:
+            run.artifact(path)
 
     def versions(self) -> list[ModelVersion]:
         return list(self._versions.values())

@@ -197,6 +197,19 @@ def test_a_run_makes_one_version_however_often_it_registers(registry: Any, bundl
     assert len(registry.versions()) == 1
 
 
+def test_what_is_found_out_later_goes_into_the_run_of_its_version(
+    registry: Any, bundle: Path, frame: Any, tmp_path: Path
+) -> None:
+    version, found = _version(registry, bundle, frame), tmp_path / "evaluation.json"
+    for auc in (0.7, 0.8):
+        found.write_text(f'{{"auc": {auc}}}')
+        registry.add(version, {"evaluate_auc": auc}, [found])
+    assert registry.figures(version.run_id)["evaluate_auc"] == 0.8
+    assert registry.version(version.version) == version
+    with _enter(registry) as run:
+        assert run.version == version
+
+
 def test_versions_are_listed_from_the_oldest(registry: Any, bundle: Path, frame: Any) -> None:
     for key in ("one", "two", "three"):
         _version(registry, bundle, frame, key)
