@@ -34,6 +34,13 @@ _ACTIVATION_LAYERS = {
     "ReLU": "relu",
     "ELU": "elu",
 }  # activations that are layers of their own
+_LINEAR = (
+    "Add",
+    "Subtract",
+    "Average",
+    "BatchNormalization",
+    "LayerNormalization",
+)  # whose sums reach every number
 _PASSING = ("Dropout", "Identity", "Reshape", "Flatten", "ActivityRegularization")  # they change no number
 
 
@@ -51,20 +58,20 @@ class LastLayer:
 
 def last_layer(model: keras.Model) -> LastLayer:
     """The end of a network that Keras knows as a graph or a row of layers; nothing is known of other classes."""
-    scale, offset, rescaled = 1.0, 0.0, False
+    scale, offset = 1.0, 0.0
     for layer in _backwards(model):
         kind = type(layer).__name__
         if kind in _PASSING:
             continue
         if kind == "Rescaling" and _is_number(layer.scale) and _is_number(layer.offset):
-            offset, scale, rescaled = offset + scale * float(layer.offset), scale * float(layer.scale), True
+            offset, scale = offset + scale * float(layer.offset), scale * float(layer.scale)
             continue
-        name = _ACTIVATION_LAYERS.get(kind) or _activation(layer)
+        name = "linear" if kind in _LINEAR else _ACTIVATION_LAYERS.get(kind) or _activation(layer)
         if name is None:
             break
         ends = sorted(offset + scale * end for end in _REACH.get(name, _EVERYTHING))
-        return LastLayer("linear" if rescaled and name not in _REACH else name, *ends)
-    return LastLayer("linear" if rescaled or list(_backwards(model)) else None)
+        return LastLayer(name, *ends)
+    return LastLayer(None)
 
 
 def _activation(layer: keras.layers.Layer) -> str | None:
@@ -79,18 +86,20 @@ def _backwards(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """The layers from the answer back, as long as each has one before it."""
     try:
         config = model.get_config()
-    except NotImplementedError:
+    except Exception:  # whatever a user's own class raises that says nothing of itself
         return
     if type(model).__name__ == "Sequential":
         yield from reversed(model.layers)
         return
     ends = config.get("output_layers")
-    layers = {layer["name"]: layer for layer in config.get("layers", ())}
+    inputs = {layer["name"]: layer.get("inbound_nodes", ()) for layer in config.get("layers", ())}
+    layers = {
+        layer.name: layer for layer in model.layers
+    }  # without plain operations, of which nothing is known
     before = {ends[0]} if ends and isinstance(ends[0], str) else {end[0] for end in ends or ()}
-    while len(before) == 1:
-        name = before.pop()
-        yield model.get_layer(name)
-        before = set(_inputs(layers[name].get("inbound_nodes", ())[:1])) if name in layers else set()
+    while len(before) == 1 and (name := before.pop()) in layers:
+        yield layers[name]
+        before = set(_inputs(list(inputs.get(name, ()))[:1]))
 
 
 def _inputs(nodes: Any) -> Iterator[str]:

@@ -120,6 +120,20 @@ def schedule_faults(kind: str, parameters: Parameters) -> tuple[str, ...]:
     return parameter_faults(kind, PARAMETERS[kind], parameters)
 
 
+def schedule_remark(schedule: Schedule, epochs: int, patience: int) -> str | None:
+    """What to know of a schedule that goes over all epochs of a training that ends earlier; None where it is well.
+
+    epochs, patience: of the training.
+    """
+    if schedule.kind != "cosine" or schedule.length(epochs) <= 5 * patience:
+        return None
+    return (
+        f"schedule cosine brings the rate down over {schedule.length(epochs):g} epochs, and a training ends after "
+        f"{patience} without a better loss, mostly long before: write schedule_parameters = "
+        f"{{epochs = {5 * patience}}}, or a larger patience"
+    )
+
+
 def course(schedule: Schedule, ops: Any, trained: Any, epochs: Any) -> Any:
     """Factors of the learning rate, by numpy or `keras.ops`.
 

@@ -6,17 +6,17 @@ import contextlib
 import dataclasses
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.losses import check_loss
 from models.row_checks import CHECKS, CheckedRows, checked
 from models.schema import Schema, SchemaError, Task
-from models.split import Split, split_in_time
+from models.split import Split
 from monitoring.loss_alarm import PRIOR_BLOCKS
 from monitoring.window import cut, rows_by_window
 from pipelines import drift_checks
@@ -26,6 +26,7 @@ from pipelines.learning import LEAST_VALIDATION
 from pipelines.log import Log
 from pipelines.moments import moment_of
 from pipelines.objective import Objective, objective
+from pipelines.parts import split_table
 from pipelines.prepared import last_prepared, window_length
 from pipelines.problem import Problem, Trouble, faults, trying
 from pipelines.reachable import unreachable, unusable_place, unwritable
@@ -271,14 +272,18 @@ def _few_windows(project: Project, whole: int, labelled: float) -> list[Problem]
 def _schema(project: Project, table: Table) -> tuple[Schema | None, tuple[str, ...], list[Problem]]:
     """What a training will learn from the older rows, and whether all rows are fit for it."""
     target = project.config.data.target
-    split = split_in_time(len(table.times), validation=VALIDATION)
+    try:
+        split = split_table(project.config.data, table, seed=project.config.project.seed, validation=VALIDATION)
+    except UserError as error:
+        return None, (), faults("data.split", str(error))
     older, newer = table.rows(split.train), table.rows(split.validation)
     try:
         schema = Schema.fit(older.frame, target)
     except SchemaError as error:
         return None, (), [Problem("fault", "data", str(fault)) for fault in error.faults]
     late = schema.check(newer.frame, with_target=True)
-    newest = f"among the newest {VALIDATION:.0%} of the rows"
+    by_time = project.config.data.split == "time"
+    newest = f"among the {'newest' if by_time else 'validation'} {VALIDATION:.0%} of the rows"
     found = [Problem("fault", "data", f"{newest}, {fault}") for fault in late]
     checks, odd = _rows(project, table, schema, split)
     return None if late else schema, checks, [*found, *odd]
@@ -321,23 +326,24 @@ def _schema_facts(schema: Schema) -> SchemaFacts:
 
 def _goal(project: Project, task: Task) -> tuple[Objective, list[Problem]]:
     """The loss by which all is judged; the one that fits the target where the written one cannot be had."""
-    written = project.config.network.loss
-    if written and ":" not in written and (advice := check_loss(written, task)):
+    network = project.config.network
+    written, fitting = network.loss, _with_loss(project, None, {})
+    if written and ":" not in written and (advice := check_loss(written, task, network.loss_parameters)):
         text = f"[network] {advice.rstrip('.')}"
-        return objective(_with_loss(project, None), task), faults("network.loss", text)
+        return objective(fitting, task), faults("network.loss", text)
     try:
         return objective(project, task), []
     except UserError as error:
-        return objective(_with_loss(project, None), task), [Problem("fault", "network.loss", str(error))]
+        return objective(fitting, task), [Problem("fault", "network.loss", str(error))]
 
 
 def _with_known_loss(project: Project, goal: Objective) -> Project:
     """The project with the loss of the trial, so that a mistaken one hides nothing else."""
-    return project if goal.user_loss is not None else _with_loss(project, goal.name)
+    return project if goal.user_loss is not None else _with_loss(project, goal.name, goal.parameters)
 
 
-def _with_loss(project: Project, loss: str | None) -> Project:
-    network = dataclasses.replace(project.config.network, loss=loss)
+def _with_loss(project: Project, loss: str | None, parameters: Mapping[str, Any]) -> Project:
+    network = dataclasses.replace(project.config.network, loss=loss, loss_parameters=parameters)
     return dataclasses.replace(project, config=dataclasses.replace(project.config, network=network))
 
 

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from models.last_layer import last_layer
+from models.loss_advice import Probe, advice
 from models.losses import canonical
+from models.optimizers import optimizer_remarks
+from models.schedules import schedule_remark
 from pipelines.problem import Problem, Trouble, trying
-from pipelines.training import recipe_of, user_objects
+from pipelines.training import fit_config_of, recipe_of, user_objects
 
 if TYPE_CHECKING:
     import keras
@@ -27,11 +31,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
-# these take probabilities; a network without a last activation answers anything
-_OF_PROBABILITIES = frozenset(
-    {"binary_crossentropy", "binary_focal_crossentropy", "sparse_categorical_crossentropy"}
-)
 _REGISTER = "Put @keras.saving.register_keras_serializable() above every layer and loss of your own"
+_ABOUT = {"loss": "network.loss", "network": "network.build"}  # what advice is about, as a key
 _SAME = 1e-6  # of the answers' size: a network that was saved and loaded computes the very same
 
 
@@ -83,7 +84,10 @@ class _Trial:
     def run(self) -> None:
         self.say("building the network")
         recipe, model = self._build()
-        self._judge(self._answer(model))
+        self._remark(recipe)
+        answers = self._answer(model)
+        self._advise(model, answers)
+        self._judge(answers)
         self.say("one step of training")
         self._learn(recipe, model)
         self.say("storing and loading")
@@ -116,12 +120,36 @@ class _Trial:
         if not np.isfinite(answers).all():
             text = "the network answers NaN or infinite numbers before any training. Look at its weights"
             raise _trouble("network.build", text)
-        if self.goal.name in _OF_PROBABILITIES and (odd := _no_probabilities(answers)):
-            text = (
-                f"the network answers {odd}, and {self.goal.name} takes probabilities. {_last(self.schema)}"
-            )
-            raise _trouble("network.build", text)
         return answers
+
+    def _remark(self, recipe: Recipe) -> None:
+        """What is odd about the optimiser and its course, before any step."""
+        network = self.project.config.network
+        linear = not self.project.config.code.build and not network.hidden
+        for text in optimizer_remarks(recipe.optimizing, linear=linear):
+            self.problems.append(Problem("warning", "network.optimizer", text))
+        if remark := schedule_remark(recipe.schedule, network.epochs, network.patience):
+            self.problems.append(Problem("note", "network.schedule", remark))
+
+    def _advise(self, model: keras.Model, answers: npt.NDArray[np.float64]) -> None:
+        """What speaks against the loss for this target and this network; ends with the first fault."""
+        if self.goal.user_loss is not None:
+            return
+        weighted = self.project.config.network.class_weights is not None
+        probe = Probe(
+            self.goal.name,
+            self.schema.target.task,
+            self.batch.targets,
+            answers,
+            last_layer(model),
+            self.goal.parameters,
+            weighted,
+        )
+        found = [Problem(one.severity, _ABOUT[one.about], one.text) for one in advice(probe)]
+        fatal = [problem for problem in found if problem.severity == "fault"]
+        self.problems += found[1:] if fatal else found
+        if fatal:
+            raise Trouble(found[0])
 
     def _judge(self, answers: npt.NDArray[np.float64]) -> None:
         what, target = f"network.loss = {self.goal.name!r}", self.batch.targets.astype(np.float64)
@@ -140,7 +168,8 @@ class _Trial:
         from models.fit import fit
         from models.recipe import FitConfig
 
-        config = FitConfig(epochs=1, seed=self.project.config.project.seed)
+        config = fit_config_of(self.project, self.schema, seed=self.project.config.project.seed)
+        config = FitConfig(epochs=1, seed=config.seed, class_weights=config.class_weights)
         with self._trying("network", "one step of training"):
             fit(
                 dataclasses.replace(recipe, build=lambda schema: model),
@@ -239,19 +268,3 @@ def _other_loss(model: keras.Model, goal: Objective) -> str | None:
         f"compiles the network with loss {loss!r} and it is judged by {goal.name!r}. "
         f'Write loss = "{loss}" in [network], or leave compiling to losswatch'
     )
-
-
-def _no_probabilities(answers: npt.NDArray[np.float64]) -> str | None:
-    """What is wrong with answers (n, outputs) as probabilities; None where nothing is."""
-    outside = answers[(answers < 0) | (answers > 1)]
-    if len(outside):
-        return f"{outside[0]:.3g}"
-    sums = answers.sum(axis=1)
-    if answers.shape[1] > 1 and np.abs(sums - 1).max() > 1e-3:
-        return f"a row that adds up to {sums[np.abs(sums - 1).argmax()]:.3g}"
-    return None
-
-
-def _last(schema: Schema) -> str:
-    activation = "softmax" if schema.outputs > 1 else "sigmoid"
-    return f'End it with keras.layers.Dense(schema.outputs, activation="{activation}")'
