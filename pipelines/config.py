@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from models.losses import ELSEWHERE, KNOWN_LOSSES
 from models.recipe import NetworkConfig
 from models.slices import SliceWish, parse_slice
+from models.split import SplitKind
 from monitoring.decision import RetrainPolicy
 from monitoring.gate import GateConfig
 from monitoring.loss_alarm import AlarmConfig
@@ -132,8 +133,24 @@ class DataConfig:
             "default_doc": "the number of the row",
         },
     )
+    split: SplitKind = field(
+        default="time",  # a model is used on what comes after what it learned
+        metadata={
+            "doc": "how the rows that stop a first training are chosen: the newest, or drawn at random, with the same "
+            "share of every class, or in whole groups",
+        },
+    )
+    group: str | None = field(
+        default=None,
+        metadata={
+            "doc": 'the column whose rows stay together with split = "group", such as the customer; not an input of '
+            "the network",
+        },
+    )
 
     def __post_init__(self) -> None:
+        if self.target == self.group:
+            raise ValueError(f"target {self.target!r} is also named in group. Take it out there")
         if self.target in (*self.time, *self.drop) or self.target == self.key:
             raise ValueError(f"target {self.target!r} is also named in time, drop or key. Take it out there")
         if len(set(self.time)) < len(self.time):
@@ -484,6 +501,7 @@ def _contradictions(tables: Mapping[str, Any]) -> list[Fault]:
         return set(table) if isinstance(table, dict) else set()
 
     data, replay = written("data"), written("replay")
+    kind = tables["data"].get("split") if data else None
     rules = (
         ({"path", "load"} <= data, "data.load", "path and load are both written. Keep one of them"),
         (
@@ -506,6 +524,16 @@ def _contradictions(tables: Mapping[str, Any]) -> list[Fault]:
             "time_format" in data and "time" not in data,
             "data.time_format",
             "says how `time` is written, which is missing",
+        ),
+        (
+            kind == "group" and "group" not in data,
+            "data.group",
+            'missing beside split = "group". Name the column whose rows stay together',
+        ),
+        (
+            "group" in data and kind != "group",
+            "data.group",
+            'goes with split = "group". Write it, or leave group out',
         ),
         (
             {"train_until", "train_share"} <= replay,

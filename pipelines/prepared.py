@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipelines.project import Project
 
 FRAME, META = "rows.parquet", "rows.json"
-_TIMES, _IDS = "losswatch time", "losswatch id"
+_TIMES, _IDS, _GROUPS = "losswatch time", "losswatch id", "losswatch group"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ def read_prepared(project: Project, identity: str) -> Prepared:
         )
     frame = pd.read_parquet(folder / FRAME)
     times, ids = frame.pop(_TIMES), frame.pop(_IDS)
-    table = Table(frame, times.to_numpy(dtype="datetime64[ns]"), ids.to_numpy(dtype=object))
+    groups = frame.pop(_GROUPS).to_numpy() if _GROUPS in frame.columns else None
+    moments = times.to_numpy(dtype="datetime64[ns]")
+    table = Table(frame, moments, ids.to_numpy(dtype=object), groups=groups)
     return Prepared(identity, table, window_length(project, table), False)
 
 
@@ -102,6 +104,8 @@ def _write(folder: Path, table: Table) -> None:
         new = Path(half) / "rows"
         new.mkdir()
         frame = table.frame.assign(**{_TIMES: table.times, _IDS: table.ids})
+        if table.groups is not None:
+            frame = frame.assign(**{_GROUPS: table.groups})
         frame.to_parquet(new / FRAME, index=False)
         meta = {
             "rows": len(frame),

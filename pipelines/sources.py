@@ -30,13 +30,15 @@ class Table:
 
     frame: the target and the inputs, without the columns left out. times: (n,) datetime64[ns] in UTC, NaT
     throughout where the project names no time. ids: (n,) texts, different for each row and the same whenever
-    the data are read again. notices: what the reader of the data should know.
+    the data are read again. notices: what the reader of the data should know. groups: the value of data.group
+    of each row, None where the project names none.
     """
 
     frame: pd.DataFrame
     times: Times
     ids: Ids
     notices: tuple[str, ...] = ()
+    groups: npt.NDArray[Any] | None = None
 
     @property
     def has_times(self) -> bool:
@@ -51,12 +53,15 @@ class Table:
         digest.update(pd.util.hash_pandas_object(self.frame, index=False).to_numpy().tobytes())
         digest.update(self.times.astype(np.int64).tobytes())
         digest.update("\0".join(self.ids).encode())
+        if self.groups is not None:
+            digest.update("\0".join(map(str, self.groups)).encode())
         return digest.hexdigest()[:16]
 
     def rows(self, which: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> Table:
         """Some of the rows, as a table of their own."""
         frame = self.frame.iloc[which].reset_index(drop=True)
-        return Table(frame, self.times[which], self.ids[which], self.notices)
+        groups = None if self.groups is None else self.groups[which]
+        return Table(frame, self.times[which], self.ids[which], self.notices, groups)
 
 
 def read(config: DataConfig, folder: Path) -> Table:
@@ -73,7 +78,8 @@ def read(config: DataConfig, folder: Path) -> Table:
     order = np.argsort(times, kind="stable")
     frame = _inputs(source.frame, config).iloc[order].reset_index(drop=True)
     notices = (*source.notices, *_notices(source.frame[config.target], times, order))
-    return Table(frame, times[order], ids[order], notices)
+    groups = None if config.group is None else source.frame[config.group].to_numpy()[order]
+    return Table(frame, times[order], ids[order], notices, groups)
 
 
 def read_frame(config: DataConfig, folder: Path) -> pd.DataFrame:
@@ -130,6 +136,7 @@ def _check_columns(frame: pd.DataFrame, config: DataConfig, where: str) -> None:
     """Every column that [data] names is there; all that are not are told together."""
     named = [("target", config.target), *(("time", name) for name in config.time)]
     named += [("key", config.key)] if config.key else []
+    named += [("group", config.group)] if config.group else []
     named += [("drop", name) for name in config.drop]
     missing = [
         f"{where} has no {role} column {name!r}{did_you_mean(name, frame.columns)}"
@@ -186,6 +193,7 @@ def _ids(frame: pd.DataFrame, key: str | None, where: str) -> Ids:
 def _input_names(frame: pd.DataFrame, config: DataConfig) -> list[str]:
     """The columns that stay: of the time, all but the first where they hold numbers, such as the hour."""
     left_out = {*config.drop, *config.time[:1], *([config.key] if config.key else [])}
+    left_out |= {config.group} if config.group else set()
     left_out |= {
         name for name in config.time[1:] if name in frame.columns and not is_number_part(frame[name])
     }

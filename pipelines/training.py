@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.baselines import best_constant, fit_simple
+from models.checkpoint import remove_checkpoint
 from models.losses import sign_fault
-from models.split import split_in_time
+from models.split import Split
 from monitoring.window import cut
 from pipelines.errors import UserError
 from pipelines.held_out import held_out_by
 from pipelines.learning import Examples, Learned, first_fit
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
+from pipelines.parts import split_table, unseen_by
 from pipelines.prepared import Prepared, fit_schema
 from pipelines.reference import (
     Reference,
@@ -102,6 +104,8 @@ def training_identity(project: Project, data: str) -> str:
     """16 hex digits of everything that a first training follows from: rows, network, seed and the user's code."""
     config = project.config
     parts: list[Any] = [data, config.project.seed, dataclasses.asdict(config.network), config.code.build]
+    if config.data.split != "time":
+        parts.append([config.data.split, config.data.group])
     for reference in (config.code.build, config.network.loss):
         if reference and ":" in reference:
             path = source_path(reference, project.folder)
@@ -114,7 +118,8 @@ def train_version(
 ) -> Trained:
     """Fits the network on the older rows, stops it on the newer, and registers it; once for the same input."""
     project = stores.project
-    split = split_in_time(len(prepared.table.times), validation=VALIDATION)
+    seed = project.config.project.seed
+    split = split_table(project.config.data, prepared.table, seed=seed, validation=VALIDATION)
     train, validation = prepared.table.rows(split.train), prepared.table.rows(split.validation)
     schema = fit_schema(project, train)
     goal = objective(project, schema.target.task)
@@ -154,7 +159,7 @@ def train_version(
         )
         _note_starts(run, learned)
         tracking.close()
-        reference = _reference(prepared, learned, schema, goal, split.validation)
+        reference = _reference(project, prepared, learned, schema, goal, split)
         settings = settings_of(goal, schema, prepared, project)
         with tempfile.TemporaryDirectory() as folder:
             frame = prepared.table.frame[list(schema.column_names)]
@@ -168,6 +173,7 @@ def train_version(
                 tags={"losswatch.data": prepared.identity},
                 trained_until=_moment(prepared.table.times[-1]),
             )
+        remove_checkpoint(checkpoint)
         history = learned.history
         return figures.trained(
             version, len(history.epochs), history.best_epoch, reference.loss.loss, run.resumed, False
@@ -194,6 +200,7 @@ def settings_of(goal: Objective, schema: Schema, prepared: Prepared, project: Pr
         "data": prepared.identity,
         "held_out": held_out_by(prepared.table.times, prepared.window),
         "window": str(prepared.window),
+        "split": project.config.data.split,
     }
 
 
@@ -205,7 +212,7 @@ def examples(table: Table, schema: Schema) -> Examples:
 
 
 def _reference(
-    prepared: Prepared, learned: Learned, schema: Schema, goal: Objective, validation: Any
+    project: Project, prepared: Prepared, learned: Learned, schema: Schema, goal: Objective, split: Split
 ) -> Reference:
     from models.fit import predict
 
@@ -216,7 +223,8 @@ def _reference(
     losses = goal.row_losses(targets, predictions)
     if fault := sign_fault(goal.name, losses):
         raise UserError(f"[network] loss: {fault}")
-    unseen = every.times >= table.times[validation[0]]
+    known = table.frame[schema.target.name].notna().to_numpy()
+    unseen = unseen_by(project.config.data, split, table, known)
     windows = cut(table.times, _moment(table.times[0]), prepared.window)
     loss = make_loss_reference(losses, unseen, every.times, windows)
     columns = {name: table.frame[name].to_numpy() for name in schema.column_names}

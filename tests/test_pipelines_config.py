@@ -189,6 +189,17 @@ def test_a_time_format_needs_a_time() -> None:
     assert "which is missing" in faults(data={"time_format": "%Y"})[0]
 
 
+def test_a_group_and_its_split_need_each_other() -> None:
+    assert faults(data={"split": "group"}) == [
+        '[data] group: missing beside split = "group". Name the column whose rows stay together'
+    ]
+    assert faults(data={"group": "customer"}) == [
+        '[data] group: goes with split = "group". Write it, or leave group out'
+    ]
+    assert checked(data={"group": "customer", "split": "group"}).data.group == "customer"
+    assert "target 'cnt' is also named in group" in faults(data={"group": "cnt", "split": "group"})[0]
+
+
 def test_train_until_and_train_share_exclude_each_other() -> None:
     (fault,) = faults(replay={"train_until": "2013-03-01", "train_share": 0.3})
     assert fault == "[replay] train_share: train_until and train_share are both written. Keep one of them"
