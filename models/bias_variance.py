@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from models.intervals import Interval, Resampling, mean_intervals
 from models.losses import canonical
 from models.metrics import are_chances
+from models.wording import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,7 @@ Numbers = NDArray[np.float64]
 FITS = 5  # repeated trainings; with fewer the variance is hardly known
 LEAST_FITS = 2
 MATTERS = 0.05  # share of the loss from which a part is worth a remedy, the tolerance of the loss alarm
+ELSEWHERE = 0.5  # share by which the systematic part exceeds the loss of learned rows, from which it is told
 _TINY = 1e-7  # the smallest chance, as the losses cut it
 
 
@@ -194,23 +196,36 @@ def _divergence(answers: Array) -> Numbers:
 def _verdict(found: BiasVariance) -> str:
     share = found.variance.value / found.loss.value if found.loss.value else math.nan
     parts = (
-        f"loss {found.loss.value:.4g} on unseen rows (on learned ones {found.seen:.4g}): {found.systematic.value:.4g} "
-        f"whatever rows are learned from, {found.variance.value:.2g} from their choice ({share:.0%})"
+        f"loss {written(found.loss.value)} on unseen rows (on learned ones {written(found.seen)}): "
+        f"{written(found.systematic.value)} whatever rows are learned from, {written(found.variance.value, 2)} from "
+        f"their choice ({share:.0%})"
     )
-    beaten = f"{found.least_name} reaches {found.least:.4g}" if found.least_name else ""
+    beaten = (
+        f"the best of all models, {found.least_name}, has {written(found.least)}" if found.least_name else ""
+    )
     if found.too_flexible and found.too_simple:
         advice = (
             f"too simple in one place and too flexible in another: {beaten}; look at the inputs it is given"
         )
     elif found.too_flexible:
+        mean_of_all = written(found.systematic.value + found.variance.value / found.fits)
         advice = (
             "too flexible for so many rows: more rows, more dropout or weight decay, fewer units, or the mean of "
-            f"{found.fits} networks, which would cost about "
-            f"{found.systematic.value + found.variance.value / found.fits:.4g}"
+            f"{found.fits} networks, which would cost about {mean_of_all}"
         )
     elif found.too_simple:
         advice = f"too simple: {beaten} on the same rows; more units or layers, less dropout, more epochs"
     else:
         advice = "neither too simple nor too flexible, as far as these fits can tell"
         advice += f": {beaten}" if beaten else ""
-    return f"{advice}. {parts}"
+    return f"{advice}. {parts}{_elsewhere(found)}"
+
+
+def _elsewhere(found: BiasVariance) -> str:
+    """What is neither: rows of another time or kind than those that were learned from."""
+    if not found.systematic.low > (1 + ELSEWHERE) * abs(found.seen):
+        return ""
+    return (
+        "; most of the distance to the learned rows is neither: they were learned by heart, or the unseen rows are of "
+        "another time or kind"
+    )

@@ -25,6 +25,7 @@ from models.metrics import (
     metrics_for,
     own_metric,
 )
+from models.wording import in_words, written
 
 if TYPE_CHECKING:
     from models.schema import Task
@@ -300,6 +301,21 @@ def reliability(
     return tuple(found)
 
 
+def as_chances(task: Task, answers: Array, *, logits: bool) -> Array:
+    """Answers as people read them: chances for classes, also where the network gives their logits.
+
+    >>> as_chances("binary", np.array([[0.0]]), logits=True)
+    array([[0.5]])
+    """
+    numbers = np.asarray(answers, np.float64)
+    if not logits or task == "regression":
+        return numbers
+    if task == "binary":
+        return np.asarray(np.exp(-np.logaddexp(0.0, -numbers)))
+    powers = np.exp(numbers - numbers.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
 def calibration_noise(
     chances: Array, *, bins: int = BINS, seed: int = 0, draws: int = 200, confidence: float = 0.95
 ) -> float:
@@ -417,31 +433,20 @@ _KINDS = {
 }
 
 
-def in_words(name: str) -> str:
-    """A figure's name as people write it.
-
-    >>> in_words("balanced_accuracy"), in_words("auc"), in_words("pinball_10")
-    ('balanced accuracy', 'AUC', 'pinball loss of 10 %')
-    """
-    known = {"auc": "AUC", "f1": "F1", "r2": "R²", "mse": "MSE", "rmse": "RMSE", "mae": "MAE", "mape": "MAPE"}
-    if name.startswith("pinball_"):
-        return f"pinball loss of {name.removeprefix('pinball_')} %"
-    return known.get(name, name.replace("f1_", "F1 ").replace("_", " ") if ":" not in name else name)
-
-
 def _verdict(contest: Contest) -> str:
     loss = contest.loss
-    said = f"loss {loss.one:.4g} against {loss.other:.4g}"
+    said = f"loss {written(loss.one)} against {written(loss.other)}"
     if loss.better:
-        return f"{contest.one} beats {contest.other}: {said}, lower by {-loss.value:.2g} (at least {-loss.high:.2g})"
+        less = f"lower by {written(-loss.value, 2)} (at least {written(-loss.high, 2)})"
+        return f"{contest.one} beats {contest.other}: {said}, {less}"
     if loss.worse:
-        more = f"higher by {loss.value:.2g} (at least {loss.low:.2g})"
+        more = f"higher by {written(loss.value, 2)} (at least {written(loss.low, 2)})"
         return f"{contest.one} does not beat {contest.other}: {said}, {more}"
     if not math.isfinite(loss.low):
         return f"{contest.one} does not beat {contest.other}: {said}, on too few rows to tell"
     return (
-        f"{contest.one} does not beat {contest.other}: {said}, a difference between {loss.low:.2g} and "
-        f"{loss.high:.2g} that may be chance"
+        f"{contest.one} does not beat {contest.other}: {said}, a difference between {written(loss.low, 2)} and "
+        f"{written(loss.high, 2)} that may be chance"
     )
 
 
@@ -458,4 +463,4 @@ def _disagreement(contest: Contest, figure: Difference) -> str | None:
 
 
 def _said(figure: Difference) -> str:
-    return f"{'better' if figure.better else 'worse'} ({figure.one:.4g} against {figure.other:.4g})"
+    return f"{'better' if figure.better else 'worse'} ({written(figure.one)} against {written(figure.other)})"

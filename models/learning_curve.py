@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.wording import in_words, written
+
 Array = NDArray[Any]
 Numbers = NDArray[np.float64]
 
@@ -210,15 +212,17 @@ def _of(figures: Mapping[str, float], metric: str) -> float:
 
 
 def _verdict(found: MoreRows) -> str:
+    name = in_words(found.metric)
     if not math.isfinite(found.gain):
         return (
-            f"{found.metric}: too few numbers of rows to say what more would do; {LEAST_SIZES} are needed, each half "
-            f"of the one above and none below {LEAST_ROWS}"
+            f"{name}: too few numbers of rows to say what more would do; {LEAST_SIZES} are needed, each half of the "
+            f"one above and none below {LEAST_ROWS}"
         )
     many = "twice as many" if found.factor == 2 else f"{found.factor:g} times as many"
     moves = (
-        f"{many} rows as now ({found.rows:,}) would move {found.metric} from {found.value:.4g} to about "
-        f"{found.expected:.4g} (a gain of {found.gain:.2g}, {found.low:.2g} to {found.high:.2g})"
+        f"{many} rows as now ({found.rows:,}) would move {name} from {written(found.value)} to about "
+        f"{written(found.expected)} (a gain of {written(found.gain, 2)}, {written(found.low, 2)} to "
+        f"{written(found.high, 2)})"
     )
     said = {
         True: "more rows would help",

@@ -129,7 +129,7 @@ def polynomials(degree: int, fits: int = 6, rows: int = 40) -> BiasVariance:
 def test_a_straight_line_through_a_sine_is_too_simple() -> None:
     found = polynomials(1)
     assert (found.too_simple, found.too_flexible) == (True, False)
-    assert found.verdict.startswith("too simple: the truth reaches 0.09")
+    assert found.verdict.startswith("too simple: the best of all models, the truth, has 0.09")
 
 
 def test_a_wild_curve_through_few_points_is_too_flexible() -> None:
@@ -151,11 +151,19 @@ def test_without_another_model_nothing_is_called_too_simple() -> None:
         5, 100, "log loss", Interval(1.0), Interval(1, 0.9, 1.1), Interval(0.0, 0.0, 0.01), 1.0
     )
     assert not found.too_simple
-    assert "reaches" not in found.verdict
+    assert "best of all" not in found.verdict
 
 
 def test_both_at_once_are_told_together() -> None:
     found = BiasVariance(
         5, 99, "log loss", Interval(1.0), Interval(0.8, 0.7, 0.9), Interval(0.2, 0.1, 0.3), 0.5, 0.4, "trees"
     )
-    assert found.verdict.startswith("too simple in one place and too flexible in another: trees reaches 0.4")
+    assert found.verdict.startswith(
+        "too simple in one place and too flexible in another: the best of all models, trees, has 0.4"
+    )
+
+
+def test_rows_of_another_kind_are_neither_bias_nor_variance() -> None:
+    parts = (Interval(1.0, 0.9, 1.1), Interval(0.98, 0.9, 1.1), Interval(0.02, 0.01, 0.03))
+    assert "of another time or kind" in BiasVariance(5, 99, "log loss", *parts, 0.3).verdict
+    assert "of another time or kind" not in BiasVariance(5, 99, "log loss", *parts, 0.9).verdict

@@ -16,7 +16,6 @@ from models.evaluation import (
     auc,
     calibration_noise,
     evaluate,
-    in_words,
     reliability,
     score_models,
 )
@@ -239,8 +238,3 @@ def test_a_users_own_figure_takes_part_and_says_which_way_is_better() -> None:
     own = next(one for one in found.contests[0].differences if one.name == "shop:profit")
     assert own.better
     assert found.scores["never"].figure("shop:profit").value == 0.0
-
-
-def test_names_are_written_as_people_write_them() -> None:
-    names = ("f1_macro", "calibration_slope", "r2", "shop:net_profit")
-    assert [in_words(name) for name in names] == ["F1 macro", "calibration slope", "R²", "shop:net_profit"]
