@@ -51,6 +51,14 @@ def _train(project: Project, options: argparse.Namespace, progress: Progress) ->
     return steps.train(project, on_epoch=show)
 
 
+def _cross_validate(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import cross_validation
+
+    return cross_validation.cross_validate_project(
+        project, folds=options.folds, kind=options.kind, progress=progress
+    )
+
+
 def _serve(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     from pipelines import serving
 
@@ -264,6 +272,31 @@ def _add_now(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_cross_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "cross-validate",
+        _cross_validate,
+        "train several times, each judged on other rows that it did not see",
+        "cross-validate --project bikes",
+        "cross-validate --project bikes --folds 10 --kind stratified --json",
+    )
+    parser.add_argument(
+        "--folds", metavar="K", type=_folds, default=5, help="how many trainings, from 2 to 50 (5)"
+    )
+    parser.add_argument(
+        "--kind",
+        choices=("forward", "plain", "stratified", "group"),
+        help="how rows are cut into folds (default: as data.split says; by time: forward)",
+    )
+
+
+def _folds(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= 50:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 2 to 50")
+    return int(text)
+
+
 def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _add_init(commands)
     _command(
@@ -288,6 +321,7 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "train --project bikes",
         "train --project bikes --json",
     )
+    _add_cross_validate(commands)
     _command(
         commands,
         "serve",

@@ -113,8 +113,8 @@ def test_every_command_that_is_spoken_of_exists(name: str) -> None:
 
 
 def test_the_readme_and_the_page_of_commands_tell_of_all() -> None:
-    rows = re.findall(r"^\| `losswatch (\w+)` \|", text_of("README.md"), re.MULTILINE)
-    sections = re.findall(r"^### (\w+)$", text_of("docs/commands.md"), re.MULTILINE)
+    rows = re.findall(r"^\| `losswatch ([\w-]+)` \|", text_of("README.md"), re.MULTILINE)
+    sections = re.findall(r"^### ([\w-]+)$", text_of("docs/commands.md"), re.MULTILINE)
     assert sorted(rows) == sorted(subparsers()) == sorted(sections)
 
 
