@@ -140,6 +140,14 @@ class DataConfig:
             "share of every class, or in whole groups",
         },
     )
+    test_share: float = field(
+        default=0.0,  # newer rows come by themselves; who cannot wait for them holds some out
+        metadata={
+            "doc": "share of the rows, chosen as `split` says, that neither teach nor stop any version: "
+            "`losswatch evaluate` judges on them",
+            "range": (0.0, 0.5),
+        },
+    )
     group: str | None = field(
         default=None,
         metadata={

@@ -55,8 +55,12 @@ class Project:
         return None if written is None else read_secret(written, self.folder, environ, key="alerts.webhook")
 
     def for_replay(self) -> Project:
-        """The same project with a state and stores of its own, so a replay touches nobody."""
-        config = dataclasses.replace(self.config, store=StoreConfig(), alerts=AlertsConfig())
+        """The same project with a state and stores of its own, so a replay touches nobody.
+
+        All its rows are lived through, so that none is held out.
+        """
+        data = dataclasses.replace(self.config.data, test_share=0.0)
+        config = dataclasses.replace(self.config, data=data, store=StoreConfig(), alerts=AlertsConfig())
         return dataclasses.replace(self, config=config, state=self.state / "replay")
 
     def now(self) -> datetime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,12 @@ from pipelines.learning import Candidate, Examples, Learned, bake_off, first_fit
 from pipelines.moments import numpy_moment
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
+from pipelines.parts import parts_again
 from pipelines.prepared import Prepared, fit_schema, read_prepared
 from pipelines.reference import make_correction, make_loss_reference, make_reference, read_reference
 from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bundle_of
 from pipelines.sources import Table
-from pipelines.training import fit_config_of, recipe_of, settings_of, user_objects
+from pipelines.training import VALIDATION, fit_config_of, recipe_of, settings_of, user_objects
 from pipelines.watch import WindowJudgement, targets_of
 
 if TYPE_CHECKING:
@@ -184,10 +185,14 @@ def judge_from(times: Array, change: np.datetime64, window: WindowLength, share:
 
 
 def _first_rows(stores: Stores, champion: Bundle) -> Prepared:
+    """The rows of the first training, without those that were held out from all."""
     identity = champion.settings["data"]
     key = ("prepared", identity)
     if key not in stores.memo:
-        stores.memo[key] = read_prepared(stores.project, identity)
+        whole = read_prepared(stores.project, identity)
+        remembered = champion.settings.get("parts", {})
+        parts = parts_again(stores.project.config.data, remembered, whole.table, validation=VALIDATION)
+        stores.memo[key] = replace(whole, table=parts.table)
     found: Prepared = stores.memo[key]
     return found
 
@@ -279,6 +284,7 @@ def _register(
     settings = {
         **settings_of(goal, schema, first, stores.project),
         "held_out": champion.settings["held_out"],
+        "parts": champion.settings.get("parts", {}),
         "true_since": _true_since(champion, learned, known),
     }
     with tempfile.TemporaryDirectory() as folder:

@@ -25,7 +25,7 @@ from pipelines.held_out import held_out_by
 from pipelines.learning import Examples, Learned, first_fit
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
-from pipelines.parts import split_table, unseen_by
+from pipelines.parts import parts_of, remembered_parts, unseen_by
 from pipelines.prepared import Prepared, fit_schema
 from pipelines.reference import (
     Reference,
@@ -106,6 +106,8 @@ def training_identity(project: Project, data: str) -> str:
     parts: list[Any] = [data, config.project.seed, dataclasses.asdict(config.network), config.code.build]
     if config.data.split != "time":
         parts.append([config.data.split, config.data.group])
+    if config.data.test_share:
+        parts.append({"test_share": config.data.test_share})
     for reference in (config.code.build, config.network.loss):
         if reference and ":" in reference:
             path = source_path(reference, project.folder)
@@ -119,7 +121,8 @@ def train_version(
     """Fits the network on the older rows, stops it on the newer, and registers it; once for the same input."""
     project = stores.project
     seed = project.config.project.seed
-    split = split_table(project.config.data, prepared.table, seed=seed, validation=VALIDATION)
+    parts = parts_of(project.config.data, prepared.table, seed=seed, validation=VALIDATION)
+    split, prepared = parts.split, dataclasses.replace(prepared, table=parts.table)
     train, validation = prepared.table.rows(split.train), prepared.table.rows(split.validation)
     schema = fit_schema(project, train)
     goal = objective(project, schema.target.task)
@@ -201,6 +204,7 @@ def settings_of(goal: Objective, schema: Schema, prepared: Prepared, project: Pr
         "held_out": held_out_by(prepared.table.times, prepared.window),
         "window": str(prepared.window),
         "split": project.config.data.split,
+        "parts": remembered_parts(project.config.data, seed=project.config.project.seed),
     }
 
 

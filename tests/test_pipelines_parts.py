@@ -13,7 +13,7 @@ import pytest
 from models.split import split_at_random, split_in_time, split_stratified
 from pipelines.config import DataConfig
 from pipelines.errors import UserError
-from pipelines.parts import split_table, unseen_by
+from pipelines.parts import parts_again, parts_of, remembered_parts, split_table, unseen_by
 from pipelines.prepared import prepare_rows, read_prepared
 from pipelines.project import open_project
 from pipelines.sources import Table, read
@@ -108,3 +108,41 @@ def test_the_group_of_each_row_is_read_kept_and_no_input(tmp_path: Path) -> None
     assert kept.groups.tolist() == rows.groups.tolist()
     assert kept.rows(slice(3)).groups is not None
     assert rows.identity != dataclasses.replace(rows, groups=None).identity
+
+
+# --- rows that are held out ---
+
+
+def test_rows_that_are_held_out_are_neither_taught_nor_stop() -> None:
+    rows = table()
+    parts = parts_of(config(test_share=0.2), rows, seed=3, validation=0.15)
+    assert parts.test.ids.tolist() == rows.ids[-40:].tolist()
+    assert parts.table.ids.tolist() == rows.ids[:160].tolist()
+    np.testing.assert_array_equal(parts.split.validation, np.arange(130, 160))
+    assert len(parts.split.train) == 130
+
+
+@pytest.mark.parametrize("kind", ["random", "stratified", "group"])
+def test_every_row_is_in_one_part_however_they_are_cut(kind: str) -> None:
+    rows, group = table(), {"group": "customer"} if kind == "group" else {}
+    parts = parts_of(config(split=kind, test_share=0.2, **group), rows, seed=3, validation=0.2)
+    found = [*parts.table.ids[parts.split.train], *parts.table.ids[parts.split.validation], *parts.test.ids]
+    assert sorted(found) == sorted(rows.ids)
+    assert len(parts.test.times) == pytest.approx(40, abs=3)
+
+
+def test_without_a_share_nothing_is_held_out() -> None:
+    rows = table()
+    parts = parts_of(CONFIG, rows, seed=3, validation=0.15)
+    assert parts.table is rows
+    assert len(parts.test.times) == 0
+
+
+def test_the_parts_of_a_training_are_found_again_whatever_the_file_says_by_now() -> None:
+    rows, then = table(), config(split="random", test_share=0.1)
+    first = parts_of(then, rows, seed=3, validation=0.15)
+    again = parts_again(CONFIG, remembered_parts(then, seed=3), rows, validation=0.15)
+    assert again.test.ids.tolist() == first.test.ids.tolist()
+    np.testing.assert_array_equal(again.split.train, first.split.train)
+    old = parts_again(then, {}, rows, validation=0.15)
+    np.testing.assert_array_equal(old.split.train, split_in_time(200).train)
