@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks import options
 from benchmarks.options import say
 from benchmarks.result import Result, at_most, figure
+
+if TYPE_CHECKING:
+    from models.history import LossHistory
 
 COLUMNS, BATCH = 20, 256
 ROWS, EPOCHS, ROUNDS = 300_000, 4, 8
@@ -144,8 +147,7 @@ def followed(inputs: Any, targets: Any, epochs: int, found: Epochs) -> None:
 
     with _run() as (run, folder):
         tracking = Tracking(run, folder / "steps", lambda loss: found.tick(loss.loss))
-        _fit(inputs, targets, epochs, on_epoch=tracking.epoch, on_steps=tracking.steps)
-        tracking.close()
+        tracking.close(_fit(inputs, targets, epochs, on_epoch=tracking.epoch, on_steps=tracking.steps))
 
 
 def unfollowed(inputs: Any, targets: Any, epochs: int, found: Epochs) -> None:
@@ -153,7 +155,7 @@ def unfollowed(inputs: Any, targets: Any, epochs: int, found: Epochs) -> None:
     _fit(inputs, targets, epochs, on_epoch=lambda loss: found.tick(loss.loss))
 
 
-def _fit(inputs: Any, targets: Any, epochs: int, **told: Any) -> None:
+def _fit(inputs: Any, targets: Any, epochs: int, **told: Any) -> LossHistory:
     from models.fit import fit
     from models.recipe import FitConfig, Recipe
     from models.rows import Rows
@@ -163,7 +165,8 @@ def _fit(inputs: Any, targets: Any, epochs: int, **told: Any) -> None:
     schema = Schema(columns, Target("y", "binary", ("no", "yes"), 0.0, 1.0))
     none = Rows(inputs[:0], targets[:0])
     config = FitConfig(epochs=epochs, batch_size=BATCH, patience=epochs)
-    fit(Recipe(network, "binary_crossentropy"), schema, Rows(inputs, targets), none, config, **told)
+    recipe = Recipe(network, "binary_crossentropy")
+    return fit(recipe, schema, Rows(inputs, targets), none, config, **told).history
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import json
@@ -72,9 +73,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Removes the file and what a kill may have left of an unfinished one."""
-    path.unlink(missing_ok=True)
-    path.with_name(path.name + ".part").unlink(missing_ok=True)
+    """Removes the file, those of its restarts, and what a kill may have left of an unfinished one."""
+    for file in path.parent.glob(f"{glob.escape(path.name)}*"):
+        file.unlink(missing_ok=True)
 
 
 def digest_of(arrays: Sequence[NDArray[Any] | None], settings: object) -> str:

@@ -67,10 +67,10 @@ def fit(
 
     Without validation rows the training loss takes their place. The same arguments give the same weights.
 
-    checkpoint: written after every epoch and removed at the end; where a training with the same arguments was
-    killed it goes on from there, to the same weights. A damaged file, or one of another training, is ignored
-    with a warning. on_epoch: told of every epoch that this call trains, not of those before a kill; on_steps: of
-    every some hundred steps.
+    checkpoint: written after every epoch; where a training with the same arguments was killed it goes on from there, to
+    the same weights. It stays until the caller has put the result away and calls `remove_checkpoint`. A damaged file, or
+    one of another training, is ignored with a warning. on_epoch: told of every epoch that this call trains, not of those
+    before a kill; on_steps: of every some hundred steps.
     Raises Diverged where the loss becomes NaN or infinite.
     """
     model = recipe.compiled(schema, seed=config.seed)
@@ -162,9 +162,9 @@ def _train(
         restore(model, progress.best)
     except Diverged:
         restore(model, start)
-        _forget(checkpoint)
+        if checkpoint is not None:
+            remove_checkpoint(checkpoint)
         raise
-    _forget(checkpoint)
     return Fitted(model, progress.history)
 
 
@@ -316,11 +316,6 @@ def _unnamed(settings: Any) -> Any:
     if isinstance(settings, dict):
         return {key: _unnamed(value) for key, value in settings.items() if key != "name"}
     return [_unnamed(value) for value in settings] if isinstance(settings, list | tuple) else settings
-
-
-def _forget(checkpoint: Path | None) -> None:
-    if checkpoint is not None:
-        remove_checkpoint(checkpoint)
 
 
 def _check_rows(rows: Rows, name: str, *, least: int) -> None:

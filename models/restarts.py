@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.callbacks import Diverged, Progress, restore, state_of
-from models.checkpoint import Checkpoint, read_checkpoint, remove_checkpoint, write_checkpoint
-from models.fit import Fitted, fingerprint, fit
+from models.callbacks import Diverged
+from models.fit import Fitted, fit
 from models.history import EpochLoss, LossHistory
 
 if TYPE_CHECKING:
@@ -60,8 +59,8 @@ def fit_restarts(
     """Trains `restarts` times, each from a seed of its own, and keeps the training with the lowest validation loss.
 
     The first has the seed of the config: one restart is a plain `fit`. One that diverges is passed over.
-    checkpoint: of the training in progress, see `fit`; those that are done lie beside it, so that a training that was
-    killed goes on in the midst of its restarts. on_epoch: told of every epoch of every training.
+    checkpoint: each training has one of its own beside this name, see `fit`, so that one that was killed goes on in the
+    midst of its restarts; `remove_checkpoint` removes all of them. on_epoch: told of every epoch of every training.
     Raises Diverged where all of them diverge.
     """
     starts: list[Start] = []
@@ -69,7 +68,15 @@ def fit_restarts(
     for number, seed in enumerate(seeds(config.seed, restarts)):
         try:
             place = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}-{number}")
-            fitted = _one(recipe, schema, train, validation, replace(config, seed=seed), place, on_epoch)
+            fitted = fit(
+                recipe,
+                schema,
+                train,
+                validation,
+                replace(config, seed=seed),
+                checkpoint=place,
+                on_epoch=on_epoch,
+            )
         except Diverged:
             if best is None and number == restarts - 1:
                 raise
@@ -78,9 +85,6 @@ def fit_restarts(
         starts.append(Start(seed, fitted.history))
         if best is None or starts[-1].loss < min(start.loss for start in starts[:-1]):
             best = fitted
-    if checkpoint is not None:
-        for number in range(restarts):
-            remove_checkpoint(_done(checkpoint.with_name(f"{checkpoint.name}-{number}")))
     assert best is not None
     return Restarted(best, tuple(starts), int(np.argmin([start.loss for start in starts])))
 
@@ -95,30 +99,3 @@ def seeds(first: int, count: int) -> tuple[int, ...]:
     """
     drawn = np.random.SeedSequence(first).generate_state(max(count - 1, 0)) & 0x7FFFFFFF
     return (first, *(int(seed) for seed in drawn))
-
-
-def _one(
-    recipe: Recipe,
-    schema: Schema,
-    train: Rows,
-    validation: Rows,
-    config: FitConfig,
-    checkpoint: Path | None,
-    on_epoch: Callable[[EpochLoss], None] | None,
-) -> Fitted:
-    """One training, or what a killed process has already made of it."""
-    if checkpoint is None:
-        return fit(recipe, schema, train, validation, config, on_epoch=on_epoch)
-    fresh = recipe.compiled(schema, seed=config.seed)
-    name = fingerprint(Progress(fresh), train, validation, config)
-    done = read_checkpoint(_done(checkpoint), name)
-    if done is not None:
-        restore(fresh, done.state)
-        return Fitted(fresh, done.history)
-    fitted = fit(recipe, schema, train, validation, config, checkpoint=checkpoint, on_epoch=on_epoch)
-    write_checkpoint(_done(checkpoint), Checkpoint(name, fitted.history, state_of(fitted.model), None))
-    return fitted
-
-
-def _done(checkpoint: Path) -> Path:
-    return checkpoint.with_name(f"{checkpoint.name}-done")

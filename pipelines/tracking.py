@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from models.history import EpochLoss
+    from models.history import EpochLoss, LossHistory
     from models.steps import StepLosses
 
 POINTS = 10  # of an epoch's steps in MLflow's curves: they show a spike, and cost less than a hundredth
@@ -72,15 +72,20 @@ class Tracking:
         if self._told is not None:
             self._told(loss)
 
-    def close(self) -> None:
-        """Keeps all steps with the run, as `steps.parquet`, and removes the file beside the checkpoint."""
+    def close(self, history: LossHistory) -> None:
+        """The end of the training: keeps all steps with the run, as `steps.parquet`.
+
+        What an earlier process had to say of its epochs and could not send before it was killed is noted now. The file
+        beside the checkpoint goes when that goes.
+        """
+        for epoch in history.epochs:
+            self._run.epoch(epoch)
+            self._note(epoch.epoch, self._taken[self._taken["epoch"] == epoch.epoch])
         if len(self._taken):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "steps.parquet"
                 _write_parquet(path, self._taken)
                 self._run.artifact(path)
-        if self._file is not None:
-            self._file.unlink(missing_ok=True)
 
     def _note(self, epoch: int, rows: npt.NDArray[Any]) -> None:
         """A few points of the epoch's steps: means of neighbours, at the number of the last of them."""

@@ -161,7 +161,7 @@ def train_version(
             restarts=restarts,
         )
         _note_starts(run, learned)
-        tracking.close()
+        tracking.close(learned.history)
         reference = _reference(project, prepared, learned, schema, goal, split)
         settings = settings_of(goal, schema, prepared, project)
         with tempfile.TemporaryDirectory() as folder:

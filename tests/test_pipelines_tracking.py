@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
-from models.history import EpochLoss
+from models.history import EpochLoss, LossHistory
 from models.steps import StepLosses
 from pipelines.tracking import POINTS, Tracking
 
@@ -32,6 +32,9 @@ def epoch(number: int) -> EpochLoss:
     return EpochLoss(number, 0.5, 0.6, 1e-3, 0.1, {"accuracy": 0.9})
 
 
+HISTORY = LossHistory((epoch(0),))
+
+
 def kept(run: Any) -> dict[str, list[float]]:
     table = parquet.read_table(run.registry.folder / "runs" / run.run_id / "steps.parquet")
     found: dict[str, list[float]] = table.to_pydict()
@@ -44,13 +47,12 @@ def test_every_step_is_kept_with_the_run(run: Any, tmp_path: Path) -> None:
         tracking.steps(number, 0, losses(4.0, 3.0))
         tracking.steps(number, 2, losses(2.0))
         tracking.epoch(epoch(number))
-    tracking.close()
+    tracking.close(HISTORY)
     found = kept(run)
     assert found["epoch"] == [0, 0, 0, 1, 1, 1]
     assert found["step"] == [0, 1, 2, 0, 1, 2]
     assert found["loss"] == [4.0, 3.0, 2.0, 4.0, 3.0, 2.0]
     assert found["gradient_norm"][0] == 2.0
-    assert not (tmp_path / "steps").exists()
 
 
 def test_an_epoch_brings_a_few_points_and_what_it_cost(run: Any) -> None:
@@ -78,8 +80,23 @@ def test_after_a_kill_the_steps_of_whole_epochs_are_there_once(run: Any, tmp_pat
     second = Tracking(run, tmp_path / "steps")
     second.steps(2, 0, losses(2.0))
     second.epoch(epoch(2))
-    second.close()
+    second.close(LossHistory(tuple(epoch(number) for number in range(3))))
     assert kept(run)["loss"] == [0.0, 1.0, 2.0]
+
+
+def test_what_a_killed_process_could_not_send_is_sent_by_the_next(run: Any, tmp_path: Path) -> None:
+    first = Tracking(run, tmp_path / "steps")
+    first.steps(0, 0, losses(3.0))
+    first.epoch(epoch(0))
+    run.epochs.clear()  # it waited to be sent, and died with the process
+    run.pointed.clear()
+
+    second = Tracking(run, tmp_path / "steps")
+    second.steps(1, 0, losses(2.0))
+    second.epoch(epoch(1))
+    second.close(LossHistory((epoch(0), epoch(1))))
+    assert sorted(run.epochs) == [0, 1]
+    assert run.pointed["step_loss"] == {0: 3.0, 1: 2.0}
 
 
 def test_a_training_that_begins_anew_leaves_nothing_of_the_old_one(run: Any, tmp_path: Path) -> None:
@@ -87,10 +104,10 @@ def test_a_training_that_begins_anew_leaves_nothing_of_the_old_one(run: Any, tmp
     tracking = Tracking(run, tmp_path / "steps")
     tracking.steps(0, 0, losses(1.0))
     tracking.epoch(epoch(0))
-    tracking.close()
+    tracking.close(HISTORY)
     assert kept(run)["loss"] == [1.0]
 
 
 def test_a_training_without_epochs_keeps_nothing(run: Any, tmp_path: Path) -> None:
-    Tracking(run, tmp_path / "steps").close()
+    Tracking(run, tmp_path / "steps").close(LossHistory())
     assert not (run.registry.folder / "runs").exists()
