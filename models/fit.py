@@ -67,10 +67,10 @@ def fit(
 
     Without validation rows the training loss takes their place. The same arguments give the same weights.
 
-    checkpoint: written after every epoch; where a training with the same arguments was killed it goes on from there, to
-    the same weights. It stays until the caller has put the result away and calls `remove_checkpoint`. A damaged file, or
-    one of another training, is ignored with a warning. on_epoch: told of every epoch that this call trains, not of those
-    before a kill; on_steps: of every some hundred steps.
+    checkpoint: written after every epoch; where a training with the same arguments was killed it goes on from there,
+    to the same weights. It stays until the caller has put the result away and calls `remove_checkpoint`. A damaged
+    file, or one of another training, is ignored with a warning. on_epoch: told of every epoch that this call trains,
+    not of those before a kill; on_steps: of every some hundred steps.
     Raises Diverged where the loss becomes NaN or infinite.
     """
     model = recipe.compiled(schema, seed=config.seed)
