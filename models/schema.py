@@ -12,12 +12,25 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.column_values import as_array, codes_of, kind_of, levels_of, numbers_of, shown
+from models.preparation import (
+    OTHER_KINDS,
+    CyclicColumn,
+    DateColumn,
+    HashedColumn,
+    OtherColumn,
+    PrepareConfig,
+    QuantileColumn,
+    Takes,
+    other_column,
+    replacement_of,
+    robust_centre_and_scale,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +84,8 @@ class NumberColumn:
     training rows lay; a value beyond counts as this, for a network knows nothing of where it has never been.
     """
 
+    takes: ClassVar[Takes] = "number"
+
     name: str
     median: float
     mean: float
@@ -83,6 +98,10 @@ class NumberColumn:
     def input_names(self) -> tuple[str, ...]:
         """One name for each input of this column."""
         return (self.name, f"{self.name} is missing") if self.indicator else (self.name,)
+
+    def check(self, values: Any) -> None:
+        """Raises ValueError where values are not numbers."""
+        numbers_of(values)
 
     def fill(self, inputs: NDArray[np.float32], values: Any) -> None:
         """Writes the inputs (n, 1 or 2) of these rows; raises ValueError where values are not numbers."""
@@ -106,6 +125,8 @@ class CategoryColumn:
     levels: most frequent first, at most MOST_LEVELS; rare ones of the training rows are not among them.
     """
 
+    takes: ClassVar[Takes] = "category"
+
     name: str
     levels: tuple[str, ...]
 
@@ -115,6 +136,9 @@ class CategoryColumn:
         of_levels = (f"{self.name} = {level}" for level in self.levels)
         return (*of_levels, f"{self.name} is another", f"{self.name} is missing")
 
+    def check(self, values: Any) -> None:
+        """Anything may be a level."""
+
     def fill(self, inputs: NDArray[np.float32], values: Any) -> None:
         """Writes the inputs (n, levels + 2) of these rows, which hold zeros before."""
         count = len(self.levels)
@@ -123,7 +147,7 @@ class CategoryColumn:
         inputs[np.arange(len(codes)), codes] = 1.0
 
 
-Column = NumberColumn | CategoryColumn
+Column = NumberColumn | CategoryColumn | OtherColumn
 
 
 @dataclass(frozen=True)
@@ -162,21 +186,29 @@ class Schema:
 
     @classmethod
     def fit(
-        cls, frame: Columns, target: str, *, leave_out: Sequence[str] = (), task: Task | None = None
+        cls,
+        frame: Columns,
+        target: str,
+        *,
+        leave_out: Sequence[str] = (),
+        task: Task | None = None,
+        prepare: PrepareConfig | None = None,
     ) -> Schema:
         """Learns the schema from training rows; rows without a target are ignored.
 
         leave_out: columns that are neither inputs nor target, such as the time; they need not exist.
         task: found from the target's values where it is not given, see `infer_task`.
+        prepare: how columns become inputs, where it is not the usual way.
         Raises SchemaError with the faults of all columns.
         """
+        prepare = prepare or PrepareConfig()
         found, known = _fit_target(frame, target, task)
         names = [name for name in _names(frame) if name != target and name not in leave_out]
         columns: list[Column] = []
-        faults: list[Fault] = []
+        faults = [_missing(name, frame) for name in prepare.named if name not in names]
         for name in names:
             try:
-                columns.append(_fit_column(name, frame[name], known))
+                columns.append(_fit_column(name, frame[name], known, prepare))
             except ValueError as problem:
                 faults.append(Fault(name, str(problem)))
         if not names:
@@ -191,6 +223,11 @@ class Schema:
     def column_names(self) -> tuple[str, ...]:
         """The columns that a row must have, without the target."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def watched_names(self) -> tuple[str, ...]:
+        """The columns whose distribution can stay the same: all but dates, which move on by nature."""
+        return tuple(column.name for column in self.columns if column.takes != "date")
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -315,6 +352,8 @@ def infer_task(values: Any) -> Task:
 
 
 def _widened(column: Column, frame: Columns) -> Column:
+    if isinstance(column, DateColumn):
+        return column.widened(frame[column.name])
     if not isinstance(column, NumberColumn) or column.low is None or column.high is None:
         return column
     numbers = numbers_of(frame[column.name])
@@ -338,8 +377,7 @@ def _column_faults(columns: Sequence[Column], frame: Columns) -> list[Fault]:
             rows = len(values) if rows is None else rows
             if len(values) != rows:
                 raise ValueError(f"has {len(values):,} rows where the columns before it have {rows:,}")
-            if isinstance(column, NumberColumn):
-                numbers_of(values)
+            column.check(values)
         except ValueError as problem:
             faults.append(Fault(column.name, str(problem)))
     return faults
@@ -438,7 +476,7 @@ def _encoded(values: Any, target: Target) -> NDArray[Any]:
     return np.where(codes < 0, np.nan, codes).astype(np.float32)
 
 
-def _fit_column(name: object, values: Any, known: NDArray[np.bool_]) -> Column:
+def _fit_column(name: object, values: Any, known: NDArray[np.bool_], prepare: PrepareConfig) -> Column:
     """Learns one column on the rows where `known` holds; raises ValueError with what stands in the way."""
     if not isinstance(name, str):
         raise ValueError("has a name that is not text. Rename it")
@@ -446,23 +484,49 @@ def _fit_column(name: object, values: Any, known: NDArray[np.bool_]) -> Column:
     if len(array) != len(known):
         raise ValueError(f"has {len(array):,} rows where the target has {len(known):,}")
     array = array[known]
+    if name in prepare.dates:
+        return DateColumn.fit(name, array, indicator=prepare.missing_indicator)
+    if name in prepare.cycles:
+        missing = bool(np.isnan(numbers_of(array)).any())
+        return CyclicColumn(name, float(prepare.cycles[name]), prepare.missing_indicator and missing)
     kind = kind_of(array)
     if kind == "date":
         raise ValueError("holds dates. Leave it out, or turn it into numbers such as hour and weekday")
     if kind != "number":  # a column without any value has no level, and any value later is another one
-        return CategoryColumn(name, _frequent_levels(array))
+        return _fit_category(name, array, prepare)
     numbers = numbers_of(array)
     distinct = np.unique(numbers[~np.isnan(numbers)])
     if 3 <= len(distinct) <= MOST_DISTINCT_AS_CATEGORY and _all_whole(distinct):
         return CategoryColumn(name, _frequent_levels(array))
-    return _fit_number(name, numbers)
+    return _fit_number(name, numbers, prepare)
 
 
-def _fit_number(name: str, numbers: NDArray[np.float64]) -> NumberColumn:
+def _fit_category(name: str, values: NDArray[Any], prepare: PrepareConfig) -> Column:
+    """One input a level; where there are more levels than that takes, they are hashed if it was asked for."""
+    if prepare.encoding == "hashing":
+        levels = {level for level in levels_of(values) if level is not None}
+        if len(levels) > MOST_LEVELS:
+            return HashedColumn(name, prepare.hash_inputs)
+    return CategoryColumn(name, _frequent_levels(values))
+
+
+def _fit_number(name: str, numbers: NDArray[np.float64], prepare: PrepareConfig) -> Column:
     present = numbers[~np.isnan(numbers)]
     mean, scale = _mean_and_scale(present)
-    indicator = len(present) < len(numbers)
-    return NumberColumn(name, float(np.median(present)), mean, scale, indicator, *_limits(present))
+    indicator = len(present) < len(numbers) and prepare.missing_indicator
+    replacement = replacement_of(present, prepare)
+    if prepare.scaling == "quantile" and scale > 0:
+        return QuantileColumn.fit(name, present, replacement, indicator=indicator)
+    if prepare.scaling == "robust" and scale > 0:
+        centre, spread = robust_centre_and_scale(present)
+        if spread > 0:  # half of the rows and more are one value: the rest would be endlessly far away
+            mean, scale = centre, spread
+    low, high = _limits(present)
+    if prepare.missing == "constant" and len(present) < len(
+        numbers
+    ):  # else it would count as the nearest limit
+        low, high = min(low, replacement), max(high, replacement)
+    return NumberColumn(name, replacement, mean, scale, indicator, low, high)
 
 
 def _limits(numbers: NDArray[np.float64]) -> tuple[float, float]:
@@ -505,7 +569,11 @@ def _all_whole(numbers: NDArray[np.float64]) -> bool:
     return bool(np.all(np.floor(numbers) == numbers))
 
 
-_KINDS: dict[type, str] = {NumberColumn: "number", CategoryColumn: "category"}
+_KINDS: dict[type, str] = {
+    NumberColumn: "number",
+    CategoryColumn: "category",
+    **{kind: name for name, kind in OTHER_KINDS.items()},
+}
 
 
 def _column(record: dict[str, Any]) -> Column:
@@ -514,4 +582,6 @@ def _column(record: dict[str, Any]) -> Column:
         return NumberColumn(**record)
     if kind == "category":
         return CategoryColumn(record["name"], tuple(record["levels"]))
+    if kind in OTHER_KINDS:
+        return other_column(kind, record)
     raise ValueError(f"a column of kind {kind!r}")

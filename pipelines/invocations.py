@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from models.schema import Column, NumberColumn, Schema
+from models.schema import Column, Schema
 from pipelines.packing import Array, columns_of, moments
 
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
@@ -191,9 +191,10 @@ def _from_csv(body: bytes, schema: Schema, booleans: frozenset[str]) -> Invocati
 
 
 def _read(column: Column, values: Sequence[str], booleans: frozenset[str]) -> list[Any]:
-    if isinstance(column, NumberColumn):
+    if column.takes == "number":
         return _numbers(column.name, values, booleans)
-    whole = bool(column.levels) and all(_is_whole(level) for level in column.levels)
+    levels = getattr(column, "levels", ())
+    whole = bool(levels) and all(_is_whole(level) for level in levels)
     return [None if text in _MISSING_IN_CSV else _level(text, whole) for text in values]
 
 
@@ -232,7 +233,7 @@ def _number(name: str, row: int, text: str) -> float:
 
 def _check_values(columns: Mapping[str, Sequence[Any]], schema: Schema, booleans: frozenset[str]) -> None:
     for column in schema.columns:
-        number = isinstance(column, NumberColumn)
+        number = column.takes == "number"
         allowed = {int, float, type(None)} if number else {str, int, float, bool, type(None)}
         if column.name in booleans:
             allowed.add(bool)
