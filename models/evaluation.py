@@ -316,25 +316,23 @@ def as_chances(task: Task, answers: Array, *, logits: bool) -> Array:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def calibration_noise(
-    chances: Array, *, bins: int = BINS, seed: int = 0, draws: int = 200, confidence: float = 0.95
+def calibration_limit(
+    task: Task, target: Array, answers: Array, plan: Resampling, *, bins: int = BINS
 ) -> float:
-    """The calibration error that a network with these very chances, all of them true, would stay below by luck.
+    """The calibration error that a network with these chances, all of them true, would stay below by luck.
 
-    Targets are drawn from the chances: Broecker and Smith, Increasing the Reliability of Reliability Diagrams, 2007.
-    Rows are taken as independent witnesses.
+    That is, in `plan.confidence` of all cases. Luck is what the draws of the rows show around their mean, so that
+    neighbours that go together count once: the test of Broecker and Smith, Increasing the Reliability of Reliability
+    Diagrams, 2007, for rows that are no independent witnesses. nan where nothing says a chance.
     """
-    rng, places = np.random.default_rng(seed), equal_bins(chances, bins)
-    errors = np.empty(draws)
-    for draw in range(draws):
-        left = np.less(rng.random(len(chances)), chances) - chances
-        errors[draw] = np.abs(np.bincount(places, weights=left)).sum() / max(len(chances), 1)
-    return float(np.quantile(errors, confidence)) if len(chances) else math.nan
-
-
-def said_chances(task: Task, answers: Array) -> Array:
-    """The chances that a calibration looks at: of the second class, or of the class that was chosen."""
-    return answers[:, 0] if task == "binary" else answers.max(axis=1)
+    if task == "regression" or not are_chances(answers):
+        return math.nan
+    said, true = _said_and_true(task, target, answers)
+    places = equal_bins(said, bins)
+    left = np.zeros((len(said), int(places.max(initial=0)) + 1))
+    left[np.arange(len(said)), places] = true - said
+    luck = np.abs(plan.sums(left) - left.sum(axis=0)).sum(axis=1) / max(len(said), 1)
+    return float(np.quantile(luck, plan.confidence)) if len(luck) else math.nan
 
 
 def _said_and_true(task: Task, target: Array, answers: Array) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.bias_variance import BiasVariance, bias_variance, decompose
-from models.evaluation import Answers, as_chances, calibration_noise, said_chances, score_models
+from models.evaluation import Answers, as_chances, calibration_limit, score_models
 from models.importance import (
     attributed_importance,
     column_spans,
@@ -25,7 +25,7 @@ from models.importance import (
 )
 from models.intervals import Resampling, resampling
 from models.learning_curve import learning_curve, more_rows
-from models.metrics import DIRECTIONS, Function, are_chances
+from models.metrics import DIRECTIONS, Function
 from models.schema import SchemaError
 from models.slices import declared_slices, grouping, weakest_slices
 from models.split import split_in_time
@@ -341,7 +341,7 @@ def _comparison(
         standing.contests,
         tuple(contest.verdict for contest in standing.contests),
         tuple(text for contest in standing.contests for text in contest.disagreements),
-        _calibration_limit(ground),
+        calibration_limit(ground.task, ground.targets, ground.answers.answers, ground.plan),
     )
     return comparison, models
 
@@ -369,12 +369,6 @@ def _match(ground: _Ground, lesson: _Lesson) -> Match:
         np.timedelta64(ground.stores.project.config.data.label_delay),
         ground.seed,
     )
-
-
-def _calibration_limit(ground: _Ground) -> float:
-    if ground.task == "regression" or not are_chances(ground.answers.answers):
-        return float("nan")
-    return calibration_noise(said_chances(ground.task, ground.answers.answers), seed=ground.seed)
 
 
 def _losses_of(models: Mapping[str, Answers], name: str) -> Array | None:

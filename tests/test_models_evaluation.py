@@ -14,8 +14,9 @@ from models.evaluation import (
     Figure,
     Standing,
     auc,
-    calibration_noise,
+    calibration_limit,
     evaluate,
+    plain_figures,
     reliability,
     score_models,
 )
@@ -186,7 +187,7 @@ def test_classes_are_told_one_by_one() -> None:
 def test_true_chances_are_calibrated_within_luck() -> None:
     target, truth = chances(4000, 9)
     found = standing(target, {"network": truth}).scores["network"]
-    limit = calibration_noise(truth[:, 0])
+    limit = calibration_limit("binary", target, truth, Resampling(4000, resamples=200))
     assert found.figure("calibration_error").value < limit
     slope = found.figure("calibration_slope")
     assert slope.low < 1 < slope.high
@@ -195,13 +196,22 @@ def test_true_chances_are_calibrated_within_luck() -> None:
     assert too_sure.figure("calibration_slope").high < 1
 
 
-def test_luck_alone_stays_below_the_limit_as_often_as_it_says() -> None:
+@pytest.mark.parametrize("together", [1, 10])
+def test_luck_alone_stays_below_the_limit_as_often_as_it_says(together: int) -> None:
     below = 0
-    for seed in range(60):
-        target, truth = chances(500, seed)
-        error = standing(target, {"network": truth}).scores["network"].figure("calibration_error").value
-        below += error < calibration_noise(truth[:, 0], seed=seed)
-    assert 0.87 <= below / 60 <= 1.0
+    for seed in range(100):
+        target, truth = chances(600, seed)
+        target, truth = np.repeat(target, together), np.repeat(truth, together, axis=0)
+        plan = Resampling(len(target), together, resamples=200, seed=seed)
+        error = plain_figures("binary", target, costs(target, truth))["calibration_error"]
+        below += error < calibration_limit("binary", target, truth, plan)
+    assert 0.88 <= below / 100 <= 1.0
+
+
+def test_what_says_no_chance_has_no_limit() -> None:
+    plan = Resampling(3, resamples=50)
+    assert math.isnan(calibration_limit("regression", np.ones(3), np.ones((3, 1)), plan))
+    assert math.isnan(calibration_limit("binary", np.ones(3), np.full((3, 1), 7.0), plan))
 
 
 def test_the_table_of_a_calibration_says_what_was_said_and_what_was_true() -> None:
