@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.column_values import as_array, kind_of, levels_of, moments_of, numbers_of
 from models.leakage import leakage
-from models.schema import CategoryColumn, NumberColumn
+from models.schema import CategoryColumn, Column, NumberColumn
 
 if TYPE_CHECKING:
     from models.schema import Schema
@@ -127,16 +127,18 @@ def expected_columns(rows: CheckedRows) -> Said:
     if rows.expected is None:
         return
     before, now = rows.expected, rows.schema
-    kinds = {column.name: type(column) for column in before.columns}
-    known = {column.name: type(column) for column in now.columns}
+    kinds = {column.name: column.takes for column in before.columns}
+    known = {column.name: column.takes for column in now.columns}
     for name in sorted(kinds.keys() - known.keys()):
         yield "warning", f"column {name!r} was there in the rows prepared before and is gone"
     for name in sorted(known.keys() - kinds.keys()):
         yield "note", f"column {name!r} was not there in the rows prepared before"
     for name in sorted(kinds.keys() & known.keys()):
-        if kinds[name] is not known[name]:
-            was, is_now = _KIND_NAMES[kinds[name]], _KIND_NAMES[known[name]]
-            yield "warning", f"column {name!r} was {was} in the rows prepared before and is now {is_now}"
+        if kinds[name] != known[name]:
+            yield (
+                "warning",
+                f"column {name!r} was a {kinds[name]} in the rows prepared before and is now a {known[name]}",
+            )
     yield from _expected_target(before, now)
     yield from _new_values(rows, before)
 
@@ -173,7 +175,7 @@ def _new_values(rows: CheckedRows, before: Schema) -> Said:
                 )
 
 
-def _share_of_new(column: Any, values: Array) -> float:
+def _share_of_new(column: Column, values: Array) -> float:
     """Share of the rows with a value outside of what an earlier schema had seen; 0 where it cannot say."""
     if isinstance(column, CategoryColumn):
         levels = [level for level in levels_of(values) if level is not None]
@@ -215,7 +217,7 @@ def missing_values(rows: CheckedRows) -> Said:
     """Columns that hardly ever have a value."""
     for column in rows.schema.columns:
         values = rows.columns[column.name][rows.train]
-        if isinstance(column, NumberColumn):
+        if column.takes == "number":
             share = float(np.isnan(numbers_of(values)).mean())
         else:
             share = sum(level is None for level in levels_of(values)) / max(1, len(values))
@@ -321,7 +323,7 @@ def _told_apart(rows: CheckedRows, different: NDArray[np.int64], *, timed: bool)
     different: places of rows, each another one. timed: whether the time counts as a value. A table of few levels
     is made of copies, and nothing is wrong with it.
     """
-    fine = [rows.columns[column.name] for column in rows.schema.columns if isinstance(column, NumberColumn)]
+    fine = [rows.columns[column.name] for column in rows.schema.columns if column.takes == "number"]
     fine += [rows.times] if timed and rows.times is not None else []
     return any(
         len(np.unique(column[different])) >= TOLD_APART * len(different) for column in map(_numeric, fine)
@@ -365,7 +367,7 @@ def identity_columns(rows: CheckedRows) -> Said:
         return
     for column in rows.schema.columns:
         values = rows.columns[column.name]
-        if isinstance(column, NumberColumn) and (how := _counts_rows(numbers_of(values))):
+        if column.takes == "number" and (how := _counts_rows(numbers_of(values))):
             yield (
                 "warning",
                 f"column {column.name!r} {how}: it names a row and tells nothing of it. Write it into drop in [data]",
@@ -484,9 +486,6 @@ CHECKS: Mapping[str, Rule] = {
     "later times": later_times,
     "target given away": given_away,
 }
-
-_KIND_NAMES: Mapping[type, str] = {NumberColumn: "a number", CategoryColumn: "a category"}
-
 
 # --- tools ---
 

@@ -156,7 +156,7 @@ def _dealt(numbers: Positions, shares: NDArray[np.float64], rng: np.random.Gener
     for done, group in enumerate(order):
         empty = [part for part in wanted if got[part] == 0]
         open_to = empty if len(empty) >= len(order) - done else wanted
-        part = min(open_to, key=lambda one: got[one] / max(shares[one], 1e-12))
+        part = min(open_to, key=lambda one: float(got[one]) / max(float(shares[one]), 1e-12))
         part_of[group], got[part] = part, got[part] + sizes[group]
     return part_of
 

@@ -273,12 +273,14 @@ def _schema(project: Project, table: Table) -> tuple[Schema | None, tuple[str, .
     """What a training will learn from the older rows, and whether all rows are fit for it."""
     target = project.config.data.target
     try:
-        split = split_table(project.config.data, table, seed=project.config.project.seed, validation=VALIDATION)
+        split = split_table(
+            project.config.data, table, seed=project.config.project.seed, validation=VALIDATION
+        )
     except UserError as error:
         return None, (), faults("data.split", str(error))
     older, newer = table.rows(split.train), table.rows(split.validation)
     try:
-        schema = Schema.fit(older.frame, target)
+        schema = Schema.fit(older.frame, target, prepare=project.config.prepare)
     except SchemaError as error:
         return None, (), [Problem("fault", "data", str(fault)) for fault in error.faults]
     late = schema.check(newer.frame, with_target=True)
@@ -311,7 +313,7 @@ def _expected(project: Project, table: Table) -> Schema | None:
     if before is None or before.identity == table.identity:
         return None
     try:
-        return Schema.fit(before.table.frame, project.config.data.target)
+        return Schema.fit(before.table.frame, project.config.data.target, prepare=project.config.prepare)
     except SchemaError:
         return None
 

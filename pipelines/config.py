@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from models.losses import ELSEWHERE, KNOWN_LOSSES
+from models.preparation import PrepareConfig
 from models.recipe import NetworkConfig
 from models.slices import SliceWish, parse_slice
 from models.split import SplitKind
@@ -360,6 +361,7 @@ class ProjectConfig:
 
     project: NameConfig
     data: DataConfig
+    prepare: PrepareConfig
     network: NetworkConfig
     code: CodeConfig
     monitor: MonitorConfig
@@ -378,6 +380,7 @@ class ProjectConfig:
 SECTIONS: Mapping[str, tuple[str, type[Any]]] = {
     "project": ("project", NameConfig),
     "data": ("data", DataConfig),
+    "prepare": ("prepare", PrepareConfig),
     "network": ("network", NetworkConfig),
     "code": ("network", CodeConfig),
     "monitor": ("monitor", MonitorConfig),

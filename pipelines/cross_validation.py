@@ -26,10 +26,11 @@ from models.split import strata_of
 from pipelines.errors import UserError
 from pipelines.figures import count, decimals_for, number
 from pipelines.objective import objective
+from pipelines.parts import parts_of
 from pipelines.project import Project
 from pipelines.sources import Table, read
 from pipelines.table import Column, render
-from pipelines.training import fit_config_of, recipe_of
+from pipelines.training import VALIDATION, fit_config_of, recipe_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,14 +112,14 @@ _COLUMNS = (
 def cross_validate_project(
     project: Project, *, folds: int = FOLDS, kind: Kind | None = None, progress: Say | None = None
 ) -> CrossValidated:
-    """Trains the project's network on each fold of its data, and keeps nothing.
+    """Trains the project's network on each fold of its data, and keeps nothing; held-out rows stay aside.
 
     kind: of the folds; None for that which [data] split asks for, forward chaining by time.
     """
     say = progress or (lambda text: None)
     say("reading the data")
     config, seed = project.config, project.config.project.seed
-    table = read(config.data, project.folder)
+    table = parts_of(config.data, read(config.data, project.folder), seed=seed, validation=VALIDATION).table
     chosen = kind or _OF_SPLIT[config.data.split]
     task = infer_task(table.frame[config.data.target])
     parts = _folds(project, table, chosen, folds)
@@ -128,7 +129,7 @@ def cross_validate_project(
         say(f"fold {place + 1} of {folds}: loss {fold.loss:.4g}")
 
     def learn(rows: pd.DataFrame) -> Schema:
-        return Schema.fit(rows, config.data.target, task=task)
+        return Schema.fit(rows, config.data.target, task=task, prepare=config.prepare)
 
     say(f"fold 1 of {folds}")
     try:

@@ -27,7 +27,7 @@ _SHOWN = 4  # columns in one finding
 
 def split_drift(rows: CheckedRows) -> tuple[Finding, ...]:
     """Columns, the target too, that are otherwise in the validation rows than pieces of the training rows differ."""
-    columns = _countable(rows, (*rows.schema.column_names, rows.target))
+    columns = _countable(rows, (*rows.schema.watched_names, rows.target))
     found = shift_between(
         columns, rows.train, {name: values[rows.validation] for name, values in columns.items()}
     )
@@ -42,7 +42,7 @@ def split_drift(rows: CheckedRows) -> tuple[Finding, ...]:
 
 def production_drift(rows: CheckedRows, log: Path, window: WindowLength) -> tuple[Finding, ...]:
     """Columns that are otherwise in the newest logged window than pieces of the training rows differ."""
-    newest = newest_window(log, window, rows.schema.column_names)
+    newest = newest_window(log, window, rows.schema.watched_names)
     if newest is None:
         return ()
     columns = {name: rows.columns[name] for name in newest.columns if name in rows.columns}

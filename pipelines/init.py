@@ -219,6 +219,7 @@ def _moment(time: np.datetime64) -> datetime:
 _SECTION_WORDS = {
     "project": "what the project is called",
     "data": "the rows: where they are, what is predicted, when each happened",
+    "prepare": "how columns become inputs, where it is not to be the usual way",
     "network": "the network and how it learns",
     "monitor": "what is judged at once",
     "alarm": "when a loss counts as harmed",

@@ -34,6 +34,8 @@ How values are written:
 SECTIONS = {
     "project": "What the project is called, and where its random numbers begin.",
     "data": "The rows: where they are, what is predicted, when each happened. See [your own data](your-own-data.md).",
+    "prepare": "How columns become inputs, where it is not to be the usual way. See "
+    "[your own data](your-own-data.md#another-preparation).",
     "network": 'The network and how it learns; `loss` takes a function of your own too, as `"module:function"`. '
     "See [your own network](your-own-network.md).",
     "monitor": "How much time is judged at once. See [verdicts](verdicts.md).",

@@ -87,7 +87,7 @@ def fit_schema(project: Project, table: Table) -> Schema:
     from models.schema import Schema, SchemaError
 
     try:
-        return Schema.fit(table.frame, project.config.data.target)
+        return Schema.fit(table.frame, project.config.data.target, prepare=project.config.prepare)
     except SchemaError as error:
         listed = "\n".join(f"  {fault}" for fault in error.faults)
         raise UserError(f"the data cannot be learned from:\n{listed}") from None

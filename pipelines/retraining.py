@@ -279,7 +279,8 @@ def _register(
     correction = make_correction(inputs[newest], predictions[newest], known.targets[late][newest], goal)
     windows = cut(known.times[late], service.anchor, service.window)
     loss = _reference_of(losses, late, known, service)
-    reference = make_reference(columns, known.times[late], windows, loss=loss, correction=correction)
+    watched = {name: columns[name] for name in schema.watched_names}
+    reference = make_reference(watched, known.times[late], windows, loss=loss, correction=correction)
     first = _first_rows(stores, champion)
     settings = {
         **settings_of(goal, schema, first, stores.project),

@@ -18,6 +18,7 @@ import numpy as np
 from models.baselines import best_constant, fit_simple
 from models.checkpoint import remove_checkpoint
 from models.losses import sign_fault
+from models.preparation import PrepareConfig
 from models.split import Split
 from monitoring.window import cut
 from pipelines.errors import UserError
@@ -104,6 +105,8 @@ def training_identity(project: Project, data: str) -> str:
     """16 hex digits of everything that a first training follows from: rows, network, seed and the user's code."""
     config = project.config
     parts: list[Any] = [data, config.project.seed, dataclasses.asdict(config.network), config.code.build]
+    if config.prepare != PrepareConfig():
+        parts.append(dataclasses.asdict(config.prepare))
     if config.data.split != "time":
         parts.append([config.data.split, config.data.group])
     if config.data.test_share:
@@ -231,7 +234,7 @@ def _reference(
     unseen = unseen_by(project.config.data, split, table, known)
     windows = cut(table.times, _moment(table.times[0]), prepared.window)
     loss = make_loss_reference(losses, unseen, every.times, windows)
-    columns = {name: table.frame[name].to_numpy() for name in schema.column_names}
+    columns = {name: table.frame[name].to_numpy() for name in schema.watched_names}
     correction = make_correction(every.inputs[unseen], predictions[unseen], targets[unseen], goal)
     return make_reference(columns, table.times, windows, loss=loss, correction=correction)
 

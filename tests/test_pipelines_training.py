@@ -1,0 +1,96 @@
+"""A first training follows its project file: parts, preparation, and what a version remembers of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.preparation import CyclicColumn, DateColumn, HashedColumn, QuantileColumn
+from pipelines.prepared import prepare_rows
+from pipelines.reference import read_reference
+from pipelines.scoring import Scorer
+from pipelines.service import bundle_of
+from pipelines.stores import Stores
+from pipelines.training import train_version, training_identity
+
+PREPARE = """[monitor]
+window = "day"
+[prepare]
+scaling = "quantile"
+encoding = "hashing"
+hash_inputs = 16
+dates = "booked"
+cycles = {size = 50}
+"""
+
+
+@pytest.fixture(scope="module")
+def rows(streams: ModuleType) -> pd.DataFrame:
+    """A stream with a time that was known before, and a name of very many levels."""
+    frame: pd.DataFrame = streams.stream(4, 150)
+    numbers = np.arange(len(frame))
+    booked = pd.to_datetime(frame["when"]) - pd.to_timedelta(numbers % 50, unit="h")
+    return frame.assign(
+        booked=booked.dt.strftime("%Y-%m-%dT%H:%M:%S"), customer=[f"c{k % 90}" for k in numbers]
+    )
+
+
+@pytest.fixture
+def stores(make_stores: Callable[..., Any], rows: pd.DataFrame) -> Stores:
+    opened: Stores = make_stores(rows, PREPARE)
+    return opened
+
+
+def test_a_project_is_prepared_as_its_file_says_and_served_so(stores: Stores, rows: pd.DataFrame) -> None:
+    version = train_version(stores, prepare_rows(stores.project)).version
+    bundle = bundle_of(stores, version.version)
+    kinds = {column.name: type(column) for column in bundle.schema.columns}
+    assert (kinds["booked"], kinds["customer"], kinds["size"]) == (DateColumn, HashedColumn, CyclicColumn)
+    assert QuantileColumn in kinds.values()
+    known = {name: rows[name].tolist()[:3] for name in bundle.schema.column_names}
+    answers = Scorer.load(bundle.folder).predict(known)
+    assert np.isfinite(answers).all()
+    assert len(np.unique(answers)) == 3
+
+
+def test_dates_are_no_part_of_what_is_compared(stores: Stores) -> None:
+    version = train_version(stores, prepare_rows(stores.project)).version
+    names = read_reference(bundle_of(stores, version.version).reference).profile.names
+    assert "booked" not in names
+    assert "size" in names
+
+
+def test_another_preparation_or_split_is_another_training(
+    make_stores: Callable[..., Any], rows: pd.DataFrame
+) -> None:
+    identities = {
+        training_identity(make_stores(rows.drop(columns="booked"), more).project, "data")
+        for more in (
+            "",
+            "[prepare]\nscaling = 'robust'\n",
+            'split = "random"\n',
+            'split = "group"\ngroup = "customer"\n',
+        )
+    }
+    again = training_identity(
+        make_stores(rows.drop(columns="booked"), "[prepare]\nscaling = 'standard'\n").project, "data"
+    )
+    assert len(identities) == 4
+    assert again in identities
+
+
+@pytest.mark.parametrize(
+    "more", ['split = "stratified"\n', 'split = "group"\ngroup = "customer"\n', 'split = "random"\n']
+)
+def test_a_version_is_trained_on_any_split(
+    make_stores: Callable[..., Any], rows: pd.DataFrame, more: str
+) -> None:
+    opened = make_stores(rows.drop(columns="booked"), more + '[monitor]\nwindow = "day"\n')
+    trained = train_version(opened, prepare_rows(opened.project))
+    assert trained.rows == len(rows)
+    assert np.isfinite(read_reference(bundle_of(opened, trained.version.version).reference).loss.loss)
