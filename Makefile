@@ -6,7 +6,7 @@ INSTALLER ?= uv
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: env demo test test-slow test-page check bench bench-env lock clean help
+.PHONY: env demo test test-slow test-page check bench bench-env prove lock clean help
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,9 @@ bench-env: env  ## an environment of their own for the peers that benchmarks com
 
 bench: env  ## all benchmarks; writes docs/benchmarks.md
 	$(QUIET) $(RUN)/python -m benchmarks
+
+prove: env  ## long proofs: 200 kills of a training
+	$(QUIET) $(RUN)/python -m benchmarks.kills
 
 lock: env  ## write requirements.lock anew, with hashes and without hosts
 	$(RUN)/uv pip compile --universal --no-strip-extras --no-emit-index-url --no-annotate --no-header --generate-hashes --python-version 3.11 --all-extras pyproject.toml -o requirements.lock -q
