@@ -1,4 +1,4 @@
-"""What happens between the epochs: losses recorded, best state kept, checkpoints written, NaN stopped."""
+"""What happens between the epochs: losses recorded, best state kept, checkpoints written, divergence stopped."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from models.checkpoint import Checkpoint, State, write_checkpoint
+from models.diagnosis import Watch
 from models.history import EpochLoss, LossHistory
 from models.keras_objects import PlannedRate
 from models.schedules import plateau_level
@@ -22,41 +23,61 @@ logger = logging.getLogger(__name__)
 
 
 class Diverged(ArithmeticError):
-    """The loss became NaN or infinite, so the weights are worth nothing.
+    """The loss became NaN or infinite, or rose by an order and did not come back: the weights are worth nothing.
 
-    step: of the epoch, from 0; None where only the validation loss is not finite.
+    step: of the epoch, from 0; None where only the validation loss is not finite. reason: what was seen, in words.
+    rows: numbers of the rows to learn from that this step took and that lie far from all others, set by `fit`.
     """
 
-    def __init__(self, epoch: int, step: int | None) -> None:
+    def __init__(self, epoch: int, step: int | None, reason: str | None = None) -> None:
         self.epoch = epoch
         self.step = step
-        where = "on the validation rows" if step is None else f"at step {step}"
-        super().__init__(
-            f"The loss was no longer finite in epoch {epoch}, {where}. Lower the learning rate, "
+        self.reason = reason or "the loss was no longer finite"
+        self.rows: tuple[int, ...] = ()
+        super().__init__(epoch, step, reason)
+
+    def __str__(self) -> str:
+        where = "on the validation rows" if self.step is None else f"at step {self.step}"
+        rows = f" Look at rows {', '.join(map(str, self.rows))}, far from all others." if self.rows else ""
+        return (
+            f"{self.reason[0].upper()}{self.reason[1:]} in epoch {self.epoch}, {where}.{rows} Lower the learning rate, "
             "set clip_norm, and look for targets that the loss cannot take (a logarithm of 0 or less)."
         )
 
 
-class StopOnNan(keras.callbacks.Callback):
-    """Raises Diverged as soon as a loss is NaN or infinite."""
+class StopDiverging(keras.callbacks.Callback):
+    """Raises Diverged as soon as a loss is not finite, or has risen by an order and does not come back."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
         super().__init__()
+        self.progress = progress
         self.epoch = 0
+        self.step = 0
+        self.watch = Watch()
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Forgets an earlier training."""
+        self.watch = Watch()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Remembers which epoch it is."""
         self.epoch = epoch
+        self.watch.begin_epoch()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Looks at the running mean of the epoch, which one bad step makes NaN."""
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            raise Diverged(self.epoch, batch)
+        """Looks at the steps that were taken since it was called last."""
+        self.step = batch
+        self._stop_for(self.watch.see(self.progress.last_steps))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Looks at the validation loss."""
+        """Looks at the validation loss, and at the level of the training loss."""
         if not math.isfinite((logs or {}).get("val_loss", 0.0)):
             raise Diverged(epoch, None)
+        self._stop_for(self.watch.end_epoch())
+
+    def _stop_for(self, reason: str | None) -> None:
+        if reason is not None:
+            raise Diverged(self.epoch, self.step, reason)
 
 
 class Progress:
@@ -75,6 +96,7 @@ class Progress:
         self.on_epoch = on_epoch
         self.on_steps = on_steps
         self.history = LossHistory()
+        self.last_steps = np.zeros(0, np.float32)
         self.best = state_of(model)
 
     @property
@@ -105,6 +127,7 @@ class Progress:
 
     def record_steps(self, first: int, found: StepLosses) -> None:
         """Passes on what steps of the next epoch cost; first: the number of the first of them, from 0."""
+        self.last_steps = found.losses
         if self.on_steps is not None:
             self.on_steps(self.next_epoch, first, found)
 

@@ -19,12 +19,13 @@ from models.callbacks import (
     LowerRate,
     Progress,
     RecordLosses,
+    StopDiverging,
     StopEarly,
-    StopOnNan,
     WriteCheckpoint,
     restore,
 )
 from models.checkpoint import digest_of, read_checkpoint, remove_checkpoint
+from models.diagnosis import furthest_out
 from models.history import EpochLoss, LossHistory
 from models.keras_objects import planned_rate, set_rate, steps_taken
 from models.outputs import labeller
@@ -71,7 +72,7 @@ def fit(
     to the same weights. It stays until the caller has put the result away and calls `remove_checkpoint`. A damaged
     file, or one of another training, is ignored with a warning. on_epoch: told of every epoch that this call trains,
     not of those before a kill; on_steps: of every some hundred steps.
-    Raises Diverged where the loss becomes NaN or infinite.
+    Raises Diverged where the loss becomes NaN or infinite, or rises by an order and does not come back.
     """
     model = recipe.compiled(schema, seed=config.seed)
     return _train(model, train, validation, config, checkpoint, on_epoch, on_steps, compete=False)
@@ -160,8 +161,9 @@ def _train(
     try:
         _run(progress, train, validation, config, checkpoint, compete=compete)
         restore(model, progress.best)
-    except Diverged:
+    except Diverged as fault:
         restore(model, start)
+        fault.rows = _suspects(fault, train, config)
         if checkpoint is not None:
             remove_checkpoint(checkpoint)
         raise
@@ -179,7 +181,7 @@ def _run(
 ) -> None:
     """The epochs that are still to be trained, with everything that happens between them."""
     stop = _stop_early(progress, config)
-    callbacks = [StopOnNan(), RecordLosses(progress), stop, *_lower_rate(progress)]
+    callbacks = [StopDiverging(progress), RecordLosses(progress), stop, *_lower_rate(progress)]
     if checkpoint is not None:
         name = fingerprint(progress, train, validation, config)
         progress.resume(read_checkpoint(checkpoint, name))
@@ -253,6 +255,14 @@ def _order(rows: int, steps: Steps, config: FitConfig, epoch: int) -> NDArray[np
     """Which rows each step takes: it follows from the seed and the epoch alone, so a training resumed sees the same."""
     order = np.random.default_rng((config.seed, epoch)).permutation(rows)
     return np.resize(order, (steps.count, steps.batch)).astype(np.int32)
+
+
+def _suspects(fault: Diverged, train: Rows, config: FitConfig) -> tuple[int, ...]:
+    """Of the rows in the step at which a training was stopped, those that lie far from all others."""
+    if fault.step is None:
+        return ()
+    order = _order(len(train), planned_steps(len(train), config), config, fault.epoch)
+    return furthest_out(train.inputs, train.targets, np.unique(order[fault.step]))
 
 
 def _record_start(progress: Progress, judged_on: Tensors | None) -> None:
