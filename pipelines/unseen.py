@@ -70,7 +70,7 @@ def unseen_since(stores: Stores, version: ModelVersion) -> np.datetime64:
     """The moment after which rows cannot have taught, stopped or chosen a version."""
     moments = [version.trained_until] if version.trained_until else []
     retrainings = stores.log.events(kind=RETRAINING)
-    moments += [event.known_at for event in retrainings if event.payload["challenger"] == version.version]
+    moments += [event.known_at for event in retrainings if event.payload.get("challenger") == version.version]
     if not moments:
         return np.datetime64(0, "s")
     return numpy_moment(max(moments))
