@@ -39,7 +39,8 @@ class Sparsity:
         >>> Sparsity(100, 62, 20, ("wind", "rain")).sentence()
         '62 % of the weights are about 0; 2 of 20 inputs are not used: wind, rain'
         """
-        told = f"{100 * self.share:.0f} % of the weights are about 0; "
+        share = "over 99" if 0.99 < self.share < 1 else f"{100 * self.share:.0f}"
+        told = f"{share} % of the weights are about 0; "
         if not self.unused:
             return f"{told}all {self.inputs} inputs are used"
         more = f" and {len(self.unused) - most} more" if len(self.unused) > most else ""
@@ -52,17 +53,18 @@ def sparsity(
 ) -> Sparsity | None:
     """Counts the weights of a network of dense layers; None where no layer takes the inputs as they are.
 
-    about_zero: share of the largest weight of its array, below which a weight counts as 0.
+    about_zero: share of the network's largest weight, below which a weight counts as 0: a penalty may bring whole
+    layers down, and inputs are all of scale 1.
     """
     kernels = [np.abs(weight.numpy()) for weight in model.trainable_weights if len(weight.shape) == 2]
     first = [kernel for kernel in kernels if len(kernel) == len(input_names)]
     if not first:
         return None
-    small = [kernel <= about_zero * kernel.max(initial=0.0) for kernel in kernels]
-    idle = np.all([(kernel <= about_zero * kernel.max(initial=0.0)).all(axis=1) for kernel in first], axis=0)
+    limit = about_zero * max(float(kernel.max(initial=0.0)) for kernel in kernels)
+    idle = np.all([(kernel <= limit).all(axis=1) for kernel in first], axis=0)
     return Sparsity(
         weights=sum(kernel.size for kernel in kernels),
-        about_zero=int(sum(part.sum() for part in small)),
+        about_zero=int(sum((kernel <= limit).sum() for kernel in kernels)),
         inputs=len(input_names),
         unused=tuple(name for name, unused in zip(input_names, idle, strict=True) if unused),
     )

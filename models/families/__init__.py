@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from models.schema import Schema
 
 FAMILIES = {"mlp": "models.families.mlp"}
+# without gelu, which Keras computes by a function that ONNX does not have; silu is its like
 Activation = Literal[
-    "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "softsign", "tanh", "sigmoid"
+    "relu", "leaky_relu", "elu", "selu", "silu", "mish", "softplus", "softsign", "tanh", "sigmoid"
 ]
 
 
