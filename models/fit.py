@@ -41,6 +41,7 @@ __all__ = ["Diverged", "Fitted", "fit", "predict", "update"]
 OnEpoch = Callable[[EpochLoss], None]
 OnSteps = Callable[[int, int, StepLosses], None]  # epoch, its first step among these, and what they cost
 
+CHECKED_AT_ONCE = 1_000_000  # values of a column of rows looked at together: no copy as large as all rows
 SMALLEST_BATCH = 32  # small data take smaller steps down to this; below, the gradient is mostly noise
 LEAST_STEPS = 32  # steps an epoch that small data should still make, or the epochs end before the optimum
 
@@ -298,9 +299,14 @@ def _labeller(model: keras.Model, width: int) -> Callable[[NDArray[Any]], Any]:
 
 
 def tensors(model: keras.Model, rows: Rows) -> Tensors:
-    """Inputs, targets in the shape that the model's losses compare with, and weights where there are any."""
+    """Inputs, targets in the shape that the model's losses compare with, and weights where there are any.
+
+    Rows whose inputs lie in a file stay arrays, from which the stepper takes what it needs.
+    """
     label = _labeller(model, rows.inputs.shape[1])
     arrays = [rows.inputs, label(rows.targets), *([] if rows.weights is None else [rows.weights])]
+    if isinstance(rows.inputs, np.memmap):
+        return tuple(arrays)
     return tuple(tf.nest.map_structure(tf.constant, array) for array in arrays)
 
 
@@ -333,5 +339,8 @@ def _check_rows(rows: Rows, name: str, *, least: int) -> None:
     if len(rows) < least:
         raise ValueError(f"No {name} rows came; expected at least {least}.")
     for part, values in (("inputs", rows.inputs), ("targets", rows.targets), ("weights", rows.weights)):
-        if values is not None and not np.isfinite(values).all():
+        if values is None:
+            continue
+        pieces = (values[k : k + CHECKED_AT_ONCE] for k in range(0, len(values), CHECKED_AT_ONCE))
+        if not all(np.isfinite(piece).all() for piece in pieces):
             raise ValueError(f"The {name} {part} hold NaN or infinite values. Leave out these rows.")

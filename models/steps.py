@@ -52,6 +52,8 @@ class Stepper:
 
     def train(self, columns: Tensors, order: NDArray[np.int32]) -> StepLosses:
         """Takes a step for every row of `order` (steps, batch), which holds numbers of rows of the columns."""
+        if isinstance(columns[0], np.ndarray):
+            columns, order = picked(columns, order)
         losses, norms = self._train(columns, tf.constant(order))
         return StepLosses(losses.numpy(), norms.numpy())
 
@@ -131,6 +133,13 @@ class Stepper:
         return model.compute_loss(
             x=columns[0], y=columns[1], y_pred=answers, sample_weight=weights, training=False
         )
+
+
+def picked(columns: Any, order: NDArray[np.int32]) -> tuple[Tensors, NDArray[np.int32]]:
+    """The rows that these steps take, out of columns that lie in a file, and the same steps over them alone."""
+    rows = order.ravel()
+    taken = tf.nest.map_structure(lambda column: tf.constant(np.asarray(column)[rows]), columns)
+    return taken, np.arange(len(rows), dtype=np.int32).reshape(order.shape)
 
 
 def stepper_of(model: keras.Model) -> Stepper:

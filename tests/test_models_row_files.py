@@ -1,0 +1,101 @@
+"""Rows in a file train as rows in memory do: the same steps, the same losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.fit import fit, predict
+from models.recipe import FitConfig, NetworkConfig, recipe_from
+from models.row_files import open_rows, write_rows
+from models.rows import Rows
+from models.schema import NumberColumn, Schema, Target, Task
+
+WIDTH = 4
+
+
+def schema(task: Task) -> Schema:
+    columns = tuple(NumberColumn(f"x{place}", 0.0, 0.0, 1.0, indicator=False) for place in range(WIDTH))
+    classes: dict[Task, tuple[str, ...]] = {
+        "regression": (),
+        "binary": ("a", "b"),
+        "multiclass": ("a", "b", "c"),
+    }
+    return Schema(columns, Target("y", task, classes[task]))
+
+
+def rows(count: int, task: Task = "binary", *, seed: int = 0, weighed: bool = False) -> Rows:
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(count, WIDTH)).astype(np.float32)
+    score = inputs[:, 0] - inputs[:, 1] + rng.normal(0, 0.5, count)
+    targets: dict[Task, Any] = {
+        "regression": score.astype(np.float32),
+        "binary": (score > 0).astype(np.float32),
+        "multiclass": np.digitize(score, [-0.5, 0.5]).astype(np.int32),
+    }
+    return Rows(inputs, targets[task], np.linspace(0.5, 2, count, dtype=np.float32) if weighed else None)
+
+
+def on_disk(folder: Path, whole: Rows, batch: int = 70) -> Rows:
+    pieces = [whole.take(np.arange(k, min(k + batch, len(whole)))) for k in range(0, len(whole), batch)]
+    assert write_rows(folder, pieces) == len(whole)
+    return open_rows(folder)
+
+
+@pytest.mark.parametrize("weighed", [True, False])
+def test_what_was_written_is_read(tmp_path: Path, weighed: bool) -> None:
+    whole = rows(300, "multiclass", weighed=weighed)
+    found = on_disk(tmp_path, whole)
+    assert isinstance(found.inputs, np.memmap)
+    np.testing.assert_array_equal(found.inputs, whole.inputs)
+    np.testing.assert_array_equal(found.targets, whole.targets)
+    assert found.targets.dtype == whole.targets.dtype
+    assert (found.weights is None) == (whole.weights is None)
+
+
+@pytest.mark.parametrize(("task", "steps_at_once"), [("regression", 7), ("binary", 1), ("multiclass", 256)])
+def test_a_training_from_files_is_that_from_memory(tmp_path: Path, task: Task, steps_at_once: int) -> None:
+    recipe = recipe_from(NetworkConfig(hidden=(8,), dropout=0.2), task)
+    config = FitConfig(epochs=3, batch_size=32, seed=5, steps_at_once=steps_at_once)
+    train, validation = rows(1000, task, weighed=True), rows(300, task, seed=1)
+    memory = fit(recipe, schema(task), train, validation, config)
+    disk = fit(
+        recipe, schema(task), on_disk(tmp_path / "t", train), on_disk(tmp_path / "v", validation), config
+    )
+    for one, other in zip(memory.history.epochs, disk.history.epochs, strict=True):
+        assert (one.loss, one.validation_loss) == pytest.approx((other.loss, other.validation_loss), rel=1e-5)
+    np.testing.assert_allclose(
+        predict(memory.model, validation.inputs), predict(disk.model, validation.inputs), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_rows_that_cannot_be_learned_from_are_found_in_files_too(tmp_path: Path) -> None:
+    whole = rows(100)
+    whole.inputs[60, 2] = np.nan
+    recipe, found = recipe_from(NetworkConfig(hidden=()), "binary"), on_disk(tmp_path, whole)
+    with pytest.raises(ValueError, match="training inputs hold NaN or infinite values"):
+        fit(recipe, schema("binary"), found, rows(10), FitConfig(epochs=1))
+
+
+def test_no_rows_are_no_trouble(tmp_path: Path) -> None:
+    assert write_rows(tmp_path, []) == 0
+    assert len(open_rows(tmp_path)) == 0
+
+
+def test_batches_of_other_schemas_are_refused(tmp_path: Path) -> None:
+    wide = Rows(np.zeros((2, 9), np.float32), np.zeros(2, np.float32))
+    with pytest.raises(ValueError, match="a batch has 9 inputs and no weights, those before it had 4"):
+        write_rows(tmp_path, [rows(3), wide])
+    with pytest.raises(ValueError, match="no rows that were written whole"):
+        open_rows(tmp_path)
+
+
+def test_a_file_that_was_cut_off_is_told(tmp_path: Path) -> None:
+    on_disk(tmp_path, rows(100))
+    whole = (tmp_path / "inputs.f32").read_bytes()
+    (tmp_path / "inputs.f32").write_bytes(whole[:-8])
+    with pytest.raises(ValueError, match="holds 1592 bytes of inputs; expected 1600"):
+        open_rows(tmp_path)
