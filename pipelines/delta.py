@@ -136,6 +136,11 @@ class Table:
             self._compact_at += _MANY_FILES
 
 
+def dataset_of(folder: Path) -> Any:
+    """The rows of a Delta table as it is now, to be read in batches, in no order that one may count on."""
+    return DeltaTable(folder).to_pyarrow_dataset()
+
+
 def _landed(table: DeltaTable, name: str) -> int:
     return table.transaction_version(name) or 0
 

@@ -71,7 +71,7 @@ def read(config: DataConfig, folder: Path) -> Table:
     """
     source = read_source(config, folder)
     where = _where(config, folder)
-    _check_columns(source.frame, config, where)
+    check_columns(source.frame, config, where)
     _check_target(source.frame, config.target, where)
     times = _times(source.frame, config)
     ids = _ids(source.frame, config.key, where)
@@ -80,6 +80,11 @@ def read(config: DataConfig, folder: Path) -> Table:
     notices = (*source.notices, *_notices(source.frame[config.target], times, order))
     groups = None if config.group is None else source.frame[config.group].to_numpy()[order]
     return Table(frame, times[order], ids[order], notices, groups)
+
+
+def batch_of(frame: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, Times]:
+    """Target and inputs of some of the rows, and when they happened; [data] must name a time or none, no start."""
+    return _inputs(frame, config), _times(frame, config)
 
 
 def read_frame(config: DataConfig, folder: Path) -> pd.DataFrame:
@@ -132,7 +137,7 @@ def _check_names(frame: pd.DataFrame, reference: str) -> None:
         raise UserError(f"data.load = {reference!r} returned two columns called {twice!r}")
 
 
-def _check_columns(frame: pd.DataFrame, config: DataConfig, where: str) -> None:
+def check_columns(frame: pd.DataFrame, config: DataConfig, where: str) -> None:
     """Every column that [data] names is there; all that are not are told together."""
     named = [("target", config.target), *(("time", name) for name in config.time)]
     named += [("key", config.key)] if config.key else []
