@@ -42,7 +42,7 @@ class Curve:
     any others. rows: that were learned from. kept: the epoch, counted from 0, whose weights are kept; None is the
     last. altered: the training loss was taken under dropout, class weights or the like, and cannot be compared with
     the validation loss. may_be_negative: of the loss. settings: keys of [network], with which remedies are written;
-    what is found does not depend on them.
+    what is found does not depend on them. own_network: built by code of the user's own, which they do not shape.
     """
 
     training: tuple[float, ...]
@@ -57,6 +57,7 @@ class Curve:
     altered: bool = False
     may_be_negative: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    own_network: bool = False
 
     def __post_init__(self) -> None:
         for name in ("validation", "steps", "penalties", "learning_rates", "gradient_norms"):
@@ -291,6 +292,18 @@ class Jump:
     step: int
     loss: float
     around: float
+
+
+def learns_disturbed(network: Any) -> bool:
+    """Whether a Keras network has layers that disturb it while it learns, so that its training loss is the higher one.
+
+    Told by their names (Dropout, GaussianNoise, ...) and that they do something.
+    """
+    kind = type(network).__name__
+    disturbs = kind.endswith(("Dropout", "Noise", "Dropout1D", "Dropout2D", "Dropout3D"))
+    if disturbs and any(getattr(network, name, None) for name in ("rate", "stddev")):
+        return True
+    return any(learns_disturbed(layer) for layer in getattr(network, "layers", ()))
 
 
 def jumps(losses: Losses, scale: float, floor: float = 0.0, *, window: int = WIDEST) -> tuple[Jump, ...]:

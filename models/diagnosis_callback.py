@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.callbacks import Diverged, penalty_of
-from models.curve import Curve
+from models.curve import Curve, learns_disturbed
 from models.diagnosis import Diagnosis, Watch, diagnose
 
 
@@ -99,7 +99,7 @@ class Diagnose(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publish
             learning_rates=_filled(self._rates, epochs),
             baselines=self.baselines,
             rows=self.rows,
-            altered=acts_in_training_only(self.model) if self.altered is None else self.altered,
+            altered=learns_disturbed(self.model) if self.altered is None else self.altered,
             may_be_negative=self.may_be_negative,
             settings=self.settings,
         )
@@ -120,24 +120,6 @@ class Diagnose(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publish
         self._penalties: list[float] = []
         self._rates: list[float] = []
         self._watch = Watch(float(self.baselines.get("constant", math.nan)))
-
-
-def acts_in_training_only(model: keras.Model | None) -> bool:
-    """Whether layers of a network disturb it while it learns (dropout, noise), so that its training loss is higher."""
-    kinds = (
-        keras.layers.Dropout,
-        keras.layers.SpatialDropout1D,
-        keras.layers.AlphaDropout,
-        keras.layers.GaussianDropout,
-        keras.layers.GaussianNoise,
-    )
-    found = [layer for layer in _layers(model) if isinstance(layer, kinds)] if model is not None else []
-    return any(getattr(layer, "rate", 0) or getattr(layer, "stddev", 0) for layer in found)
-
-
-def _layers(layer: Any) -> list[Any]:
-    """A layer, and those inside it."""
-    return [layer, *(inner for part in getattr(layer, "layers", ()) for inner in _layers(part))]
 
 
 def _filled(values: list[float], epochs: int) -> tuple[float, ...]:

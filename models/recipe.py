@@ -207,6 +207,10 @@ class NetworkConfig:
     batch_size: int = field(default=256, metadata=_BATCH_SIZE)
     patience: int = field(default=4, metadata=_PATIENCE)
     target_loss: float | None = field(default=None, metadata=_TARGET_LOSS)
+    accept_overfit: bool = field(
+        default=False,  # such a network answers new rows worse than it seems
+        metadata={"doc": "whether a network that has learned its rows by heart may be registered"},
+    )
     restarts: int = field(
         default=1,
         metadata={

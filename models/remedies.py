@@ -12,6 +12,8 @@ from models.recipe import NetworkConfig
 WIDEST = 8192  # the limits of the project file
 MOST_EPOCHS = 10_000
 MOST_ROWS = 1_000_000
+# what a network of the user's own does not have from the project file
+SHAPE = ("hidden", "dropout", "activation", "batch_norm", "l1", "l2")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ Maker = Callable[[Curve], Remedy | None]
 
 def remedies(curve: Curve, *makers: Maker) -> tuple[Remedy, ...]:
     """The remedies that change something in these settings, in order."""
-    return tuple(remedy for maker in makers if (remedy := maker(curve)) is not None)
+    made = [remedy for maker in makers if (remedy := maker(curve)) is not None]
+    return tuple(remedy for remedy in made if not (curve.own_network and remedy.key in SHAPE))
 
 
 def lower_rate(curve: Curve) -> Remedy | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from monitoring.decision import RetrainDecision, decide
 from pipelines.alerts import Alert, deliver, raise_alert
 from pipelines.anchor import floor_to
+from pipelines.diagnosis import TrainingDiagnosis
 from pipelines.errors import UserError
 from pipelines.prepared import fit_schema, prepare_rows
 from pipelines.retraining import Retraining, retrain_version
@@ -98,6 +99,7 @@ class TrainResult:
     resumed: bool
     skipped: bool
     serves: bool
+    diagnosis: TrainingDiagnosis | None = None
 
     def lines(self) -> list[str]:
         told = [
@@ -110,6 +112,7 @@ class TrainResult:
             told.insert(0, "went on with the training that had been stopped")
         if self.loss > self.loss_simple:
             told.append("the network does not beat the simple model: see docs/your-own-network.md")
+        told += self.diagnosis.lines if self.diagnosis else ()
         told.append("it serves" if self.serves else f"next: losswatch promote {self.version} --first")
         return told
 
@@ -117,7 +120,7 @@ class TrainResult:
 def train(project: Project, *, on_epoch: Callable[[EpochLoss], None] | None = None) -> TrainResult:
     """Trains the first network on all rows of the project's data, and registers it."""
     stores = open_stores(project)
-    trained = train_version(stores, prepare_rows(project), on_epoch=on_epoch)
+    trained = train_version(stores, prepare_rows(project), on_epoch=on_epoch, trees=True)
     return _train_result(stores, trained)
 
 
@@ -136,6 +139,7 @@ def _train_result(stores: Stores, trained: Trained) -> TrainResult:
         resumed=trained.resumed,
         skipped=trained.skipped,
         serves=champion is not None and champion.version == trained.version.version,
+        diagnosis=trained.diagnosis,
     )
 
 

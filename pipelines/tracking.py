@@ -72,6 +72,12 @@ class Tracking:
         if self._told is not None:
             self._told(loss)
 
+    @property
+    def step_losses(self) -> dict[int, npt.NDArray[np.float32]]:
+        """Of the steps of every epoch, by its number."""
+        epochs = np.unique(self._taken["epoch"])
+        return {int(epoch): self._taken["loss"][self._taken["epoch"] == epoch] for epoch in epochs}
+
     def close(self, history: LossHistory) -> None:
         """The end of the training: keeps all steps with the run, as `steps.parquet`.
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.baselines import best_constant, fit_simple
+from models.baselines import best_constant, fit_simple, fit_trees
 from models.checkpoint import remove_checkpoint
 from models.losses import sign_fault
 from models.preparation import PrepareConfig
 from models.split import Split
 from monitoring.window import cut
+from pipelines.diagnosis import TAG, TrainingDiagnosis, curve_of, diverged, judge, read_diagnosis
 from pipelines.errors import UserError
 from pipelines.held_out import held_out_by
 from pipelines.learning import Examples, Learned, first_fit
@@ -65,6 +66,7 @@ class Trained:
     loss_name: str
     resumed: bool
     skipped: bool
+    diagnosis: TrainingDiagnosis | None = None
 
 
 def recipe_of(project: Project, goal: Objective, task: Any) -> Recipe:
@@ -104,7 +106,9 @@ def user_objects(project: Project) -> dict[str, Any]:
 def training_identity(project: Project, data: str) -> str:
     """16 hex digits of everything that a first training follows from: rows, network, seed and the user's code."""
     config = project.config
-    parts: list[Any] = [data, config.project.seed, dataclasses.asdict(config.network), config.code.build]
+    network = dataclasses.asdict(config.network)
+    del network["accept_overfit"]  # it changes no weight: what was trained is not trained again
+    parts: list[Any] = [data, config.project.seed, network, config.code.build]
     if config.prepare != PrepareConfig():
         parts.append(dataclasses.asdict(config.prepare))
     if config.data.split != "time":
@@ -119,9 +123,17 @@ def training_identity(project: Project, data: str) -> str:
 
 
 def train_version(
-    stores: Stores, prepared: Prepared, *, on_epoch: Callable[[EpochLoss], None] | None = None
+    stores: Stores,
+    prepared: Prepared,
+    *,
+    on_epoch: Callable[[EpochLoss], None] | None = None,
+    trees: bool = False,
 ) -> Trained:
-    """Fits the network on the older rows, stops it on the newer, and registers it; once for the same input."""
+    """Fits the network on the older rows, stops it on the newer, and registers it; once for the same input.
+
+    trees: whether boosted trees are grown too: only beside them it shows that a network learns too little.
+    Raises Failed where the training diverged, or where its weights overfit and nobody said that they may.
+    """
     project = stores.project
     seed = project.config.project.seed
     parts = parts_of(project.config.data, prepared.table, seed=seed, validation=VALIDATION)
@@ -147,24 +159,41 @@ def train_version(
             curve = stores.registry.curve(run.run_id)
             best = min(curve, key=lambda epoch: epoch.validation_loss, default=None)
             loss = read_reference(bundle_of(stores, run.version.version).reference).loss.loss
-            return figures.trained(run.version, len(curve), best.epoch if best else None, loss, True, True)
+            before = figures.trained(run.version, len(curve), best.epoch if best else None, loss, True, True)
+            return dataclasses.replace(before, diagnosis=read_diagnosis(run.version.tags))
 
         checkpoint = project.state / "checkpoints" / f"fit-{identity}"
         restarts = project.config.network.restarts
         tracking = Tracking(run, checkpoint.with_name(f"{checkpoint.name}.steps"), on_epoch)
-        learned = first_fit(
-            recipe,
-            schema,
-            examples(train, schema),
-            examples(validation, schema),
-            fit_config_of(project, schema, seed=project.config.project.seed),
-            checkpoint=checkpoint,
-            on_epoch=tracking.epoch if restarts == 1 else on_epoch,
-            on_steps=tracking.steps,
-            restarts=restarts,
-        )
+        try:
+            learned = first_fit(
+                recipe,
+                schema,
+                examples(train, schema),
+                examples(validation, schema),
+                fit_config_of(project, schema, seed=project.config.project.seed),
+                checkpoint=checkpoint,
+                on_epoch=tracking.epoch if restarts == 1 else on_epoch,
+                on_steps=tracking.steps,
+                restarts=restarts,
+            )
+        except ArithmeticError as fault:
+            raise _ended(fault, project, train, schema) from fault
         _note_starts(run, learned)
         tracking.close(learned.history)
+        found = judge(
+            curve_of(
+                learned,
+                tracking.step_losses,
+                figures.baselines(trees=trees),
+                project.config.network,
+                loss=goal.name,
+                rows=figures.learned,
+                own_network=project.config.code.build is not None,
+            ),
+            project.config.network,
+            judges=figures.judges,
+        )
         reference = _reference(project, prepared, learned, schema, goal, split)
         settings = settings_of(goal, schema, prepared, project)
         with tempfile.TemporaryDirectory() as folder:
@@ -176,14 +205,25 @@ def train_version(
             version = run.register(
                 Path(folder) / "bundle",
                 signature_frame=frame.iloc[:5],
-                tags={"losswatch.data": prepared.identity},
+                tags={"losswatch.data": prepared.identity, TAG: found.to_json()},
                 trained_until=_moment(prepared.table.times[-1]),
             )
         remove_checkpoint(checkpoint)
         history = learned.history
-        return figures.trained(
+        done = figures.trained(
             version, len(history.epochs), history.best_epoch, reference.loss.loss, run.resumed, False
         )
+        return dataclasses.replace(done, diagnosis=found)
+
+
+def _ended(fault: ArithmeticError, project: Project, train: Table, schema: Schema) -> Exception:
+    """A training that diverged, in words; any other fault as it is."""
+    from models.callbacks import Diverged
+
+    if not isinstance(fault, Diverged):
+        return fault
+    known = train.frame[schema.target.name].notna().to_numpy()
+    return diverged(fault, project.config.network, train.ids[known])
 
 
 def _note_starts(run: Run, learned: Learned) -> None:
@@ -255,8 +295,20 @@ class _Figures:
         simple = fit_simple(task, learn.inputs, learn.targets, seed=seed, outputs=schema.outputs).predict(
             judge.inputs
         )
+        self.learned, self.judges = len(learn), len(judge)
+        self._match = (task, learn, judge, target, loss, outputs, seed)
         self.constant = float(np.mean(loss(target, constant.astype(np.float64))))
         self.simple = float(np.mean(loss(target, simple.astype(np.float64))))
+
+    def baselines(self, *, trees: bool) -> dict[str, float]:
+        """Losses on the validation rows of what was learned without a network."""
+        found = {"constant": self.constant, "simple": self.simple}
+        return found | {"trees": self._trees()} if trees else found
+
+    def _trees(self) -> float:
+        task, learn, judge, target, loss, outputs, seed = self._match
+        grown = fit_trees(task, learn.inputs, learn.targets, loss=self._name, outputs=outputs, seed=seed)
+        return float(np.mean(loss(target, grown.predict(judge.inputs).astype(np.float64))))
 
     def of(self, loss: float) -> dict[str, float]:
         return {"final_loss": loss, "loss_constant": self.constant, "loss_simple": self.simple}
