@@ -51,6 +51,21 @@ def _train(project: Project, options: argparse.Namespace, progress: Progress) ->
     return steps.train(project, on_epoch=show)
 
 
+def _evaluate(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pathlib import Path
+
+    from pipelines import evaluate
+
+    wish = evaluate.Wish(
+        version=options.version,
+        against=options.against,
+        file=Path(options.data) if options.data else None,
+        fits=options.bias_variance,
+        runs=options.learning_curve,
+    )
+    return evaluate.evaluate(project, wish, progress=progress)
+
+
 def _cross_validate(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     from pipelines import cross_validation
 
@@ -272,6 +287,51 @@ def _add_now(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "evaluate",
+        _evaluate,
+        "judge a version on rows that did not teach it, beside simpler models and by groups",
+        "evaluate --project bikes",
+        "evaluate --project bikes --version 3 --against 2 --data spring.csv",
+        "evaluate --project bikes --bias-variance --learning-curve",
+    )
+    parser.add_argument(
+        "--version", metavar="N", type=int, help="number of the version (default: the one that serves)"
+    )
+    parser.add_argument(
+        "--against", metavar="M", type=int, help="another version to compare with (default: the one before)"
+    )
+    parser.add_argument(
+        "--data", metavar="FILE", help="judge on the rows of this file (default: the newest unseen rows)"
+    )
+    parser.add_argument(
+        "--bias-variance",
+        metavar="FITS",
+        type=_repeats,
+        nargs="?",
+        const=5,
+        default=0,
+        help="train so many times on rows drawn again: too simple, or too flexible? (5)",
+    )
+    parser.add_argument(
+        "--learning-curve",
+        metavar="RUNS",
+        type=_repeats,
+        nargs="?",
+        const=3,
+        default=0,
+        help="train on fewer and fewer rows, each so many times: would more rows help? (3)",
+    )
+
+
+def _repeats(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 2 to 100")
+    return int(text)
+
+
 def _add_cross_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(
         commands,
@@ -321,6 +381,7 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "train --project bikes",
         "train --project bikes --json",
     )
+    _add_evaluate(commands)
     _add_cross_validate(commands)
     _command(
         commands,

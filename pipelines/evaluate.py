@@ -185,6 +185,8 @@ def _opponent(
     """The version to compare with, if any, and rows that neither has seen; without them it is left out."""
     say("looking for rows that the version has not seen")
     now = stores.project.now()
+    if wish.against == version.version:
+        raise UserError(f"--against {wish.against}: that is the version that is judged. Name another one")
     if wish.against is not None:
         other = stores.registry.version(wish.against)
         return other, unseen_rows(stores, (version, other), now, file=wish.file), []

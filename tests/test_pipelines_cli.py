@@ -20,7 +20,7 @@ from pipelines.environment import OWN_LOGGERS
 from pipelines.errors import Failed, UserError
 
 COMMANDS = (
-    *("init", "check", "prepare", "train", "serve", "monitor", "retrain"),
+    *("init", "check", "prepare", "train", "evaluate", "serve", "monitor", "retrain"),
     *("promote", "rollback", "replay", "report", "status", "up", "doctor"),
 )
 
