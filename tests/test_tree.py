@@ -185,7 +185,7 @@ def test_onnxruntime_scores_and_checks_an_export() -> None:
 
 
 def test_only_what_trains_imports_keras_with_its_module() -> None:
-    names = ("fit", "steps", "callbacks", "diagnosis_callback", "export")
+    names = ("fit", "steps", "callbacks", "diagnosis_callback", "keras_objects", "export")
     training = {f"models/{name}.py" for name in names}
     loading = _importers("keras", "module") | _importers("tensorflow", "module")
     families = {file for file in loading if file.startswith("models/families/")}
