@@ -43,13 +43,29 @@ class Quantile(keras.losses.Loss):  # type: ignore[misc]  # Keras publishes no t
         return {**super().get_config(), "quantile": self.quantile}
 
 
+@keras.saving.register_keras_serializable("losswatch")
+class Huber(keras.losses.Huber):  # type: ignore[misc]
+    """Keras's own, whose file keeps its delta: with Keras 3.15's a stored network would learn on with a delta of 1."""
+
+    def __init__(self, delta: float = 1.0, **settings: Any) -> None:
+        super().__init__(delta=delta, **settings)
+        self.delta = delta
+
+    def get_config(self) -> dict[str, Any]:
+        """What a file keeps of it."""
+        return {**super().get_config(), "delta": self.delta}
+
+
+_OURS = {"quantile": Quantile, "huber": Huber}
+
+
 def keras_loss(name: str, parameters: Parameters, **settings: Any) -> keras.losses.Loss:
     """The Keras object of a loss of the catalogue.
 
     settings: `reduction`, for example. Raises ValueError for an unknown name.
     """
     found = CATALOGUE[canonical(name)]
-    maker = getattr(keras.losses, found.keras) if found.keras else Quantile
+    maker = _OURS.get(found.name) or getattr(keras.losses, found.keras or "")
     return maker(**with_defaults(found.parameters, parameters), **settings)
 
 

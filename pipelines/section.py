@@ -494,7 +494,8 @@ def _example(kind: Any, metadata: Mapping[str, Any], default: object) -> str:
     if default is not None and default not in ("", (), {}):
         return _write(default)
     member = _members(kind)[0]
-    by_type = "[]" if typing.get_origin(member) is tuple else _EXAMPLES_BY_TYPE.get(member, "0")
+    empty = "[]" if typing.get_origin(member) is tuple else "{}" if _is_table(member) else "0"
+    by_type = _EXAMPLES_BY_TYPE.get(member, empty)
     return str(metadata.get("example", _EXAMPLES_BY_KIND.get(metadata.get("kind", ""), by_type)))
 
 

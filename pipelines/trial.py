@@ -189,6 +189,7 @@ class _Trial:
                 save_keras(model, path)
                 loaded = load_keras(path, objects=user_objects(self.project))
                 before, after = predict(model, self.batch.inputs), predict(loaded, self.batch.inputs)
+                kept = _same_loss(model, loaded, self.batch.targets, before)
         except Trouble as trouble:
             raise _trouble("network.build", self._own_advice(trouble.problem.text, folder)) from trouble
         largest = float(np.abs(after - before).max())
@@ -197,6 +198,13 @@ class _Trial:
                 "network.build",
                 f"the network, saved and loaded again, answers otherwise, by up to {largest:.3g}. Make every "
                 "weight with self.add_weight or in a layer, so that Keras saves it",
+            )
+        if not kept:
+            raise _trouble(
+                "network.loss",
+                "the loss, saved and loaded again, gives other numbers, and an update would learn by them. Leave "
+                "compiling to losswatch and write loss and loss_parameters in [network], or give a class of your own "
+                "a get_config with all its settings",
             )
 
     def _export(self, model: keras.Model, folder: Path) -> None:
@@ -240,6 +248,16 @@ class _Trial:
 
 def _trouble(about: str, text: str) -> Trouble:
     return Trouble(Problem("fault", about, text))
+
+
+def _same_loss(model: keras.Model, loaded: keras.Model, targets: npt.NDArray[Any], answers: Any) -> bool:
+    """Whether both learn by the same loss."""
+    from models.recipe import row_losses_through_keras
+
+    if model.loss is None:
+        return True
+    ours, theirs = (row_losses_through_keras(one.loss, targets, answers) for one in (model, loaded))
+    return bool(np.allclose(ours, theirs, rtol=1e-5, equal_nan=True))
 
 
 class _Built:

@@ -47,9 +47,26 @@ def test_a_network_of_a_quantile_is_above_that_share_of_the_rows(tmp_path: Path)
     assert loaded.loss.quantile == 0.8
 
 
+OTHER_THAN_DEFAULT = {
+    "delta": 2.5,
+    "from_logits": True,
+    "label_smoothing": 0.1,
+    "apply_class_balancing": True,
+    "alpha": 0.3,
+    "beta": 0.2,
+    "gamma": 3.0,
+    "ignore_class": 1,
+    "q": 0.7,
+    "quantile": 0.9,
+    "axis": -1,
+}
+
+
 @pytest.mark.parametrize("name", sorted(CATALOGUE))
 def test_every_loss_is_stored_with_its_parameters(name: str) -> None:
-    loss = keras_loss(name, {})
+    parameters = {key: OTHER_THAN_DEFAULT[key] for key in CATALOGUE[name].parameters}
+    loss = keras_loss(name, parameters)
+    assert {key: loss.get_config()[key] for key in parameters} == parameters
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert type(again) is type(loss)
     assert again.get_config() == loss.get_config()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.rows import Rows, rehearsal
+from models.rows import Rows, rehearsal, weighed
 
 INPUTS = np.arange(6, dtype=np.float32).reshape(3, 2)
 TARGETS = np.array([0.0, 1.0, 1.0], np.float32)
@@ -52,3 +52,43 @@ def test_rehearsal_of_nothing_is_nothing() -> None:
 def test_a_share_of_1_is_refused() -> None:
     with pytest.raises(ValueError, match=r"share = 1\.0.*below 1"):
         drawn(5, 5, 1.0)
+
+
+def labelled(*targets: float, weights: list[float] | None = None) -> Rows:
+    given = None if weights is None else np.array(weights, np.float32)
+    return Rows(np.zeros((len(targets), 1), np.float32), np.array(targets, np.float32), given)
+
+
+def test_balanced_classes_count_the_same_and_a_row_1_on_average() -> None:
+    found = weighed(labelled(0, 0, 0, 1, 2, 2), "balanced").weights
+    assert found is not None
+    np.testing.assert_allclose([found[:3].sum(), found[3], found[4:].sum()], [2, 2, 2])
+    assert found.mean() == pytest.approx(1)
+
+
+def test_balanced_weights_are_those_of_scikit_learn() -> None:
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    targets = np.random.default_rng(0).integers(0, 4, 50).astype(float)
+    found = weighed(labelled(*targets), "balanced").weights
+    np.testing.assert_allclose(found, compute_sample_weight("balanced", targets), rtol=1e-6)
+
+
+def test_weights_of_classes_and_of_rows_are_multiplied() -> None:
+    rows = labelled(0, 1, 1, weights=[1, 2, 0])
+    np.testing.assert_array_equal(weighed(rows, (0.5, 3.0)).weights, [0.5, 6, 0])
+    assert rows.weights is not None
+    np.testing.assert_array_equal(rows.weights, [1, 2, 0])
+
+
+def test_without_weights_of_classes_or_rows_nothing_is_done() -> None:
+    rows = labelled(0, 1)
+    assert weighed(rows, None) is rows
+    assert len(weighed(labelled(), "balanced")) == 0
+
+
+def test_weights_of_classes_that_are_none_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"class weights are for classes"):
+        weighed(labelled(0.5, 1), "balanced")
+    with pytest.raises(ValueError, match="2 class weights came, and the targets reach class 2"):
+        weighed(labelled(0, 2), (1.0, 1.0))

@@ -315,6 +315,45 @@ def test_a_network_that_compiles_with_another_loss_is_a_warning(checked: Make) -
 
 
 @pytest.mark.slow
+def test_a_loss_that_its_file_changes_is_a_fault(checked: Make) -> None:
+    body = (
+        "outputs = keras.layers.Dense(1)(inputs)\nmodel = keras.Model(inputs, outputs)\n"
+        "model.compile('adam', loss=keras.losses.Huber(delta=9.0))\nreturn model"
+    )
+    result = checked(more=USES_OWN, modules=own(body), target="delay", drop='"late"')
+    assert [
+        "the loss, saved and loaded again, gives other numbers" in text for text in of(result, "fault")
+    ] == [True]
+    whole = '[monitor]\nwindow = "week"\n[network]\nloss = "huber"\nloss_parameters = {delta = 9.0}\n'
+    assert of(checked(more=whole, target="delay", drop='"late"'), "fault") == []
+
+
+@pytest.mark.slow
+def test_advice_on_loss_and_optimiser_is_told_before_anything_is_trained(checked: Make) -> None:
+    network = 'loss = "mse"\noptimizer = "adadelta"\nschedule = "cosine"\nclass_weights = "balanced"\n'
+    result = checked(more='[monitor]\nwindow = "week"\n[network]\n' + network)
+    assert not result.failed
+    assert [problem.about for problem in result.problems if problem.about.startswith("network")] == [
+        "network.optimizer",
+        "network.optimizer",
+        "network.schedule",
+        "network.loss",
+    ]
+    body = "outputs = keras.layers.Dense(1, activation='relu')(inputs)"
+    far = checked(
+        rides().assign(delay=-rides()["delay"]), USES_OWN, modules=own(body), target="delay", drop='"late"'
+    )
+    assert "of the targets, which go from" in of(far, "fault")[0]
+
+
+@pytest.mark.slow
+def test_mistaken_parameters_of_a_loss_hide_no_mistake_of_the_network(checked: Make) -> None:
+    network = 'loss = "bce"\nloss_parameters = {from_logits = true}\n'
+    result = checked(more='[monitor]\nwindow = "week"\n[network]\n' + network)
+    assert ["the mlp answers probabilities" in text for text in of(result, "fault")] == [True]
+
+
+@pytest.mark.slow
 def test_a_loss_of_the_users_own_must_give_a_number_a_row(checked: Make) -> None:
     loss = "import keras\n\ndef mean(y, p):\n    return keras.ops.mean(keras.ops.square(y - p))\n"
     result = checked(

@@ -1,7 +1,8 @@
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from pipelines.section import describe_section, read_section
+from pipelines.section import describe_section, read_section, write_value
 
 
 @dataclass(frozen=True)
@@ -12,6 +13,8 @@ class Settings:
     loud: bool = False
     names: tuple[str, ...] | bool = ()
     parts: tuple[float, ...] = field(default_factory=tuple)
+    table: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         if self.loud and self.mode == "slow":
@@ -59,4 +62,36 @@ def test_types_are_described_in_words() -> None:
         "s.loud": ("true or false", "false", "false"),
         "s.names": ("list of texts or true or false", "none", "[]"),
         "s.parts": ("list of numbers", "none", "[]"),
+        "s.table": ("table", "none", "{}"),
+        "s.weights": ("text or table", "none", '"..."'),
     }
+
+
+def test_a_table_is_read_as_it_is() -> None:
+    read = read_section("s", {"table": {"delta": 2, "on": True, "name": "x"}}, Settings)[0]
+    assert read is not None
+    assert read.table == {"delta": 2, "on": True, "name": "x"}
+
+
+def test_a_table_or_a_word_may_stand() -> None:
+    for weights in ("balanced", {"late": 3.0}):
+        read = read_section("s", {"weights": weights}, Settings)[0]
+        assert read is not None
+        assert read.weights == weights
+
+
+def test_what_is_no_table_and_what_stands_in_it_are_refused() -> None:
+    fault = read_section("s", {"table": 3}, Settings)[1][0]
+    assert str(fault) == "[s] table = 3: expected a table, e.g. {delta = 2.0}, came a whole number"
+    fault = read_section("s", {"table": {"a": [1]}}, Settings)[1][0]
+    assert str(fault) == ("[s] table = {a = [1]}: a: expected a number, a text, true or false, came a list")
+    fault = read_section("s", {"weights": 3}, Settings)[1][0]
+    assert "expected a text in quotes" in fault.problem
+    assert "or expected a table" in fault.problem
+
+
+def test_a_table_is_written_as_toml_writes_it() -> None:
+    assert write_value({"on time": 1.5, "late": True}) == '{"on time" = 1.5, late = true}'
+    docs = {doc.key: doc for doc in describe_section("s", Settings)}
+    assert (docs["s.table"].type, docs["s.table"].default) == ("table", "none")
+    assert docs["s.weights"].type == "text or table"
