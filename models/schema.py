@@ -491,7 +491,9 @@ def _fit_column(name: object, values: Any, known: NDArray[np.bool_], prepare: Pr
         return CyclicColumn(name, float(prepare.cycles[name]), prepare.missing_indicator and missing)
     kind = kind_of(array)
     if kind == "date":
-        raise ValueError("holds dates. Leave it out, or turn it into numbers such as hour and weekday")
+        raise ValueError(
+            "holds dates. Leave it out, turn it into numbers such as hour and weekday, or name it in dates of [prepare]"
+        )
     if kind != "number":  # a column without any value has no level, and any value later is another one
         return _fit_category(name, array, prepare)
     numbers = numbers_of(array)

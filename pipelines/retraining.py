@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from models.column_values import moments_of
 from monitoring.decision import RetrainDecision
 from monitoring.gate import Comparison, Promotion, compare_losses, judge_challenger
 from monitoring.loss_alarm import LossReference
@@ -31,7 +32,7 @@ from pipelines.training import VALIDATION, fit_config_of, recipe_of, settings_of
 from pipelines.watch import WindowJudgement, targets_of
 
 if TYPE_CHECKING:
-    from models.schema import Schema
+    from models.schema import Column, Schema
     from pipelines.registry import ModelVersion
     from pipelines.stores import Stores
 
@@ -164,14 +165,21 @@ def known_rows(
         seed=config.project.seed,
     )
     columns = {
-        name: np.concatenate([first.frame[name].to_numpy(), rows.columns[name]])
-        for name in schema.column_names
+        column.name: together(column, first.frame[column.name].to_numpy(), rows.columns[column.name])
+        for column in schema.columns
     }
     targets = np.concatenate([schema.targets(first.frame).astype(np.float64), targets_of(rows, schema)])
     judge = judge_from(times, change, service.window, config.gate.share)
     known = KnownRows(columns, targets, times, apart & logged, change, judge)
     since = champion.settings.get("true_since")
     return known.since(np.datetime64(since)) if since else known
+
+
+def together(column: Column, first: Array, later: Array) -> Array:
+    """The values of one column from the data and from the log, where a date may be a time or its text."""
+    if column.takes == "date":
+        return np.concatenate([moments_of(first), moments_of(later)])
+    return np.concatenate([first, later])
 
 
 def judge_from(times: Array, change: np.datetime64, window: WindowLength, share: float) -> np.datetime64:

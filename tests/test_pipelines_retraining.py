@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.preparation import DateColumn
+from models.schema import CategoryColumn
 from monitoring.decision import RetrainDecision
 from monitoring.window import WindowLength
 from pipelines import learning
@@ -19,7 +21,14 @@ from pipelines import retraining as module
 from pipelines.course import Course, plan
 from pipelines.prepared import prepare_rows
 from pipelines.replay import score_rows
-from pipelines.retraining import KnownRows, Retraining, judge_from, known_rows, retrain_version
+from pipelines.retraining import (
+    KnownRows,
+    Retraining,
+    judge_from,
+    known_rows,
+    retrain_version,
+    together,
+)
 from pipelines.service import PROMOTION, RETRAINING, SERVICE, Service, bundle_of, needed_service
 from pipelines.sources import read
 from pipelines.steps import monitor_stores, promote_first
@@ -269,3 +278,16 @@ def test_after_it_the_monitor_asks_for_nothing_more(stores: Stores) -> None:
     assert monitor_stores(stores, NOW).harmful
     retrained(stores)
     assert not monitor_stores(stores, NOW).harmful
+
+
+def test_dates_of_the_data_and_of_requests_are_the_same_dates() -> None:
+    column = DateColumn("booked", (), 0.0, 1.0, 0.0, 1.0, False)
+    first = np.array(["2021-01-05T06:00"], dtype="datetime64[ns]")
+    later = np.array(["2021-01-06T07:00", None], dtype=object)
+    assert together(column, first, later).astype("datetime64[h]").astype(str).tolist() == [
+        "2021-01-05T06",
+        "2021-01-06T07",
+        "NaT",
+    ]
+    names = np.array(["a"], dtype=object)
+    assert together(CategoryColumn("carrier", ("a",)), names, names).tolist() == ["a", "a"]
