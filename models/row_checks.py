@@ -363,10 +363,11 @@ def constant_columns(rows: CheckedRows) -> Said:
 
 def identity_columns(rows: CheckedRows) -> Said:
     """Whole numbers that count or name the rows: new ones lie beyond all that a network has seen."""
-    if len(rows.known) < LEAST_ROWS:
+    different = ~_repeated(rows.situation)
+    if different.sum() < LEAST_ROWS:
         return
     for column in rows.schema.columns:
-        values = rows.columns[column.name]
+        values = rows.columns[column.name][different]
         if column.takes == "number" and (how := _counts_rows(numbers_of(values))):
             yield (
                 "warning",

@@ -260,6 +260,13 @@ def test_numbers_that_count_or_name_the_rows_are_told() -> None:
     ]
 
 
+def test_a_counter_is_one_though_some_rows_are_there_twice() -> None:
+    frame = clean().assign(row=np.arange(800))
+    twice = pd.concat([frame, frame.iloc[700:]], ignore_index=True)
+    times = np.concatenate([times_of(800), times_of(800)[700:]])
+    assert len(found(look(twice, times=times), "identity columns")) == 1
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us"])
 def test_a_number_that_is_a_later_time_is_told(unit: str) -> None:
     rng = np.random.default_rng(0)
