@@ -28,6 +28,7 @@ CERTAIN = 2.0  # but for those that are so many times that far out
 LEAST_NOISE = 0.05  # of a step, on the log scale
 PAID = 0.05  # of the first epoch's training loss: a penalty that steers what is learned
 LEARNS = 0.1  # of the constant's loss, that a straight line must save to be one that has learned something
+SMALLEST = 1e-9  # of the largest loss: a scale below it is of a problem that a constant solves
 FLOOR = 0.05  # of the scale, added before a logarithm is taken: below it, losses are as good as 0
 
 
@@ -215,7 +216,7 @@ class Reading:
     def scale(self) -> float:
         """How large losses of this problem are: the constant's, or what was gained, where a loss may be negative."""
         if not self.curve.may_be_negative:
-            return max(self.constant, np.finfo(np.float64).tiny)
+            return max(self.constant, SMALLEST * float(np.max(np.abs([*self.judged, *self.level, 1e-99]))))
         gained = max(self.constant, float(self.level[0])) - self.attainable
         return max(gained, np.finfo(np.float64).eps * max(abs(self.constant), 1.0))
 
@@ -333,15 +334,15 @@ def jumps(losses: Losses, scale: float, floor: float = 0.0, *, window: int = WID
 
 
 def running_median(losses: Losses, window: int) -> Losses:
-    """The median of so many losses around each; at the ends, of the outermost ones.
+    """The median of so many losses around each; beyond the ends they are mirrored.
 
     window: odd.
 
-    >>> running_median(np.array([1.0, 9.0, 1.0, 1.0, 2.0]), 3)
-    array([1., 1., 1., 1., 2.])
+    >>> running_median(np.array([1.0, 1.0, 9.0, 1.0, 2.0]), 3)
+    array([1., 1., 1., 2., 1.])
     """
     half = window // 2
-    wide = np.pad(np.asarray(losses, np.float64), half, mode="edge")
+    wide = np.pad(np.asarray(losses, np.float64), half, mode="reflect")
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(wide, window), axis=1))
 
 

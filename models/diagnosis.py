@@ -26,6 +26,7 @@ from models.remedies import (
     more_units,
     no_penalty,
     normalised,
+    other_units,
     penalised,
     remedies,
     steady_rate,
@@ -64,9 +65,7 @@ COLLAPSED = 1e-3  # of the highest learning rate
 GAP = 0.15  # of the scale, for a network that something simpler beats
 WIDE_GAP = 0.2  # for any other
 FALLING = 0.1  # of the loss, over the last quarter of the run
-FAR_OUT = (
-    20.0  # times what lies between the 5th and the 95th of 100 values; of normal ones none is 2 times so far
-)
+FAR_OUT = 20.0  # times the range of the middle 90 of 100 values; normal ones end at 2 times
 LEAST_EPOCHS = 5  # below, a run is short, and nothing can be said of where it would have stayed
 
 
@@ -290,7 +289,7 @@ def _risen(reading: Reading) -> str | None:
     if reason := rises([np.array(steps) for steps in curve.steps], reading.known_constant):
         return reason
     low, before, now = float(level.min()), float(level[-2:][0]), float(level[-1])
-    above = low + ORDER * reading.scale if curve.may_be_negative else ORDER * max(low, reading.constant)
+    above = low + ORDER * reading.scale if curve.may_be_negative else ORDER * max(low, reading.scale)
     return f"the training loss rose from {low:.3g} to {now:.3g}" if now >= max(above, before) else None
 
 
@@ -363,7 +362,7 @@ def _leak(reading: Reading) -> Finding | None:
 
 def _all_explained(reading: Reading) -> str | None:
     """A straight line has all but solved the problem."""
-    if reading.curve.may_be_negative or not reading.simple <= EXPLAINED * reading.known_constant:
+    if reading.curve.may_be_negative or not reading.simple <= EXPLAINED * reading.known_constant > 0:
         return None
     return (
         f"even the simple model leaves {reading.simple / reading.constant:.2%} of the loss of the best constant "
@@ -375,9 +374,8 @@ def _followed_to_the_floor(reading: Reading) -> str | None:
     """Unseen rows are answered like learned ones, down to next to nothing."""
     if reading.curve.may_be_negative or not reading.validated:
         return None
-    best = reading.best
-    floor = NEAR_FLOOR * reading.constant
-    if reading.lowest > floor or reading.lowest > AS_SEEN * reading.training[best]:
+    best, floor = reading.best, NEAR_FLOOR * reading.constant
+    if not 0 < floor >= reading.lowest or reading.lowest > AS_SEEN * reading.training[best]:
         return None
     return (
         f"the validation loss followed the training loss down to {reading.lowest / reading.constant:.2%} of that of "
@@ -410,7 +408,7 @@ def _plateau(reading: Reading) -> Finding | None:
         "the learning rate is far too small, or its schedule fell too early",
         "hidden units are dead or saturated, so that no gradient comes through",
     )
-    makers = (steady_rate, higher_rate, normalised)
+    makers = (steady_rate, higher_rate, other_units, normalised)
     return Finding("plateau", evidence, causes, remedies(reading.curve, *makers))
 
 
@@ -533,7 +531,7 @@ def _beaten(reading: Reading) -> str | None:
     limit = COST * COST if reading.paid > PAID else BEATEN
     if not name or reading.lowest - loss < limit * reading.unit or reading.training[reading.best] < loss:
         return None  # where learned rows cost less than that, the network is not what is lacking
-    return f"the lowest {reading.what} is {reading.lowest:.3g}; {_NAMES.get(name, name)} reaches {loss:.3g}"
+    return f"the lowest {reading.what} is {reading.lowest:.3g}; {_NAMES.get(name, name)}: {loss:.3g}"
 
 
 def _nothing_learned(reading: Reading) -> str | None:
