@@ -51,6 +51,20 @@ def _train(project: Project, options: argparse.Namespace, progress: Progress) ->
     return steps.train(project, on_epoch=show)
 
 
+def _rates(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    target = _writable(options.out)
+    from pipelines import rates
+
+    return rates.rates(
+        project,
+        lowest=options.lowest,
+        highest=options.highest,
+        steps=options.steps,
+        picture=target,
+        progress=progress,
+    )
+
+
 def _evaluate(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     from pathlib import Path
 
@@ -287,6 +301,38 @@ def _add_now(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_rates(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "rates",
+        _rates,
+        "try all learning rates in one short training, and suggest one",
+        "rates --project bikes",
+        "rates --project bikes --out rates.png",
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", help="draw the losses into FILE, which ends in .svg, .png or .html"
+    )
+    parser.add_argument("--lowest", metavar="RATE", type=_positive, help="the first rate (default: 1e-6)")
+    parser.add_argument("--highest", metavar="RATE", type=_positive, help="the last rate (default: 10)")
+    parser.add_argument(
+        "--steps", metavar="N", type=_positive_count, help="how many rates are tried (default: 210)"
+    )
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: expected a number above 0")
+    return number
+
+
+def _positive_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number above 0")
+    return int(text)
+
+
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(
         commands,
@@ -381,6 +427,7 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "train --project bikes",
         "train --project bikes --json",
     )
+    _add_rates(commands)
     _add_evaluate(commands)
     _add_cross_validate(commands)
     _command(

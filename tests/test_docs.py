@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from models import losses, optimizers, schedules
 from pipelines.cli import parser
 from pipelines.config import FILE_NAME, SECTIONS, describe, known_keys
 from pipelines.keys import page
@@ -158,6 +159,24 @@ def test_every_key_that_is_spoken_of_exists(name: str) -> None:
     spoken = re.findall(rf"`((?:{sections})\.[a-z_]+)`", text_of(name))
     files = {f"{section}.{kind}" for section in known_keys() for kind in ("html", "json", "svg")}
     assert set(spoken) - known - files == set()
+
+
+# --- losses, optimisers, schedules ---
+
+
+def rows_of(heading: str) -> dict[str, set[str]]:
+    """The names in the first column of a table on the page of losses, each with those in the last."""
+    _, _, part = text_of("docs/losses.md").partition(f"\n## {heading}\n")
+    lines = re.findall(r"^\| (`.+?) \|.*\| ?(.*?) ?\|$", part.partition("\n## ")[0], re.MULTILINE)
+    return {name: set(re.findall(r"`(\w+)`", last)) for cell, last in lines for name in _INLINE.findall(cell)}
+
+
+def test_the_page_of_losses_names_all_with_their_parameters() -> None:
+    told = {name: set(loss.parameters) for name, loss in losses.CATALOGUE.items()}
+    assert rows_of("The loss") == told
+    assert set(rows_of("The optimiser")) == set(optimizers.OPTIMIZERS)
+    scheduled = {kind: set(parameters) for kind, parameters in schedules.PARAMETERS.items()}
+    assert rows_of("The learning rate") == scheduled
 
 
 # --- the contract of the replay ---
