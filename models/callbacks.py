@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from models.checkpoint import Checkpoint, State, write_checkpoint
-from models.diagnosis import Watch
+from models.diagnosis import Diverged, Watch
 from models.history import EpochLoss, LossHistory
 from models.keras_objects import PlannedRate
 from models.schedules import plateau_level
@@ -21,28 +21,18 @@ from models.steps import StepLosses
 
 logger = logging.getLogger(__name__)
 
-
-class Diverged(ArithmeticError):
-    """The loss became NaN or infinite, or rose by an order and did not come back: the weights are worth nothing.
-
-    step: of the epoch, from 0; None where only the validation loss is not finite. reason: what was seen, in words.
-    rows: numbers of the rows to learn from that this step took and that lie far from all others, set by `fit`.
-    """
-
-    def __init__(self, epoch: int, step: int | None, reason: str | None = None) -> None:
-        self.epoch = epoch
-        self.step = step
-        self.reason = reason or "the loss was no longer finite"
-        self.rows: tuple[int, ...] = ()
-        super().__init__(epoch, step, reason)
-
-    def __str__(self) -> str:
-        where = "on the validation rows" if self.step is None else f"at step {self.step}"
-        rows = f" Look at rows {', '.join(map(str, self.rows))}, far from all others." if self.rows else ""
-        return (
-            f"{self.reason[0].upper()}{self.reason[1:]} in epoch {self.epoch}, {where}.{rows} Lower the learning rate, "
-            "set clip_norm, and look for targets that the loss cannot take (a logarithm of 0 or less)."
-        )
+__all__ = [
+    "Diverged",
+    "LowerRate",
+    "Progress",
+    "RecordLosses",
+    "StopDiverging",
+    "StopEarly",
+    "WriteCheckpoint",
+    "penalty_of",
+    "restore",
+    "state_of",
+]
 
 
 class StopDiverging(keras.callbacks.Callback):

@@ -187,6 +187,29 @@ def rises(epochs: Sequence[NDArray[Any]], constant: float = math.nan, *, complet
     return f"the training loss rose to {now:.3g}, {now / usual:,.0f} times its {usual:.3g}"
 
 
+class Diverged(ArithmeticError):
+    """The loss became NaN or infinite, or rose by an order and did not come back: the weights are worth nothing.
+
+    step: of the epoch, from 0; None where only the validation loss is not finite. reason: what was seen, in words.
+    rows: numbers of the rows to learn from that this step took and that lie far from all others, set by `fit`.
+    """
+
+    def __init__(self, epoch: int, step: int | None, reason: str | None = None) -> None:
+        self.epoch = epoch
+        self.step = step
+        self.reason = reason or "the loss was no longer finite"
+        self.rows: tuple[int, ...] = ()
+        super().__init__(epoch, step, reason)
+
+    def __str__(self) -> str:
+        where = "on the validation rows" if self.step is None else f"at step {self.step}"
+        rows = f" Look at rows {', '.join(map(str, self.rows))}, far from all others." if self.rows else ""
+        return (
+            f"{self.reason[0].upper()}{self.reason[1:]} in epoch {self.epoch}, {where}.{rows} Lower the learning rate, "
+            "set clip_norm, and look for targets that the loss cannot take (a logarithm of 0 or less)."
+        )
+
+
 class Watch:
     """Looks at the steps of a training as they come, and says when it has to stop.
 
@@ -415,7 +438,8 @@ def _plateau(reading: Reading) -> Finding | None:
 def _stopped(reading: Reading) -> str | None:
     """Nothing moves any more while there is still something to learn; the rate may say why."""
     rates, late = reading.curve.learning_rates, slice(reading.epochs // 2, None)
-    if reading.epochs < LEAST_EPOCHS or reading.lowest - reading.attainable < COST * reading.unit:
+    left = reading.lowest - reading.attainable >= COST * reading.unit
+    if reading.epochs < LEAST_EPOCHS or not left or reading.gap > GAP * reading.scale:
         return None
     collapsed = bool(rates) and 0 < max(rates[late]) <= COLLAPSED * max(rates)
     still = float(np.ptp(reading.judged[late])) <= STILL * reading.scale

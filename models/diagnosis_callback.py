@@ -10,9 +10,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from models.callbacks import Diverged, penalty_of
+from models.callbacks import penalty_of
 from models.curve import Curve, learns_disturbed
-from models.diagnosis import Diagnosis, Watch, diagnose
+from models.diagnosis import Diagnosis, Diverged, Watch, diagnose
 
 
 class Diagnose(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publishes no types

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from models.curve import Curve, learns_disturbed
-from models.diagnosis import Diagnosis, diagnose, may_register
+from models.diagnosis import Diagnosis, Diverged, diagnose, may_register
 from models.losses import CATALOGUE, canonical
 from pipelines.errors import Failed
 
 if TYPE_CHECKING:
-    from models.callbacks import Diverged
     from models.recipe import NetworkConfig
     from pipelines.learning import Learned
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from models.baselines import best_constant, fit_simple, fit_trees
 from models.checkpoint import remove_checkpoint
+from models.diagnosis import Diverged
 from models.losses import sign_fault
 from models.preparation import PrepareConfig
 from models.split import Split
@@ -54,7 +55,10 @@ VALIDATION = 0.15  # the newest rows of the training: they stop it, and say what
 
 @dataclass(frozen=True)
 class Trained:
-    """A version and its losses: of the network, the best constant and a simple model on the validation rows."""
+    """A version and its losses: of the network, the best constant and a simple model on the validation rows.
+
+    notes: what else is to be told of the training, a sentence each.
+    """
 
     version: ModelVersion
     rows: int
@@ -67,6 +71,7 @@ class Trained:
     resumed: bool
     skipped: bool
     diagnosis: TrainingDiagnosis | None = None
+    notes: tuple[str, ...] = ()
 
 
 def recipe_of(project: Project, goal: Objective, task: Any) -> Recipe:
@@ -177,8 +182,9 @@ def train_version(
                 on_steps=tracking.steps,
                 restarts=restarts,
             )
-        except ArithmeticError as fault:
-            raise _ended(fault, project, train, schema) from fault
+        except Diverged as fault:
+            known = train.frame[schema.target.name].notna().to_numpy()
+            raise diverged(fault, project.config.network, train.ids[known]) from fault
         _note_starts(run, learned)
         tracking.close(learned.history)
         found = judge(
@@ -213,17 +219,7 @@ def train_version(
         done = figures.trained(
             version, len(history.epochs), history.best_epoch, reference.loss.loss, run.resumed, False
         )
-        return dataclasses.replace(done, diagnosis=found)
-
-
-def _ended(fault: ArithmeticError, project: Project, train: Table, schema: Schema) -> Exception:
-    """A training that diverged, in words; any other fault as it is."""
-    from models.callbacks import Diverged
-
-    if not isinstance(fault, Diverged):
-        return fault
-    known = train.frame[schema.target.name].notna().to_numpy()
-    return diverged(fault, project.config.network, train.ids[known])
+        return dataclasses.replace(done, diagnosis=found, notes=_notes(learned, schema, project))
 
 
 def _note_starts(run: Run, learned: Learned) -> None:
@@ -235,6 +231,20 @@ def _note_starts(run: Run, learned: Learned) -> None:
     for number, start in enumerate(learned.starts):
         curve = {} if start.history is None else {one.epoch: one.judged for one in start.history.epochs}
         run.points(f"start_{number}_validation_loss", curve)
+
+
+def _notes(learned: Learned, schema: Schema, project: Project) -> tuple[str, ...]:
+    """What several seeds reached, and what a penalty has left of the network, a sentence each."""
+    told = []
+    if learned.starts:
+        losses = [f"{start.loss:.4g}" if start.history else "diverged" for start in learned.starts]
+        told.append(f"{len(losses)} starts: {', '.join(losses)}; kept is number {learned.chosen + 1}")
+    if project.config.network.l1 and not project.config.code.build:
+        from models.sparsity import sparsity
+
+        left = sparsity(learned.model, schema.input_names)
+        told += [left.sentence()] if left is not None else []
+    return tuple(told)
 
 
 def settings_of(goal: Objective, schema: Schema, prepared: Prepared, project: Project) -> Mapping[str, Any]:

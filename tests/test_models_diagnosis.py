@@ -301,6 +301,11 @@ def test_any_curve_can_be_read(
     assert diagnose(one).kind in KINDS
 
 
+def test_a_validation_loss_that_stays_while_rows_are_learned_by_heart_is_no_plateau() -> None:
+    found = diagnose(curve(falling(1.0, 0.001), np.full(EPOCHS, 0.8)))
+    assert [finding.kind for finding in found.findings] == ["overfitting"]
+
+
 # --- who may be registered ---
 
 
