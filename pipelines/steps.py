@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from models.loss_scale import LossScale
 from monitoring.decision import RetrainDecision, decide
 from pipelines.alerts import Alert, deliver, raise_alert
 from pipelines.anchor import floor_to
@@ -100,11 +101,19 @@ class TrainResult:
     skipped: bool
     serves: bool
     diagnosis: TrainingDiagnosis | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def scale(self) -> LossScale:
+        """The loss against the scale of the problem."""
+        return LossScale(self.loss_name, self.loss, self.loss_constant, self.loss_simple)
 
     def lines(self) -> list[str]:
         told = [
             f"version {self.version}: {self.loss_name} {self.loss:.4g} on the newest rows, best constant "
             f"{self.loss_constant:.4g}, simple model {self.loss_simple:.4g}",
+            self.scale.sentence(),
+            *self.notes,
         ]
         if self.skipped:
             told.insert(0, "nothing to train: this version is of the same data, network and seed")
@@ -140,6 +149,7 @@ def _train_result(stores: Stores, trained: Trained) -> TrainResult:
         skipped=trained.skipped,
         serves=champion is not None and champion.version == trained.version.version,
         diagnosis=trained.diagnosis,
+        notes=trained.notes,
     )
 
 
