@@ -211,10 +211,9 @@ class Contest:
         return _verdict(self)
 
     @property
-    def disagreements(self) -> tuple[str, ...]:
-        """A sentence for each figure that says the opposite of the loss."""
-        found = (_disagreement(self, figure) for figure in self.differences[1:])
-        return tuple(sentence for sentence in found if sentence is not None)
+    def disagreement(self) -> str | None:
+        """The figures that say the opposite of the loss, in words and numbers; None where none does."""
+        return _disagreement(self)
 
 
 @dataclass(frozen=True)
@@ -417,16 +416,17 @@ def _contest(
 # --- in words ---
 
 _WHY = {
-    "order": "it looks at the order of the answers alone, the loss also at how high they are: look at the calibration",
-    "decision": "it counts on which side of the threshold an answer falls, the loss also how sure it is: look at the "
-    "calibration, and at where the threshold should be",
-    "size": "it weighs large errors differently, so a few rows with large errors may decide one of the two",
+    "order": "areas under curves look at the order of the answers alone, the loss also at how high they are: look at "
+    "the calibration",
+    "decision": "decisions count on which side of the threshold an answer falls, the loss also how sure it is: look at "
+    "the calibration, and at where the threshold should be",
+    "size": "large errors weigh differently, so a few rows may decide one of the two",
     "own": "decide by the one that matters to those who use the answers",
 }
 # the figures that are set against the loss; the others follow from these, or trade with each other
 _KINDS = {
-    **dict.fromkeys(("auc", "average_precision"), "order"),
     **dict.fromkeys(("accuracy", "f1", "f1_macro"), "decision"),
+    **dict.fromkeys(("auc", "average_precision"), "order"),
     **dict.fromkeys(("mse", "mae", "r2"), "size"),
 }
 
@@ -448,17 +448,25 @@ def _verdict(contest: Contest) -> str:
     )
 
 
-def _disagreement(contest: Contest, figure: Difference) -> str | None:
+def _disagreement(contest: Contest) -> str | None:
     loss = contest.loss
-    opposed = (loss.better and figure.worse) or (loss.worse and figure.better)
-    kind = _KINDS.get(figure.name, "own" if ":" in figure.name else None)
-    if not opposed or kind is None:
+    opposed = [
+        figure
+        for figure in contest.differences[1:]
+        if _kind(figure) and ((loss.better and figure.worse) or (loss.worse and figure.better))
+    ]
+    if not opposed:
         return None
+    sides = ("better", "worse") if loss.better else ("worse", "better")
+    others = ", ".join(
+        f"{in_words(one.name)} ({written(one.one)} against {written(one.other)})" for one in opposed
+    )
+    reasons = dict.fromkeys(_WHY[kind] for one in opposed if (kind := _kind(one)))
     return (
-        f"{contest.one} against {contest.other}: by its loss it is {_said(loss)}, by its {in_words(figure.name)} it is "
-        f"{_said(figure)}; {_WHY[kind]}"
+        f"{contest.one} against {contest.other}: {sides[0]} by its loss ({written(loss.one)} against "
+        f"{written(loss.other)}), {sides[1]} by {others}; {'; '.join(reasons)}"
     )
 
 
-def _said(figure: Difference) -> str:
-    return f"{'better' if figure.better else 'worse'} ({written(figure.one)} against {written(figure.other)})"
+def _kind(figure: Difference) -> str | None:
+    return _KINDS.get(figure.name, "own" if ":" in figure.name else None)

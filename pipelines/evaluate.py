@@ -25,7 +25,7 @@ from models.importance import (
 )
 from models.intervals import Resampling, resampling
 from models.learning_curve import learning_curve, more_rows
-from models.metrics import DIRECTIONS, Function
+from models.metrics import DIRECTIONS, Function, are_chances
 from models.schema import SchemaError
 from models.slices import declared_slices, grouping, weakest_slices
 from models.split import split_in_time
@@ -342,7 +342,7 @@ def _comparison(
         tuple(Model(name, scores) for name, scores in standing.scores.items()),
         standing.contests,
         tuple(contest.verdict for contest in standing.contests),
-        tuple(text for contest in standing.contests for text in contest.disagreements),
+        tuple(text for contest in standing.contests if (text := contest.disagreement)),
         calibration_limit(ground.task, ground.targets, ground.answers.answers, ground.plan),
     )
     return comparison, models
@@ -370,6 +370,7 @@ def _match(ground: _Ground, lesson: _Lesson) -> Match:
         lesson.before,
         np.timedelta64(ground.stores.project.config.data.label_delay),
         ground.seed,
+        not are_chances(ground.answers.answers),
     )
 
 

@@ -37,7 +37,7 @@ class Match:
     """What rivals learn from and are judged on, in the order of time.
 
     before: times and targets of all rows before the first that is judged, those that taught and those that did not.
-    delay: of the labels.
+    delay: of the labels. scores: whether the network answers scores, where others give chances.
     """
 
     task: Task
@@ -48,6 +48,7 @@ class Match:
     before: tuple[Array, Array]
     delay: np.timedelta64
     seed: int
+    scores: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,24 +75,26 @@ def rivals(names: Sequence[str], match: Match, say: Say) -> Rivals:
         except ValueError as problem:
             notices.append(f"{_TITLES[name]} was left out: {problem}")
             continue
-        found[title] = Answers(
-            answers, losses_of_chances(match.goal, match.task)(match.judge.targets, answers)
-        )
+        found[title] = Answers(answers, _losses(match)(match.judge.targets, answers))
     notices += _sampled(names, len(match.learn))
     return Rivals(found, tuple(notices))
 
 
-def losses_of_chances(goal: Objective, task: Task) -> Callable[[Array, Array], Array]:
+def losses_of_chances(
+    goal: Objective, task: Task, *, scores: bool = False
+) -> Callable[[Array, Array], Array]:
     """The project's loss of answers that are probabilities, or quantities: what rivals give.
 
-    A loss that wants scores gets 2 p - 1 of two classes, which lies between the scores -1 and 1 that it asks for.
+    scores: whether the network answers scores. Where the loss wants them, those of a rival are 2 p - 1, which lies
+    between the -1 and 1 that a hinge asks for.
     """
     losses = goal.row_losses_of_chances
-    scores = task == "binary" and goal.user_loss is None and wanted(goal.name, goal.parameters) == "scores"
+    stretched = scores and task == "binary" and goal.user_loss is None
+    stretched = stretched and wanted(goal.name, goal.parameters) == "scores"
 
     def of_rows(targets: Array, answers: Array) -> Array:
         numbers = np.asarray(answers, np.float64)
-        return losses(np.asarray(targets, np.float64), 2 * numbers - 1 if scores else numbers)
+        return losses(np.asarray(targets, np.float64), 2 * numbers - 1 if stretched else numbers)
 
     return of_rows
 
@@ -107,6 +110,10 @@ _TITLES: Mapping[str, str] = {
 _LIMITS = {"linear": MOST_ROWS, "trees": MOST_TREE_ROWS, "forest": MOST_ROWS, "svm": MOST_KERNEL_ROWS}
 
 
+def _losses(match: Match) -> Callable[[Array, Array], Array]:
+    return losses_of_chances(match.goal, match.task, scores=match.scores)
+
+
 def _sampled(names: Sequence[str], rows: int) -> list[str]:
     """Who learned from fewer rows than there are."""
     told = [f"{_TITLES[name]} from {_LIMITS[name]:,}" for name in names if rows > _LIMITS.get(name, rows)]
@@ -116,7 +123,7 @@ def _sampled(names: Sequence[str], rows: int) -> list[str]:
 def _constant(match: Match, taught: Array, judged: Array) -> tuple[str, Array]:
     goal = match.goal
     plain = not goal.parameters and goal.user_loss is None
-    costs = None if plain else losses_of_chances(goal, match.task)
+    costs = None if plain else _losses(match)
     model = best_constant(match.task, goal.name, match.learn.targets, outputs=match.outputs, costs=costs)
     return _TITLES["constant"], model.predict(judged)
 

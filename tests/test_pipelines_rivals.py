@@ -108,9 +108,11 @@ def test_chances_are_judged_as_chances_where_the_network_answers_logits() -> Non
     assert losses[0] == pytest.approx(-np.log(0.25))
 
 
-def test_chances_become_scores_for_a_loss_of_margins() -> None:
-    losses = losses_of_chances(goal("hinge"), "binary")(np.array([0.0, 1.0]), np.array([[0.5], [1.0]]))
-    assert losses.tolist() == [1.0, 0.0]
+def test_chances_become_scores_where_the_network_gives_such() -> None:
+    rows = np.array([0.0, 1.0]), np.array([[0.5], [1.0]])
+    assert losses_of_chances(goal("hinge"), "binary", scores=True)(*rows).tolist() == [1.0, 0.0]
+    assert losses_of_chances(goal("hinge"), "binary")(*rows).tolist() == [1.5, 0.0]
+    assert losses_of_chances(goal("mse"), "binary", scores=True)(*rows).tolist() == [0.25, 0.0]
 
 
 def test_a_users_own_loss_is_asked_as_it_is() -> None:
