@@ -41,7 +41,7 @@ __all__ = ["Diverged", "Fitted", "fit", "predict", "update"]
 OnEpoch = Callable[[EpochLoss], None]
 OnSteps = Callable[[int, int, StepLosses], None]  # epoch, its first step among these, and what they cost
 
-CHECKED_AT_ONCE = 1_000_000  # values of a column of rows looked at together: no copy as large as all rows
+CHECKED_AT_ONCE = 100_000  # rows looked at together: no copy as large as all of them
 SMALLEST_BATCH = 32  # small data take smaller steps down to this; below, the gradient is mostly noise
 LEAST_STEPS = 32  # steps an epoch that small data should still make, or the epochs end before the optimum
 

@@ -80,7 +80,17 @@ class _Source:
 
     def frames(self) -> Iterator[pd.DataFrame]:
         """Every column of the data, batch by batch, in the order of the files."""
-        read = self._dataset.to_batches(batch_size=self._batch, batch_readahead=1, fragment_readahead=1)
+        from pyarrow.dataset import ParquetFragmentScanOptions
+
+        read = self._dataset.to_batches(
+            batch_size=self._batch,
+            batch_readahead=1,
+            fragment_readahead=1,
+            use_threads=False,
+            fragment_scan_options=ParquetFragmentScanOptions(
+                pre_buffer=False
+            ),  # else it keeps the file as it reads
+        )
         yield from (found.to_pandas() for found in read if found.num_rows)
 
     def inputs(self) -> Iterator[pd.DataFrame]:
