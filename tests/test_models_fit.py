@@ -442,6 +442,68 @@ np.savez(sys.argv[2], *[weight.numpy() for weight in fitted.model.weights])
 """
 
 
+def test_training_ends_when_the_validation_loss_is_low_enough() -> None:
+    whole = trained(epochs=8)
+    losses = [epoch.validation_loss for epoch in whole.history.epochs]
+    ended = trained(epochs=8, target_loss=losses[3])
+    assert [epoch.validation_loss for epoch in ended.history.epochs] == losses[:4]
+    assert ended.history.best_loss <= losses[3]
+
+
+def test_an_update_of_a_model_that_has_reached_its_target_still_learns(plain: Fitted, champion: Path) -> None:
+    further = update(load_keras(champion), rows(300), rows(100, seed=1), replace(CONFIG, target_loss=9.0))
+    assert [epoch.epoch for epoch in further.history.epochs] == [-1, 0]
+
+
+def test_a_training_that_had_reached_its_target_is_not_trained_further(tmp_path: Path) -> None:
+    config = replace(CONFIG, epochs=8, target_loss=9.0)
+    told: list[EpochLoss] = []
+    for _ in range(2):
+        fitted = fit(
+            RECIPE,
+            schema(),
+            rows(300),
+            rows(100, seed=1),
+            config,
+            checkpoint=tmp_path / "c",
+            on_epoch=told.append,
+        )
+    assert [epoch.epoch for epoch in told] == [0]
+    assert len(fitted.history.epochs) == 1
+
+
+def test_penalties_are_in_the_training_loss_and_not_in_the_validation_loss() -> None:
+    recipe = recipe_from(NetworkConfig(hidden=(4,), l1=0.02, l2=0.01), "binary")
+    validation = rows(100, seed=1)
+    fitted = fit(recipe, schema(), rows(300), validation, CONFIG)
+    best = next(one for one in fitted.history.epochs if one.epoch == fitted.history.best_epoch)
+    plain = row_losses("binary_crossentropy", validation.targets, predict(fitted.model, validation.inputs))
+    assert best.validation_loss == pytest.approx(plain.mean(), abs=1e-6)
+    assert best.metrics["penalty"] == pytest.approx(float(sum(fitted.model.losses)), rel=1e-6)
+    assert best.loss > best.validation_loss
+
+
+def test_balanced_classes_are_found_more_often() -> None:
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(2000, WIDTH)).astype(np.float32)
+    rare = Rows(inputs, (inputs[:, 0] + random.normal(size=2000) > 2.5).astype(np.float32))
+    found = []
+    for weights in (None, "balanced", (1.0, 20.0)):
+        config = replace(CONFIG, epochs=12, class_weights=weights)
+        model = fit(RECIPE, schema(), rare, rare, config).model
+        found.append(np.mean(predict(model, inputs)[rare.targets == 1] > 0.5))
+    assert found[0] < 0.4
+    assert min(found[1:]) > 0.6
+
+
+def test_weights_of_classes_are_not_judged() -> None:
+    validation = rows(100, seed=1)
+    config = replace(CONFIG, class_weights=(3.0, 0.5))
+    fitted = fit(RECIPE, schema(), rows(300), validation, config)
+    plain = row_losses("binary_crossentropy", validation.targets, predict(fitted.model, validation.inputs))
+    assert fitted.history.best_loss == pytest.approx(plain.mean(), abs=1e-6)
+
+
 def run(script: Path, checkpoint: Path, result: Path, *, kill_after: int | None = None) -> list[int]:
     """Trains in a process of its own, killed as soon as it has told of an epoch; returns the epochs told."""
     command = [sys.executable, str(script), str(checkpoint), str(result)]
