@@ -13,6 +13,7 @@ from models.evaluation import (
     Answers,
     Figure,
     Standing,
+    as_chances,
     auc,
     calibration_limit,
     evaluate,
@@ -246,3 +247,15 @@ def test_a_users_own_figure_takes_part_and_says_which_way_is_better() -> None:
     own = next(one for one in found.contests[0].differences if one.name == "shop:profit")
     assert own.better
     assert found.scores["never"].figure("shop:profit").value == 0.0
+
+
+def test_logits_become_the_chances_that_keras_makes_of_them() -> None:
+    import keras
+
+    logits = np.random.default_rng(12).normal(size=(20, 3)) * 5
+    softmax = np.asarray(keras.ops.softmax(logits))
+    np.testing.assert_allclose(as_chances("multiclass", logits, logits=True), softmax, rtol=1e-6)
+    sigmoid = np.asarray(keras.ops.sigmoid(logits[:, :1]))
+    np.testing.assert_allclose(as_chances("binary", logits[:, :1], logits=True), sigmoid, rtol=1e-6)
+    for task, is_logit in (("regression", True), ("multiclass", False)):
+        np.testing.assert_array_equal(as_chances(task, logits, logits=is_logit), logits)  # type: ignore[arg-type]

@@ -98,6 +98,11 @@ def test_where_nothing_can_be_said_of_neighbours_single_rows_are_drawn(values: N
     assert block_length(values) == 1
 
 
+def test_numbers_that_take_each_other_back_need_no_blocks() -> None:
+    lengths = [block_length(np.diff(np.random.default_rng(seed).normal(size=400))) for seed in range(20)]
+    assert min(lengths) == 1
+
+
 def test_enough_blocks_are_always_left() -> None:
     assert block_length(np.arange(400.0)) <= 400 // FEWEST_BLOCKS
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from models.intervals import Resampling, resampling
 from models.slices import (
     MOST_LEVELS,
+    TRIED,
     Grouping,
     Slice,
     SliceWish,
@@ -291,3 +292,21 @@ def test_too_few_rows_claim_nothing(rows: int) -> None:
 
 def test_no_columns_claim_nothing() -> None:
     assert weakest_slices([], np.arange(500.0), Resampling(500)).looked_at == 0
+
+
+def test_a_column_that_says_the_same_as_another_adds_no_pairs() -> None:
+    rng = np.random.default_rng(5)
+    names = rng.choice(list("abcd"), 4000)
+    losses = rng.exponential(size=4000) * np.where(names == "a", 2.0, 1.0)
+    both = [grouping("one", names), grouping("other", np.char.upper(names))]
+    search = weakest_slices(both, losses, Resampling(4000))
+    assert [one.name for one in search.weak] in (["one = a"], ["other = A"])
+
+
+def test_no_more_groups_are_asked_about_than_can_be_answered() -> None:
+    rng = np.random.default_rng(6)
+    level = rng.integers(0, 40, 40_000)
+    losses = rng.exponential(size=40_000) * np.where(level < 20, 3.0, 1.0)
+    search = weakest_slices([grouping("level", level.astype(str))], losses, Resampling(40_000))
+    assert search.tried == TRIED
+    assert 0 < len(search.weak) <= TRIED

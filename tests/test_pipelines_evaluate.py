@@ -194,15 +194,53 @@ def test_a_project_without_a_version_says_what_comes_first(
 
 def test_two_versions_are_set_against_each_other(trained: Callable[..., Stores]) -> None:
     stores = trained(f"test_share = 0.3\n[evaluate]\n{QUICK}")
-    config = stores.project.config
-    other = dataclasses.replace(config, network=dataclasses.replace(config.network, hidden=(8,)))
-    object.__setattr__(stores, "project", dataclasses.replace(stores.project, config=other))
-    train_version(stores, prepare_rows(stores.project))
+    retrained(stores)
     found = evaluate(stores.project, Wish(version=2, against=1))
     assert [model.name for model in found.comparison.models[:2]] == ["version 2", "version 1"]
     assert found.comparison.contests[0].loss.value == 0  # two straight lines are the same line
     with pytest.raises(UserError, match="--against 2: that is the version that is judged"):
         evaluate(stores.project, Wish(version=2, against=2))
+
+
+def retrained(stores: Stores) -> None:
+    """A second version, of another network over the same rows."""
+    config = stores.project.config
+    other = dataclasses.replace(config, network=dataclasses.replace(config.network, hidden=(8,)))
+    object.__setattr__(stores, "project", dataclasses.replace(stores.project, config=other))
+    train_version(stores, prepare_rows(stores.project))
+
+
+def test_the_one_that_serves_is_judged_before_a_newer_one(trained: Callable[..., Stores]) -> None:
+    stores = trained(f"test_share = 0.3\n[evaluate]\n{QUICK}")
+    retrained(stores)
+    assert evaluate(stores.project).subject.version == 2
+    stores.registry.promote(1, expected=None, author="test", reason="test")
+    assert evaluate(stores.project).subject.version == 1
+
+
+def test_an_updated_version_is_set_against_the_one_before(trained: Callable[..., Stores]) -> None:
+    stores = trained(f"test_share = 0.3\n[evaluate]\n{QUICK}")
+    retrained(stores)
+    versions: Any = stores.registry._versions  # type: ignore[attr-defined]
+    versions[2] = dataclasses.replace(versions[2], parent=1)
+    found = evaluate(stores.project, Wish(version=2))
+    assert [model.name for model in found.comparison.models][:2] == ["version 2", "version 1"]
+
+
+def test_a_version_that_predicts_something_else_is_left_out(
+    trained: Callable[..., Stores], streams: ModuleType
+) -> None:
+    stores = trained(f"[evaluate]\n{QUICK}")
+    rows, later = stores.project.folder / "rows.csv", stores.project.folder / "later.csv"
+    for path, frame in (
+        (rows, streams.stream(12, 100)),
+        (later, streams.stream(16, 100, seed=1).iloc[1200:]),
+    ):
+        frame.assign(y=np.where(frame["y"] > 0, "late", "on time")).to_csv(path, index=False)
+    train_version(stores, prepare_rows(stores.project))
+    found = evaluate(stores.project, Wish(version=2, against=1, file=later))
+    assert "version 1" not in [model.name for model in found.comparison.models]
+    assert "version 1 was left out: its target has other classes" in found.notices
 
 
 def test_many_rows_are_drawn_which_is_said(trained: Callable[..., Stores]) -> None:
@@ -292,6 +330,22 @@ def test_a_column_that_the_network_never_sees_makes_slices(trained: Callable[...
     found = evaluate(trained(more).project)
     assert "kind = web" in {one.name for one in found.declared[0].slices}
     assert "kind" not in {one.column for one in found.inputs.shuffled}
+
+
+def test_the_classes_of_the_target_make_slices(trained: Callable[..., Stores]) -> None:
+    more = f'test_share = 0.3\n[evaluate]\nslices = ["y"]\nleast_rows = 40\n{QUICK}'
+    found = evaluate(trained(more).project)
+    assert {one.name for one in found.declared[0].slices} == {"y = 0", "y = 1"}
+    assert not any("y = " in one.name for one in found.search.weak)
+
+
+def test_a_column_that_nobody_can_group_is_not_searched(
+    trained: Callable[..., Stores], streams: ModuleType
+) -> None:
+    stores = trained(f"[evaluate]\n{QUICK}")
+    path = stores.project.folder / "later.csv"
+    streams.stream(16, 100, seed=1).iloc[1200:].assign(odd=np.inf).to_csv(path, index=False)
+    assert evaluate(stores.project, Wish(file=path)).search.looked_at > 0
 
 
 @pytest.mark.parametrize(
