@@ -45,6 +45,15 @@ def at_most(limit: float, name: str, value: float, unit: str, *, decided: bool =
     return Result(name, value, unit, f"at most {limit:g}", value <= limit if decided else None)
 
 
+def at_least(limit: float, name: str, value: float, unit: str, *, decided: bool = True) -> Result:
+    """A figure that is asked to reach a limit; decided: whether this run can tell.
+
+    >>> at_least(0.9, "macro-F1", 0.95, "").met
+    True
+    """
+    return Result(name, value, unit, f"at least {limit:g}", value >= limit if decided else None)
+
+
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     return {
