@@ -168,6 +168,9 @@ def evaluate(project: Project, wish: Wish | None = None, *, progress: Say | None
 
 
 def _chosen(stores: Stores, number: int | None) -> ModelVersion:
+    project = stores.project
+    if project.config.store.tracking is None and not project.state.exists():  # looking would make a store
+        raise UserError(f"{project.name} has no version yet. Train one with losswatch train")
     if number is not None:
         return stores.registry.version(number)
     champion = stores.registry.alias("champion")
@@ -175,7 +178,7 @@ def _chosen(stores: Stores, number: int | None) -> ModelVersion:
         return champion
     versions = stores.registry.versions()
     if not versions:
-        raise UserError(f"{stores.project.name} has no version yet. Train one with losswatch train")
+        raise UserError(f"{project.name} has no version yet. Train one with losswatch train")
     return versions[-1]
 
 

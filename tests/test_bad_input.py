@@ -291,6 +291,12 @@ def test_code_that_is_not_there_is_named(folder: Path, complaint: Complaint) -> 
     assert "there is no mein.py" in complaint("prepare")
 
 
+def test_what_cannot_be_evaluated_is_told(folder: Path, complaint: Complaint) -> None:
+    assert "has no version yet. Train one with losswatch train" in complaint("evaluate")
+    for option in ("--bias-variance", "--learning-curve"):
+        assert main(["evaluate", option, "1", "--project", str(folder)]) == 2
+
+
 # --- what runs already, and what others wrote ---
 
 

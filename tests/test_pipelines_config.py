@@ -138,6 +138,12 @@ def test_a_section_that_is_a_value_is_told_once() -> None:
         ("network", "hidden", [0.5], "expected a whole number"),
         ("network", "optimizer", "adm", 'the nearest is "adam"'),
         ("network", "build", "mine", 'Write "module:function"'),
+        ("evaluate", "slices", ["carrier *"], "not a slice. Write columns as in"),
+        ("evaluate", "slices", ["a * a"], "names a column twice"),
+        ("evaluate", "baselines", ["treees"], 'the nearest is "trees"'),
+        ("evaluate", "metrics", "profit", 'Write "module:function"'),
+        ("evaluate", "at_most", 0, "out of range"),
+        ("data", "test_share", 0.6, "out of range"),
         ("data", "target", "", "empty"),
         ("data", "time", [1], "expected a text"),
         ("data", "label_delay", "-1d", "not a duration"),
@@ -165,6 +171,13 @@ def test_a_wrong_value_is_told_with_what_was_expected(
 @pytest.mark.parametrize("cron", ["0 3 * * *", "*/15 6-20 * * 1-5", "5,35 * 1 1,7 0"])
 def test_cron_lines_are_known(cron: str) -> None:
     assert checked(schedule={"monitor": cron}).schedule.monitor == cron
+
+
+def test_a_slice_has_its_own_limit_or_that_of_all() -> None:
+    found = checked(
+        evaluate={"slices": ["kind", "age: 3 bins, at_most 2"], "at_most": 1.2}
+    ).evaluate.slice_wishes()
+    assert [(wish.name, wish.at_most) for wish in found] == [("kind", 1.2), ("age: 3 bins", 2.0)]
 
 
 def test_path_and_load_exclude_each_other_and_one_is_needed() -> None:
