@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.curve import FLOOR, Curve, Reading
 from models.remedies import (
+    Maker,
     Remedy,
     calmer_rate,
     clipped,
@@ -59,6 +60,7 @@ MOVED = 0.1  # of the way from the first epoch to what is attainable, under whic
 STILL = 3e-5  # of the scale: steps that are taken leave more noise than this
 TURNED = 0.15  # of what there is to learn, that the loss has risen from its best: patience alone lets it rise a little
 BEATEN = 0.18  # of what there is to learn: so much less than something simpler is too little
+HAMPERED = 1.2  # training loss by validation loss, above which learning is disturbed more than it learns
 PAID = 0.2  # of the training loss at the end: a penalty that is no longer small beside what is learned
 AT_CONSTANT = 0.03  # of the constant's loss
 COLLAPSED = 1e-3  # of the highest learning rate
@@ -83,14 +85,14 @@ class Finding:
 class Diagnosis:
     """What a curve says. findings: the gravest first; () for a healthy run.
 
-    epochs: how many were trained. kept: the epoch, from 0, whose weights are kept. kept_overfits: whether the weights
-    that are kept are themselves the result of overfitting, or only later epochs.
+    epochs: how many were trained. kept: the epoch, from 0, whose weights are kept: it is judged, not what came after
+    it. remark: what else the curve shows; "" where nothing.
     """
 
     findings: tuple[Finding, ...]
     epochs: int
     kept: int
-    kept_overfits: bool
+    remark: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -107,16 +109,12 @@ class Diagnosis:
 
     def lines(self) -> list[str]:
         """For the terminal: every finding with its evidence, its likely cause and what to try next."""
-        if not self.findings:
-            return [f"the loss curve is healthy ({self.epochs} epochs)"]
-        told = []
+        told = [] if self.findings else [f"the loss curve is healthy ({self.epochs} epochs)"]
         for finding in self.findings:
             told.append(f"{finding.kind}: {finding.evidence}")
             told.append(f"  likely: {'; or '.join(finding.causes)}")
             told += [f"  try: {remedy}" for remedy in finding.remedies[:1]]
-        if self.overfitting and not self.kept_overfits:
-            told.append(f"  the weights of epoch {self.kept} are kept, from before that")
-        return told
+        return [*told, *([f"  {self.remark}"] if self.remark else [])]
 
 
 def diagnose(curve: Curve) -> Diagnosis:
@@ -139,14 +137,15 @@ def diagnose(curve: Curve) -> Diagnosis:
         if not said and (finding := rule(reading)) is not None:
             found.append(finding)
     kept = len(curve.training) - 1 if curve.kept is None else curve.kept
-    return Diagnosis(tuple(found), len(curve.training), kept, _kept_overfits(reading, found, kept))
+    remark = "" if not reading.finite else _remark(reading, kept)
+    return Diagnosis(tuple(found), len(curve.training), kept, remark)
 
 
 def may_register(diagnosis: Diagnosis, *, accept_overfit: bool = False) -> tuple[str, ...]:
     """What speaks against registering the weights that are kept; () where nothing does.
 
-    A run that diverged cannot be registered. One whose kept weights overfit can where somebody says so; where the
-    curve turned up only after the epoch that is kept, nothing has to be said.
+    A run that diverged cannot be registered. Weights that overfit can where somebody says so; where the curve turned up
+    only after the epoch that is kept, nothing has to be said.
 
     >>> may_register(diagnose(Curve((0.7, float("inf")))))
     ('the run diverged: the training loss was no longer finite in epoch 1',)
@@ -156,7 +155,7 @@ def may_register(diagnosis: Diagnosis, *, accept_overfit: bool = False) -> tuple
         for finding in diagnosis.findings
         if finding.kind == "divergence"
     ]
-    if diagnosis.kept_overfits and not accept_overfit:
+    if not accept_overfit:
         reasons += [
             f"the weights of epoch {diagnosis.kept} overfit: {finding.evidence}"
             for finding in diagnosis.findings
@@ -363,8 +362,8 @@ def _remembers(reading: Reading) -> bool:
     training = reading.training
     if not reading.validated:
         return False
-    fell = training[reading.best] - np.median(training[-3:]) >= HEART * reading.unit
-    apart = np.median(training[reading.epochs // 2 :]) < REMEMBERED * reading.typical
+    fell = training[reading.best] - reading.learned >= HEART * reading.unit
+    apart = min(reading.learned, np.median(training[reading.epochs // 2 :])) < REMEMBERED * reading.typical
     turned = reading.turn >= max(TURNED * reading.unit, 3 * reading.noise)
     return bool(apart or (fell and turned))
 
@@ -494,7 +493,7 @@ def _turned_up(reading: Reading) -> str | None:
     best, training = reading.best, reading.training
     if reading.turn < TURNED * reading.unit or reading.gap < reading.turn:
         return None
-    if training[best] - np.median(training[-3:]) < COST * COST * reading.scale:
+    if training[best] - reading.learned < COST * COST * reading.scale:
         return None
     return (
         f"validation loss {reading.lowest:.3g} in epoch {best}, {reading.end:.3g} at the end, while the training "
@@ -507,7 +506,7 @@ def _far_apart(reading: Reading) -> str | None:
     beaten = not reading.end < reading.rival[1]
     if reading.gap < (GAP if beaten else WIDE_GAP) * reading.scale:
         return None
-    if np.median(reading.training[-3:]) > EASIER * reading.end:
+    if reading.learned > EASIER * reading.end:
         return None
     return (
         f"the validation loss of {reading.end:.3g} is {reading.gap:.3g} above the training loss; the best constant has "
@@ -516,29 +515,33 @@ def _far_apart(reading: Reading) -> str | None:
 
 
 def _underfitting(reading: Reading) -> Finding | None:
-    curve = reading.curve
-    if evidence := _still_falling(reading):
-        return Finding(
-            "underfitting", evidence, ("it was trained too short",), remedies(curve, more_epochs, higher_rate)
-        )
-    evidence = _beaten(reading) or _nothing_learned(reading)
+    falling = _still_falling(reading)
+    evidence = falling or _beaten(reading) or _nothing_learned(reading)
     if evidence is None:
         return None
+    causes, makers = _too_short() if falling else _too_little(reading)
+    return Finding("underfitting", evidence, causes, remedies(reading.curve, *makers))
+
+
+def _too_short() -> tuple[tuple[str, ...], tuple[Maker, ...]]:
+    return ("it was trained too short",), (more_epochs, higher_rate)
+
+
+def _too_little(reading: Reading) -> tuple[tuple[str, ...], tuple[Maker, ...]]:
+    """What holds the network back, and what helps against it."""
     if reading.penalised or reading.paid > PAID:
-        makers = [no_penalty("l1"), no_penalty("l2")]
-        return Finding(
-            "underfitting",
-            evidence,
-            ("the penalties on the weights are too strong",),
-            remedies(curve, *makers),
-        )
-    causes = ("the network is too small, or held back by dropout", "the inputs do not say more")
-    return Finding("underfitting", evidence, causes, remedies(curve, less_dropout, more_units, higher_rate))
+        return ("the penalties on the weights are too strong",), (no_penalty("l1"), no_penalty("l2"))
+    if reading.curve.altered and reading.learned > HAMPERED * reading.end:
+        return ("dropout holds the network back",), (less_dropout, more_units)
+    causes = ("the network is too small", "the inputs do not say more")
+    return causes, (more_units, higher_rate, less_dropout)
 
 
 def _still_falling(reading: Reading) -> str | None:
     """Both losses fell until the end, by an amount that matters."""
-    fall = reading.fall(reading.judged)
+    fall, late = reading.fall(reading.judged), reading.epochs - 1 - reading.epochs // 20
+    if reading.best < late:
+        return None  # it fell, and then it did not
     loss = max(reading.judged[-1] - reading.floor, FLOOR * reading.scale)
     if min(fall, reading.fall(reading.level)) < max(FALLING * loss, COST * COST * 2 * reading.unit):
         return None
@@ -575,16 +578,14 @@ def _rival(reading: Reading) -> str:
     return f", {_NAMES.get(name, name)} {loss:.4g}" if name else ""
 
 
-def _kept_overfits(reading: Reading, found: Sequence[Finding], kept: int) -> bool:
-    """Whether the epoch that is kept lies after the turn, or has learned nothing that others do not know."""
-    if not any(finding.kind == "overfitting" for finding in found):
-        return False
-    loss = float(reading.judged[kept])
-    if loss - reading.lowest >= COST * reading.unit:
-        return True
-    rival = reading.rival[1] if reading.rival[0] else reading.constant
-    apart = loss - float(reading.training[kept]) >= GAP * reading.scale
-    return apart and loss > rival + FLOOR * reading.unit
+def _remark(reading: Reading, kept: int) -> str:
+    """That it was well to stop, where it was."""
+    if reading.curve.kept is None or reading.later_turn < TURNED * reading.unit:
+        return ""
+    return (
+        f"epoch {kept} is kept; after it the validation loss rose from {reading.end:.3g} to "
+        f"{reading.end + reading.later_turn:.3g}"
+    )
 
 
 RULES: tuple[tuple[Kind, Callable[[Reading], Finding | None]], ...] = (

@@ -140,7 +140,7 @@ def no_penalty(name: str) -> Maker:
 
 def less_dropout(curve: Curve) -> Remedy | None:
     """A third of the dropout; None where there is little."""
-    now = float(_setting(curve, "dropout"))
+    now = float(_setting(curve, "dropout")) if _setting(curve, "hidden") else 0.0
     return (
         _network(curve, "dropout", round(now / 3, 2), "more units learn at each step") if now >= 0.3 else None
     )

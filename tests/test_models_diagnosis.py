@@ -247,6 +247,12 @@ def test_a_network_that_trees_beat_on_both_sets_underfits() -> None:
     assert found.findings[0].evidence == "the lowest validation loss is 0.56; boosted trees: 0.3"
 
 
+def test_what_holds_a_network_back_is_told_from_what_it_lacks() -> None:
+    small = diagnose(curve(falling(1.2, 0.55), falling(1.0, 0.56), altered=True))
+    held = diagnose(curve(falling(1.2, 0.75), falling(1.0, 0.56), altered=True))
+    assert [found.findings[0].remedies[0].key for found in (small, held)] == ["hidden", "dropout"]
+
+
 def test_without_trees_nobody_can_tell() -> None:
     one = curve(falling(1.2, 0.5), falling(1.0, 0.5), baselines={"constant": 1.0, "simple": 0.5})
     assert diagnose(one).kind == "healthy"
@@ -315,30 +321,28 @@ def test_a_run_that_diverged_is_never_registered() -> None:
     assert may_register(found) == may_register(found, accept_overfit=True) == expected
 
 
-def test_the_weights_from_before_the_turn_are_not_overfit() -> None:
-    seen = np.append(falling(1.0, 0.4, epochs=10), np.linspace(0.4, 0.9, 20))
-    found = diagnose(curve(falling(1.0, 0.02), seen, kept=10, baselines={"constant": 1.0, "trees": 0.45}))
-    assert found.overfitting
-    assert not found.kept_overfits
+TURNED = np.append(falling(1.0, 0.4, epochs=10), np.linspace(0.4, 0.9, 20))
+
+
+def test_the_weights_from_before_the_turn_do_not_overfit() -> None:
+    found = diagnose(curve(falling(1.0, 0.02, speed=0.1), TURNED, kept=10))
+    assert not found.overfitting
+    assert found.lines()[-1] == "  epoch 10 is kept; after it the validation loss rose from 0.4 to 0.874"
     assert may_register(found) == ()
-    assert found.lines()[-1] == "  the weights of epoch 10 are kept, from before that"
 
 
 def test_the_weights_from_after_the_turn_are_registered_by_saying_so() -> None:
-    seen = np.append(falling(1.0, 0.4, epochs=10), np.linspace(0.4, 0.9, 20))
-    found = diagnose(curve(falling(1.0, 0.02), seen))
+    found = diagnose(curve(falling(1.0, 0.02), TURNED))
     (reason,) = may_register(found)
     assert reason.startswith("the weights of epoch 29 overfit: validation loss 0.4 in epoch 10")
     assert may_register(found, accept_overfit=True) == ()
 
 
-def test_the_best_epoch_overfits_where_something_simpler_beats_it() -> None:
-    found = diagnose(curve(falling(1.0, 0.001), falling(1.0, 0.6), kept=29))
-    assert found.kept_overfits
-    better = {"constant": 1.0, "simple": 0.8, "trees": 0.7}
-    assert not diagnose(
-        curve(falling(1.0, 0.001), falling(1.0, 0.6), kept=29, baselines=better)
-    ).kept_overfits
+def test_the_best_epoch_overfits_where_rows_are_known_by_heart_and_something_simpler_beats_it() -> None:
+    learned, seen = falling(1.0, 0.001), falling(0.7, 0.6) * 0.29
+    assert diagnose(curve(learned, falling(1.0, 0.6), kept=29)).overfitting
+    known = {"constant": 1.0, "simple": 0.8, "trees": 0.7}
+    assert not diagnose(curve(learned, seen, kept=29, baselines=known)).overfitting
 
 
 # --- while it goes on ---
