@@ -149,6 +149,14 @@ class DataConfig:
             "range": (0.0, 0.5),
         },
     )
+    weight: str | None = field(
+        default=None,
+        metadata={
+            "doc": "the column that says how much a row counts in training and in stopping it, 0 or more; not an input "
+            "of the network. Rows that come later count 1, and all are judged alike",
+            "example": '"copies"',
+        },
+    )
     group: str | None = field(
         default=None,
         metadata={
@@ -158,8 +166,9 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.target == self.group:
-            raise ValueError(f"target {self.target!r} is also named in group. Take it out there")
+        for role, name in (("group", self.group), ("weight", self.weight)):
+            if self.target == name:
+                raise ValueError(f"target {self.target!r} is also named in {role}. Take it out there")
         if self.target in (*self.time, *self.drop) or self.target == self.key:
             raise ValueError(f"target {self.target!r} is also named in time, drop or key. Take it out there")
         if len(set(self.time)) < len(self.time):

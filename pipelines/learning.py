@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from models.steps import StepLosses
 
 Array = npt.NDArray[Any]
+Weights = npt.NDArray[np.float32] | None
 OnEpoch = Callable[["EpochLoss"], None]
 OnSteps = Callable[[int, int, "StepLosses"], None]
 RowLosses = Callable[[Array, Array], Array]
@@ -39,24 +40,33 @@ class Examples:
     """Rows in time order: targets (n,), times datetime64 (n,), and inputs that are prepared when they are asked for.
 
     Of years of old rows a few are rehearsed, and the others cost nothing. numbers: which rows they are, int (n,).
-    prepare: gives the inputs of rows by their numbers, float32 (n, width).
+    prepare: gives the inputs of rows by their numbers, float32 (n, width). weights: what each counts, float32 (n,);
+    None where all count the same.
     """
 
     numbers: npt.NDArray[np.intp]
     targets: Array
     times: npt.NDArray[Any]
     prepare: Callable[[npt.NDArray[np.intp]], npt.NDArray[np.float32]]
+    weights: Weights = None
 
     @classmethod
-    def of(cls, inputs: npt.NDArray[np.float32], targets: Array, times: npt.NDArray[Any]) -> Examples:
+    def of(
+        cls,
+        inputs: npt.NDArray[np.float32],
+        targets: Array,
+        times: npt.NDArray[Any],
+        weights: Weights = None,
+    ) -> Examples:
         """Rows whose inputs are there."""
-        return cls(np.arange(len(targets)), targets, times, inputs.__getitem__)
+        return cls(np.arange(len(targets)), targets, times, inputs.__getitem__, weights)
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def take(self, chosen: npt.NDArray[Any]) -> Examples:
-        return Examples(self.numbers[chosen], self.targets[chosen], self.times[chosen], self.prepare)
+        weights = None if self.weights is None else self.weights[chosen]
+        return Examples(self.numbers[chosen], self.targets[chosen], self.times[chosen], self.prepare, weights)
 
     def joined(self, later: Examples) -> Examples:
         """These rows and later ones of the same source."""
@@ -65,6 +75,7 @@ class Examples:
             np.concatenate([self.targets, later.targets]),
             np.concatenate([self.times, later.times]),
             self.prepare,
+            joined_weights((self.weights, len(self)), (later.weights, len(later))),
         )
 
     @property
@@ -73,7 +84,20 @@ class Examples:
 
     @property
     def rows(self) -> Rows:
-        return Rows(self.inputs, self.targets)
+        return Rows(self.inputs, self.targets, self.weights)
+
+
+def joined_weights(*parts: tuple[Weights, int]) -> Weights:
+    """The weights of rows one after the other, each part with its number of rows; those without any count 1.
+
+    >>> joined_weights((None, 1), (np.array([3.0], np.float32), 1))
+    array([1., 3.], dtype=float32)
+    """
+    if all(weights is None for weights, _ in parts):
+        return None
+    return np.concatenate(
+        [np.ones(count, np.float32) if weights is None else weights for weights, count in parts]
+    )
 
 
 Name = Literal[

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pipelines.project import Project
 
 FRAME, META = "rows.parquet", "rows.json"
-_TIMES, _IDS, _GROUPS = "losswatch time", "losswatch id", "losswatch group"
+_TIMES, _IDS = "losswatch time", "losswatch id"
+_GROUPS, _WEIGHTS = "losswatch group", "losswatch weight"
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ def read_prepared(project: Project, identity: str) -> Prepared:
     frame = pd.read_parquet(folder / FRAME)
     times, ids = frame.pop(_TIMES), frame.pop(_IDS)
     groups = frame.pop(_GROUPS).to_numpy() if _GROUPS in frame.columns else None
+    weights = frame.pop(_WEIGHTS).to_numpy(np.float32) if _WEIGHTS in frame.columns else None
     moments = times.to_numpy(dtype="datetime64[ns]")
-    table = Table(frame, moments, ids.to_numpy(dtype=object), groups=groups)
+    table = Table(frame, moments, ids.to_numpy(dtype=object), groups=groups, weights=weights)
     return Prepared(identity, table, window_length(project, table), False)
 
 
@@ -106,6 +108,8 @@ def _write(folder: Path, table: Table) -> None:
         frame = table.frame.assign(**{_TIMES: table.times, _IDS: table.ids})
         if table.groups is not None:
             frame = frame.assign(**{_GROUPS: table.groups})
+        if table.weights is not None:
+            frame = frame.assign(**{_WEIGHTS: table.weights})
         frame.to_parquet(new / FRAME, index=False)
         meta = {
             "rows": len(frame),

@@ -19,7 +19,15 @@ from monitoring.loss_alarm import LossReference
 from monitoring.window import WindowLength, cut
 from pipelines.bundle import Bundle
 from pipelines.held_out import PIECES, held_out, piece_length
-from pipelines.learning import Candidate, Examples, Learned, bake_off, first_fit, make_lesson
+from pipelines.learning import (
+    Candidate,
+    Examples,
+    Learned,
+    bake_off,
+    first_fit,
+    joined_weights,
+    make_lesson,
+)
 from pipelines.moments import numpy_moment
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
@@ -66,7 +74,8 @@ class KnownRows:
     """All rows with a known label, oldest first: of the first training, then of the log.
 
     held_out: mask of the logged rows that never train any version. change: since when things are different. judge:
-    from here on rows are newer than all that ever trained, and judge the challenger.
+    from here on rows are newer than all that ever trained, and judge the challenger. weights: what rows count in
+    training; those of the log count 1.
     """
 
     columns: Mapping[str, Array]
@@ -75,20 +84,28 @@ class KnownRows:
     held_out: npt.NDArray[np.bool_]
     change: np.datetime64
     judge: np.datetime64
+    weights: npt.NDArray[np.float32] | None = None
 
     def examples(self, schema: Schema) -> Examples:
         def prepare(rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
             return schema.inputs({name: values[rows] for name, values in self.columns.items()})
 
         every = np.arange(len(self.times))
-        return Examples(every, self.targets.astype(np.float32), self.times, prepare)
+        return Examples(every, self.targets.astype(np.float32), self.times, prepare, self.weights)
 
     def since(self, begin: np.datetime64) -> KnownRows:
         """Without the rows of a concept that is over."""
         rows = np.flatnonzero(self.times >= min(begin, self.change))
         columns = {name: values[rows] for name, values in self.columns.items()}
+        weights = None if self.weights is None else self.weights[rows]
         return KnownRows(
-            columns, self.targets[rows], self.times[rows], self.held_out[rows], self.change, self.judge
+            columns,
+            self.targets[rows],
+            self.times[rows],
+            self.held_out[rows],
+            self.change,
+            self.judge,
+            weights,
         )
 
     @property
@@ -170,7 +187,8 @@ def known_rows(
     }
     targets = np.concatenate([schema.targets(first.frame).astype(np.float64), targets_of(rows, schema)])
     judge = judge_from(times, change, service.window, config.gate.share)
-    known = KnownRows(columns, targets, times, apart & logged, change, judge)
+    weights = joined_weights((first.weights, len(first.times)), (None, len(rows)))
+    known = KnownRows(columns, targets, times, apart & logged, change, judge, weights)
     since = champion.settings.get("true_since")
     return known.since(np.datetime64(since)) if since else known
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.held_out import held_out, held_out_by
-from pipelines.learning import Examples, Lesson, bake_off, make_lesson
+from pipelines.learning import Examples, Lesson, bake_off, joined_weights, make_lesson
 from pipelines.moments import numpy_moment
 from pipelines.retraining import RECENT, judge_from
 from pipelines.training import fit_config_of, user_objects
@@ -47,6 +47,7 @@ def scheduled_predictions(
         np.concatenate([learn.inputs, inputs]),
         np.concatenate([learn.targets, rows.targets]),
         np.concatenate([learn.times.astype("datetime64[us]"), rows.times.astype("datetime64[us]")]),
+        joined_weights((learn.weights, len(learn)), (None, len(rows))),
     )
     answers: list[npt.NDArray[np.float32]] = []
     objects = user_objects(stores.project)

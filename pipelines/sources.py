@@ -31,7 +31,8 @@ class Table:
     frame: the target and the inputs, without the columns left out. times: (n,) datetime64[ns] in UTC, NaT
     throughout where the project names no time. ids: (n,) texts, different for each row and the same whenever
     the data are read again. notices: what the reader of the data should know. groups: the value of data.group
-    of each row, None where the project names none.
+    of each row, None where the project names none. weights: (n,) float32, what data.weight says that each row counts,
+    brought to mean 1; None where the project names none.
     """
 
     frame: pd.DataFrame
@@ -39,6 +40,7 @@ class Table:
     ids: Ids
     notices: tuple[str, ...] = ()
     groups: npt.NDArray[Any] | None = None
+    weights: npt.NDArray[np.float32] | None = None
 
     @property
     def has_times(self) -> bool:
@@ -55,13 +57,16 @@ class Table:
         digest.update("\0".join(self.ids).encode())
         if self.groups is not None:
             digest.update("\0".join(map(str, self.groups)).encode())
+        if self.weights is not None:
+            digest.update(self.weights.tobytes())
         return digest.hexdigest()[:16]
 
     def rows(self, which: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> Table:
         """Some of the rows, as a table of their own."""
         frame = self.frame.iloc[which].reset_index(drop=True)
         groups = None if self.groups is None else self.groups[which]
-        return Table(frame, self.times[which], self.ids[which], self.notices, groups)
+        weights = None if self.weights is None else self.weights[which]
+        return Table(frame, self.times[which], self.ids[which], self.notices, groups, weights)
 
 
 def read(config: DataConfig, folder: Path) -> Table:
@@ -79,7 +84,8 @@ def read(config: DataConfig, folder: Path) -> Table:
     frame = _inputs(source.frame, config).iloc[order].reset_index(drop=True)
     notices = (*source.notices, *_notices(source.frame[config.target], times, order))
     groups = None if config.group is None else source.frame[config.group].to_numpy()[order]
-    return Table(frame, times[order], ids[order], notices, groups)
+    weights = None if config.weight is None else _weights(source.frame[config.weight], where)[order]
+    return Table(frame, times[order], ids[order], notices, groups, weights)
 
 
 def batch_of(frame: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, Times]:
@@ -142,6 +148,7 @@ def check_columns(frame: pd.DataFrame, config: DataConfig, where: str) -> None:
     named = [("target", config.target), *(("time", name) for name in config.time)]
     named += [("key", config.key)] if config.key else []
     named += [("group", config.group)] if config.group else []
+    named += [("weight", config.weight)] if config.weight else []
     named += [("drop", name) for name in config.drop]
     missing = [
         f"{where} has no {role} column {name!r}{did_you_mean(name, frame.columns)}"
@@ -195,10 +202,26 @@ def _ids(frame: pd.DataFrame, key: str | None, where: str) -> Ids:
     return ids.to_numpy(dtype=object)
 
 
+def _weights(column: pd.Series[Any], where: str) -> npt.NDArray[np.float32]:
+    """What each row counts, brought to mean 1, so that the loss keeps its unit."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+    wrong = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0)))
+    if len(wrong):
+        came = column.iloc[wrong[:1]].tolist()[0]
+        raise UserError(
+            f"{where}: weight {column.name!r} is {came!r} in row {wrong[0] + 1}; expected a number of 0 or more"
+        )
+    if not numbers.sum() > 0:
+        raise UserError(f"{where}: weight {column.name!r} is 0 in every row; there is nothing to learn")
+    return np.asarray(numbers / numbers.mean(), np.float32)
+
+
 def _input_names(frame: pd.DataFrame, config: DataConfig) -> list[str]:
     """The columns that stay: of the time, all but the first where they hold numbers, such as the hour."""
     left_out = {*config.drop, *config.time[:1], *([config.key] if config.key else [])}
-    left_out |= {config.group} if config.group else set()
+    left_out |= {name for name in (config.group, config.weight) if name}
     left_out |= {
         name for name in config.time[1:] if name in frame.columns and not is_number_part(frame[name])
     }

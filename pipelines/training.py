@@ -265,7 +265,8 @@ def examples(table: Table, schema: Schema) -> Examples:
     """Rows with a target, as arrays."""
     known = table.frame[schema.target.name].notna().to_numpy()
     targets = schema.targets(table.frame)
-    return Examples.of(schema.inputs(table.frame)[known], targets[known], table.times[known])
+    weights = None if table.weights is None else table.weights[known]
+    return Examples.of(schema.inputs(table.frame)[known], targets[known], table.times[known], weights)
 
 
 def _reference(

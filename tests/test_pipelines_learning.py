@@ -57,6 +57,19 @@ def bake(
     return bake_off(champion, lesson, policy or RetrainPolicy(), config, MSE, rng=rng, risen=risen)
 
 
+# --- weights ---
+
+
+def test_rows_keep_their_weights_wherever_they_go() -> None:
+    old = Examples.of(np.zeros((3, 1), np.float32), np.zeros(3), np.zeros(3), np.array([1, 2, 3], np.float32))
+    assert old.take(np.array([2, 0])).rows.weights is not None
+    np.testing.assert_array_equal(old.take(np.array([2, 0])).rows.weights, [3, 1])  # type: ignore[arg-type]
+    later = Examples.of(np.zeros((2, 1), np.float32), np.zeros(2), np.zeros(2))
+    np.testing.assert_array_equal(old.joined(later).weights, [1, 2, 3, 1, 1])  # type: ignore[arg-type]
+    assert later.joined(later).weights is None
+    assert later.rows.weights is None
+
+
 # --- the lesson ---
 
 

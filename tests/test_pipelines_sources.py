@@ -223,3 +223,45 @@ def test_a_users_own_refusal_is_passed_on(tmp_path: Path) -> None:
     own = module(tmp_path, "from pipelines.errors import UserError; raise UserError('no network here')")
     with pytest.raises(UserError, match=r"^no network here$"):
         read(own, tmp_path)
+
+
+# --- weights ---
+
+WEIGHED = "day,hr,temp,copies,cnt\n1/13/2013,0,0.7,6,5\n1/1/2013,0,0.5,1,3\n1/1/2013,1,0.6,2,4\n"
+
+
+def test_weights_are_brought_to_mean_1_and_into_order_and_are_no_input(tmp_path: Path) -> None:
+    found = table(tmp_path, WEIGHED, weight="copies")
+    assert found.weights is not None
+    np.testing.assert_allclose(found.weights, [1 / 3, 2 / 3, 2])
+    assert "copies" not in found.frame.columns
+    part = found.rows(np.array([2, 0])).weights
+    assert part is not None
+    np.testing.assert_allclose(part, [2, 1 / 3])
+
+
+def test_other_weights_are_other_data(tmp_path: Path) -> None:
+    first = table(tmp_path, WEIGHED, weight="copies").identity
+    other = table(tmp_path, WEIGHED.replace(",6,", ",7,"), weight="copies").identity
+    assert first != other
+    assert table(tmp_path).weights is None
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (",-6,", "weight 'copies' is -6 in row 1; expected a number of 0 or more"),
+        (",,", "weight 'copies' is nan in row 1"),
+        (",many,", "weight 'copies' is 'many' in row 1"),
+    ],
+)
+def test_a_weight_that_is_none_is_refused_with_its_row(written: str, said: str, tmp_path: Path) -> None:
+    assert said in refusal(tmp_path, WEIGHED.replace(",6,", written), weight="copies")
+
+
+def test_weights_that_are_all_0_or_not_there_are_refused(tmp_path: Path) -> None:
+    nothing = "day,hr,temp,copies,cnt\n1/1/2013,0,0.5,0,3\n1/1/2013,1,0.6,0,4\n"
+    assert "is 0 in every row" in refusal(tmp_path, nothing, weight="copies")
+    assert "has no weight column 'copeis'; the nearest is 'copies'" in refusal(
+        tmp_path, WEIGHED, weight="copeis"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -11,12 +12,12 @@ import pandas as pd
 import pytest
 
 from models.preparation import CyclicColumn, DateColumn, HashedColumn, QuantileColumn
-from pipelines.prepared import prepare_rows
+from pipelines.prepared import fit_schema, prepare_rows, read_prepared
 from pipelines.reference import read_reference
 from pipelines.scoring import Scorer
 from pipelines.service import bundle_of
 from pipelines.stores import Stores
-from pipelines.training import train_version, training_identity
+from pipelines.training import examples, train_version, training_identity
 
 PREPARE = """[monitor]
 window = "day"
@@ -94,3 +95,21 @@ def test_a_version_is_trained_on_any_split(
     trained = train_version(opened, prepare_rows(opened.project))
     assert trained.rows == len(rows)
     assert np.isfinite(read_reference(bundle_of(opened, trained.version.version).reference).loss.loss)
+
+
+def test_rows_count_what_their_column_says(make_stores: Callable[..., Any]) -> None:
+    x, wrong = np.random.default_rng(0).normal(size=600).round(3), np.arange(600) % 2 == 1
+    frame = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=600, freq="h"), "x": x, "y": 2 * x})
+    frame["counts"] = np.where(wrong, 0, 5)
+    stores = make_stores(frame, '[monitor]\nwindow = "day"\n')
+    project = dataclasses.replace(
+        stores.project,
+        config=dataclasses.replace(
+            stores.project.config, data=dataclasses.replace(stores.project.config.data, weight="counts")
+        ),
+    )
+    prepared = prepare_rows(project)
+    again = read_prepared(project, prepared.identity).table
+    np.testing.assert_array_equal(again.weights, np.where(wrong, 0, 2))
+    rows = examples(again, fit_schema(project, again)).rows
+    np.testing.assert_array_equal(rows.weights, np.where(wrong, 0, 2))
