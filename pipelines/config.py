@@ -183,7 +183,7 @@ class CodeConfig:
         default=None,
         metadata={
             "doc": 'your function that gets the schema and returns a Keras model, as "module:function"; '
-            "then `family`, `hidden` and `dropout` say nothing",
+            "then `family` and what it is made of (`hidden`, `dropout`, `activation`, `batch_norm`, `l1`, `l2`) say nothing",
             "kind": "reference",
         },
     )

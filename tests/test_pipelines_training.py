@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from models.preparation import CyclicColumn, DateColumn, HashedColumn, QuantileColumn
+from pipelines.errors import UserError
 from pipelines.prepared import fit_schema, prepare_rows, read_prepared
 from pipelines.reference import read_reference
 from pipelines.scoring import Scorer
@@ -113,3 +114,20 @@ def test_rows_count_what_their_column_says(make_stores: Callable[..., Any]) -> N
     np.testing.assert_array_equal(again.weights, np.where(wrong, 0, 2))
     rows = examples(again, fit_schema(project, again)).rows
     np.testing.assert_array_equal(rows.weights, np.where(wrong, 0, 2))
+
+
+def test_a_loss_that_cannot_be_negative_and_is_registers_nothing(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines import training
+
+    whole = training.objective
+
+    def wrong(*arguments: Any) -> Any:
+        goal = whole(*arguments)
+        return dataclasses.replace(goal, row_losses=lambda *rows: goal.row_losses(*rows) - 9.0)
+
+    monkeypatch.setattr("pipelines.training.objective", wrong)
+    with pytest.raises(UserError, match="can never be below 0: look for targets other than 0 and 1"):
+        train_version(stores, prepare_rows(stores.project))
+    assert stores.registry.versions() == []
