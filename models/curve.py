@@ -25,6 +25,7 @@ NEARLY = (
     0.6  # of that far: where more steps lie there than further out, jumps are the tail of ordinary noise,
 )
 CERTAIN = 2.0  # but for those that are so many times that far out
+SELDOM = 0.08  # of the steps, or one in an epoch: what comes more often is how the steps are
 LEAST_NOISE = 0.05  # of a step, on the log scale
 PAID = 0.05  # of the first epoch's training loss: a penalty that steers what is learned
 LEARNS = 0.1  # of the constant's loss, that a straight line must save to be one that has learned something
@@ -153,8 +154,16 @@ class Reading:
 
     @cached_property
     def end(self) -> float:
-        """What is judged at the end: the median of the last three epochs, so that no single one decides."""
+        """What is judged of the weights that are kept: of their epoch, or of the last, by the median of three."""
+        if self.curve.kept is not None:
+            return float(self.judged[self.curve.kept])
         return float(np.median(self.judged[-3:]))
+
+    @cached_property
+    def learned(self) -> float:
+        """The training loss that goes with it: the median of three epochs."""
+        last = self.epochs - 1 if self.curve.kept is None else min(self.curve.kept + 1, self.epochs - 1)
+        return float(np.median(self.training[max(0, last - 2) : last + 1]))
 
     @cached_property
     def constant(self) -> float:
@@ -237,18 +246,25 @@ class Reading:
 
     @cached_property
     def typical(self) -> float:
-        """The median of what is judged over the later half of the epochs."""
+        """What chance leaves: the loss of the epoch that is kept, or the median over the later half of the epochs."""
+        if self.curve.kept is not None:
+            return self.end
         return float(np.median(self.judged[self.epochs // 2 :]))
 
     @property
     def turn(self) -> float:
-        """How far what is judged has risen from its lowest value."""
+        """How far what is kept has risen from the lowest."""
         return self.end - self.lowest
 
     @property
+    def later_turn(self) -> float:
+        """How far what is judged rose after the epoch that is kept."""
+        return float(np.median(self.judged[-3:])) - self.end
+
+    @property
     def gap(self) -> float:
-        """How much higher the validation loss is than the training loss at the end; 0 without validation rows."""
-        return self.end - float(np.median(self.training[-3:])) if self.validated else 0.0
+        """How much more unseen rows cost than learned ones, by the weights that are kept; 0 without validation rows."""
+        return self.end - self.learned if self.validated else 0.0
 
     @cached_property
     def last_quarter(self) -> int:
@@ -326,6 +342,8 @@ def jumps(losses: Losses, scale: float, floor: float = 0.0, *, window: int = WID
     above[:NARROWEST] = 0.0  # a loss that falls from its start is no jump
     high = losses - around > JUMP * scale
     places = np.flatnonzero((above > limit) & high)
+    if len(places) > max(SELDOM * len(losses), 1.1 * len(losses) / window):
+        return ()
     certain = ((above > CERTAIN * limit) & high).any()
     nearly = int(np.count_nonzero((above > NEARLY * limit) & (above <= limit)))
     if not certain and len(places) < max(2, nearly):
