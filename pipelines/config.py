@@ -183,7 +183,8 @@ class CodeConfig:
         default=None,
         metadata={
             "doc": 'your function that gets the schema and returns a Keras model, as "module:function"; '
-            "then `family` and what it is made of (`hidden`, `dropout`, `activation`, `batch_norm`, `l1`, `l2`) say nothing",
+            "then `family` and what it is made of (`hidden`, `dropout`, `activation`, `batch_norm`, `l1`, `l2`) "
+            "say nothing",
             "kind": "reference",
         },
     )
