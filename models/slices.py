@@ -237,6 +237,21 @@ def declared_slices(
     return tuple(sorted(slices, key=lambda one: -one.excess))
 
 
+def compare_with_rest(
+    name: str, inside: Mask, losses: Array, plan: Resampling, *, least_rows: int = 2
+) -> Slice | None:
+    """A group of rows by itself against all others; None where one of the two has fewer than `least_rows`.
+
+    >>> inside = np.arange(40) % 4 == 0
+    >>> compare_with_rest("every fourth", inside, np.where(inside, 3.0, 1.0), Resampling(40)).excess
+    2.0
+    """
+    if not least_rows <= inside.sum() <= len(losses) - least_rows:
+        return None
+    test = _test(inside, losses, plan.block_of_row, plan.confidence)
+    return _slice(name, test, test.p, inside, None, None)
+
+
 def _wished(wish: SliceWish, columns: Mapping[str, Any]) -> Grouping:
     found: Grouping | None = None
     for column, bins in zip(wish.columns, wish.bins, strict=True):

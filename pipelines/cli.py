@@ -76,6 +76,7 @@ def _evaluate(project: Project, options: argparse.Namespace, progress: Progress)
         file=Path(options.data) if options.data else None,
         fits=options.bias_variance,
         runs=options.learning_curve,
+        training_rows=options.training_rows,
     )
     return evaluate.evaluate(project, wish, progress=progress)
 
@@ -369,6 +370,11 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         const=3,
         default=0,
         help="train on fewer and fewer rows, each so many times: would more rows help? (3)",
+    )
+    parser.add_argument(
+        "--training-rows",
+        action="store_true",
+        help="which of the rows that taught mislead, which are of use?",
     )
 
 

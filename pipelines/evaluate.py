@@ -46,11 +46,12 @@ from pipelines.evaluation import (
 from pipelines.learning import Examples
 from pipelines.objective import Objective, objective
 from pipelines.repeated import Bench, metric_names, repeated_fits, sized_fits
-from pipelines.rivals import Match, rivals
+from pipelines.rivals import Match, losses_of_chances, rivals
 from pipelines.service import bundle_of
 from pipelines.sources import Table
 from pipelines.stores import open_stores
 from pipelines.training import VALIDATION, examples, recipe_of, user_objects
+from pipelines.training_rows import Taught, TrainingRows, value_training_rows
 from pipelines.unseen import (
     TIME_COLUMNS,
     Unseen,
@@ -89,7 +90,7 @@ class Wish:
 
     version: number, by default the champion's, else the newest. against: another version to compare with, by default
     the one that this was updated from. file: of rows. fits: repeated trainings for bias and variance; runs: trainings
-    of each number of rows for the learning curve; 0 for none.
+    of each number of rows for the learning curve; 0 for none. training_rows: whether rows that taught are valued.
     """
 
     version: int | None = None
@@ -97,6 +98,7 @@ class Wish:
     file: Path | None = None
     fits: int = 0
     runs: int = 0
+    training_rows: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +134,14 @@ class _Ground:
 
 @dataclass(frozen=True, eq=False)
 class _Lesson:
-    """What the version learned from, and all rows that were known before those that are judged."""
+    """What the version learned from, and all rows that were known before those that are judged.
 
+    learn: as arrays, of the rows of `table`. stop: others, that end a repeated training; never those that judge.
+    """
+
+    table: Table
     learn: Examples
+    stop: Examples
     before: tuple[Array, Array]
 
 
@@ -157,6 +164,7 @@ def evaluate(project: Project, wish: Wish | None = None, *, progress: Say | None
         search=_search(ground, linear),
         inputs=_inputs(ground, notices),
         repeats=_repeats(ground, lesson, comparison[0], wish, notices),
+        training_rows=_training_rows(ground, lesson) if lesson and wish.training_rows else None,
         notices=tuple(notices),
         seconds=time.monotonic() - begin,
     )
@@ -310,12 +318,17 @@ def _lesson(ground: _Ground, notices: list[str]) -> _Lesson | None:
     """The rows that taught the version; None, with a notice, where they are gone."""
     stores, version, schema = ground.stores, ground.version, ground.bundle.schema
     try:
-        learn = examples(taught_rows(stores, version), schema)
+        table = taught_rows(stores, version)
+        if version.kind == "fit" and not ground.unseen.tuned:
+            stop = examples(stopping_rows(stores, version), schema)
+        else:  # those that stopped it judge it, or nobody knows them: some of the newest take their place
+            split = split_in_time(len(table.times), validation=VALIDATION)
+            stop, table = examples(table.rows(split.validation), schema), table.rows(split.train)
         before = examples(known_before(stores, version, ground.rows.times[0]), schema)
+        return _Lesson(table, examples(table, schema), stop, (before.times, before.targets))
     except (UserError, SchemaError) as error:
         notices.append(f"no baselines and no repeated trainings: {error}")
         return None
-    return _Lesson(learn, (before.times, before.targets))
 
 
 def _comparison(
@@ -494,21 +507,15 @@ def _repeats(
 
 
 def _bench(ground: _Ground, lesson: _Lesson) -> Bench:
-    """What repeated trainings learn from and are stopped on, as the version was, but never on what judges them."""
+    """What repeated trainings learn from and are stopped on, as the version was."""
     stores, schema = ground.stores, ground.bundle.schema
-    learn = lesson.learn.rows
-    if ground.version.kind == "fit" and not ground.unseen.tuned:
-        stop = examples(stopping_rows(stores, ground.version), schema).rows
-    else:
-        split = split_in_time(len(learn), validation=VALIDATION)
-        learn, stop = learn.take(split.train), learn.take(split.validation)
     network, classes = stores.project.config.network, schema.target.classes
     return Bench(
         recipe_of(stores.project, ground.goal, ground.task),
         schema,
         ground.goal,
-        learn,
-        stop,
+        lesson.learn.rows,
+        lesson.stop.rows,
         ground.rows.rows,
         ground.own,
         ground.seed,
@@ -542,6 +549,24 @@ def _changed(ground: _Ground) -> list[str]:
     return [
         f"the repeated trainings take [network] as it is now: {', '.join(names)} differ from the version's"
     ]
+
+
+def _training_rows(ground: _Ground, lesson: _Lesson) -> TrainingRows:
+    scores = not are_chances(ground.answers.answers)
+    taught = Taught(
+        ground.task,
+        ground.bundle.schema.outputs,
+        lesson.learn,
+        lesson.table.ids,
+        lesson.table.frame[ground.bundle.schema.target.name].to_numpy(),
+        lesson.stop,
+        ground.rows,
+        ground.answers.losses,
+        ground.plan,
+        losses_of_chances(ground.goal, ground.task, scores=scores),
+        ground.seed,
+    )
+    return value_training_rows(taught, ground.say)
 
 
 # --- what is kept ---

@@ -14,6 +14,7 @@ from models.learning_curve import LearningCurve, MoreRows
 from models.slices import Search, Slice
 from models.wording import in_words, written
 from pipelines.table import Column, render
+from pipelines.training_rows import TrainingRows
 
 SHOWN_COLUMNS = 12  # of those that matter
 SHOWN_SLICES = 8  # of each wish, the weakest; all of them are in the JSON
@@ -119,8 +120,8 @@ class Repeats:
 class Evaluation:
     """Everything that an evaluation of a version found, on rows that did not teach it.
 
-    declared, search: groups of rows that were asked for, and the weakest that were found. repeats: None where no
-    repeated trainings were asked for. notices: what was left out or drawn from, and what to know.
+    declared, search: groups of rows that were asked for, and the weakest that were found. repeats, training_rows: None
+    where they were not asked for. notices: what was left out or drawn from, and what to know.
     """
 
     subject: Subject
@@ -130,6 +131,7 @@ class Evaluation:
     search: Search
     inputs: Inputs
     repeats: Repeats | None
+    training_rows: TrainingRows | None
     notices: tuple[str, ...]
     seconds: float
 
@@ -163,6 +165,7 @@ class Evaluation:
             _gradients(self),
             _bias_variance(self),
             _curves(self),
+            _training_rows(self),
             _ends(self),
         )
         told: list[str] = []
@@ -406,6 +409,20 @@ def _curves(found: Evaluation) -> list[str]:
         ]
         told.append(verdict)
     return told
+
+
+def _training_rows(found: Evaluation) -> list[str]:
+    valued = found.training_rows
+    if valued is None:
+        return []
+    rows: list[dict[str, object]] = [
+        {"id": row.id, "time": row.time, "target": row.target, "value": row.value * valued.looked_at}
+        for row in valued.worst[:SHOWN_SLICES]
+        if row.value < 0
+    ]
+    columns = [*(Column(key, key) for key in ("id", "time", "target")), Column("value", "worth x rows")]
+    table = render(rows, columns) if rows else []
+    return ["what the rows that taught are worth", *table, *valued.verdicts]
 
 
 def _ends(found: Evaluation) -> list[str]:

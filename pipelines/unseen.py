@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import UserError
+from pipelines.learning import joined_weights
 from pipelines.moments import moment_of, numpy_moment
 from pipelines.parts import Parts, parts_again
 from pipelines.prepared import read_prepared
@@ -260,7 +261,9 @@ def _joined(first: Table, later: Table) -> Table:
     if not len(later.times):
         return first
     frame = pd.concat([first.frame, later.frame.reindex(columns=first.frame.columns)], ignore_index=True)
-    return Table(frame, np.concatenate([first.times, later.times]), np.concatenate([first.ids, later.ids]))
+    times, ids = np.concatenate([first.times, later.times]), np.concatenate([first.ids, later.ids])
+    weights = joined_weights((first.weights, len(first.times)), (None, len(later.times)))
+    return Table(frame, times, ids, weights=weights)
 
 
 def _day(moment: np.datetime64) -> str:

@@ -59,7 +59,7 @@ def found(make_stores: Callable[..., Any], streams: ModuleType) -> Iterator[tupl
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.evaluate.open_stores", lambda project: stores)
         told: list[str] = []
-        yield stores, evaluate(stores.project, Wish(fits=2, runs=2), progress=told.append)
+        yield stores, evaluate(stores.project, Wish(fits=2, runs=2, training_rows=True), progress=told.append)
 
 
 # --- what is found ---
@@ -139,6 +139,14 @@ def test_repeated_trainings_say_why_it_is_not_better(found: tuple[Stores, Evalua
     assert [point.rows for point in loss.points] == [165, 330, 660]
     assert [curve.metric for curve in repeats.curves] == [law.metric for law in repeats.more_rows]
     assert len(repeats.more_rows_verdicts) == len(repeats.curves)
+
+
+def test_rows_that_taught_are_valued(found: tuple[Stores, Evaluation]) -> None:
+    valued = found[1].training_rows
+    assert valued is not None
+    assert valued.looked_at == 660
+    assert {row.target for row in valued.worst} <= {"0", "1"}
+    assert any("what the rows that taught are worth" in line for line in found[1].lines())
 
 
 def test_it_is_kept_in_the_run_of_the_version(found: tuple[Stores, Evaluation]) -> None:

@@ -30,6 +30,7 @@ from pipelines.evaluation import (
     Subject,
     as_dates,
 )
+from pipelines.training_rows import Age, TrainingRows, ValuedRow
 
 WEAK = Slice("kind = web", 210, 0.6, 0.55, 0.65, 0.4, 0.2, 0.15, 0.25, 1.4, 1.3, 1.5, 0.00001, 1.2, 0.5)
 FINE = Slice("kind = shop", 400, 0.4, 0.35, 0.45, 0.5, -0.1, -0.15, -0.05, 0.9, 0.85, 0.95, 1.0, 1.2, 0.45)
@@ -70,6 +71,7 @@ def evaluation(found: Standing | None = None, **changes: Any) -> Evaluation:
         (),
         Search(0, 0, 0, ()),
         Inputs(0, (), None),
+        None,
         None,
         (),
         12.3,
@@ -226,6 +228,22 @@ def test_repeated_trainings_are_told_in_words_and_a_table() -> None:
     assert "learning curve: loss by the rows that are learned from" in told
     assert laws[0].verdict in told
     assert "learning curve: brier" not in told  # in the JSON alone
+
+
+def test_the_worth_of_rows_that_taught_is_told_with_the_worst_of_them() -> None:
+    worst = (
+        ValuedRow("row 7", "2021-01-01T00:00:00", "late", -0.01),
+        ValuedRow("row 8", "2021-01-01", "late", 0.001),
+    )
+    ages = (Age("2021-01-01", "2021-01-02", 50, 0.01, 0.0, 0.02),)
+    valued = TrainingRows(100, 1, worst, ages, 0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.01, None)
+    told = text(evaluation(training_rows=valued))
+    assert "what the rows that taught are worth\n" in told
+    assert next(line for line in told.splitlines() if line.startswith("row 7")).split()[-1] == "−1.00"
+    assert "row 8" not in told
+    assert "none is worth leaving out" in told
+    harmless = dataclasses.replace(valued, worst=worst[1:], harmful=0)
+    assert "worth x rows" not in text(evaluation(training_rows=harmless))
 
 
 def test_notices_stand_at_the_end() -> None:
