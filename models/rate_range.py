@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,16 +195,3 @@ def _reasons(
     if best == len(rates) - 1:
         told.append("the loss still falls at the highest rate tried: try higher ones")
     return tuple(told)
-
-
-def as_points(found: RateRange) -> list[tuple[float, float, float]]:
-    """(rate, loss, smoothed loss) of every step, for a picture or a table."""
-    return [
-        (float(rate), float(loss), float(mean))
-        for rate, loss, mean in zip(found.rates, found.losses, found.smoothed, strict=True)
-    ]
-
-
-def settings_of(found: RateRange) -> dict[str, Any]:
-    """The keys of [network] that take the suggestion; none where there is none."""
-    return {} if found.suggested is None else {"learning_rate": found.suggested}
