@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,8 @@ from pipelines.training import VALIDATION
 if TYPE_CHECKING:
     from pipelines.registry import ModelVersion
     from pipelines.stores import Stores
+
+logger = logging.getLogger(__name__)
 
 LEAST_ROWS = 30  # of a known target; from fewer not even the sign of a difference can be told
 ENOUGH_ROWS = 200  # logged rows that are taken rather than those of a file: what was served is what counts
@@ -60,9 +63,8 @@ def unseen_rows(
     held_out = _held_out(stores, versions)
     if held_out is not None and len(held_out.times) >= LEAST_ROWS:
         return Unseen(held_out, "those that data.test_share held out from all training")
-    kept = _labelled(stores, read(stores.project.config.data, stores.project.folder))
-    newer = kept.rows(kept.times > since)
-    if len(newer.times) >= max(LEAST_ROWS, len(logged.times)):
+    newer = _newer(stores, since)
+    if newer is not None and len(newer.times) >= max(LEAST_ROWS, len(logged.times)):
         return Unseen(newer, f"those of the data after {_day(since)}, which the version has not seen")
     return of_log if len(logged.times) >= LEAST_ROWS else _tuned(stores, versions[0], now)
 
@@ -193,6 +195,16 @@ def _held_out(stores: Stores, versions: Sequence[ModelVersion]) -> Table | None:
     for other in others:
         common &= np.isin(_contents(first, first), _contents(other, first))
     return _labelled(stores, first.rows(common))
+
+
+def _newer(stores: Stores, since: np.datetime64) -> Table | None:
+    """Rows of the project's data after a moment; None where the data are not there any more."""
+    try:
+        table = read(stores.project.config.data, stores.project.folder)
+    except UserError as error:
+        logger.info("no newer rows: %s", error)
+        return None
+    return _labelled(stores, table.rows(table.times > since))
 
 
 def _logged(stores: Stores, version: ModelVersion, since: np.datetime64, now: datetime) -> Table:

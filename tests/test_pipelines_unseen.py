@@ -208,6 +208,12 @@ def test_for_want_of_others_the_rows_of_the_gate_judge_a_retrained_version(
     assert "chosen on them" in found.notices[0]
 
 
+def test_data_that_are_gone_by_now_stop_nobody(trained: Callable[..., Trained]) -> None:
+    stores, version = trained()
+    (stores.project.folder / "rows.csv").unlink()
+    assert unseen_rows(stores, (version,), NOW).tuned
+
+
 def test_where_nothing_judges_that_is_an_error(trained: Callable[..., Trained]) -> None:
     stores, version = trained()
     with pytest.raises(UserError, match="0 rows with a target are left to judge version 1 on"):
