@@ -324,8 +324,8 @@ def _lesson(ground: _Ground, notices: list[str]) -> _Lesson | None:
         else:  # those that stopped it judge it, or nobody knows them: some of the newest take their place
             split = split_in_time(len(table.times), validation=VALIDATION)
             stop, table = examples(table.rows(split.validation), schema), table.rows(split.train)
-        before = examples(known_before(stores, version, ground.rows.times[0]), schema)
-        return _Lesson(table, examples(table, schema), stop, (before.times, before.targets))
+        before = known_before(stores, version, ground.rows.times[0])
+        return _Lesson(table, examples(table, schema), stop, (before.times, schema.targets(before.frame)))
     except (UserError, SchemaError) as error:
         notices.append(f"no baselines and no repeated trainings: {error}")
         return None
