@@ -45,6 +45,7 @@ class Curve:
     last. altered: the training loss was taken under dropout, class weights or the like, and cannot be compared with
     the validation loss. may_be_negative: of the loss. settings: keys of [network], with which remedies are written;
     what is found does not depend on them. own_network: built by code of the user's own, which they do not shape.
+    target_loss: at which the training was to end; None where it was to go on as long as it learns.
     """
 
     training: tuple[float, ...]
@@ -60,6 +61,7 @@ class Curve:
     may_be_negative: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     own_network: bool = False
+    target_loss: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("validation", "steps", "penalties", "learning_rates", "gradient_norms"):
@@ -194,6 +196,15 @@ class Reading:
         return (
             curve.penalties[-1] / abs(curve.training[-1]) if curve.penalties and curve.training[-1] else 0.0
         )
+
+    @property
+    def reached_target(self) -> bool:
+        """Whether the training ended on purpose, at a loss that was asked for and that no constant has."""
+        curve = self.curve
+        if curve.target_loss is None:
+            return False
+        last = curve.validation[-1] if curve.validation else curve.training[-1]
+        return last <= curve.target_loss and not self.known_constant <= curve.target_loss
 
     @property
     def what(self) -> str:

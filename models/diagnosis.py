@@ -134,10 +134,12 @@ def diagnose(curve: Curve) -> Diagnosis:
     found: list[Finding] = []
     for kind, rule in RULES:
         said = any(kind in _SAID_WITH.get(finding.kind, ()) for finding in found)
-        if not said and (finding := rule(reading)) is not None:
+        asked = kind in _ON_PURPOSE and reading.reached_target
+        if not said and not asked and (finding := rule(reading)) is not None:
             found.append(finding)
     kept = len(curve.training) - 1 if curve.kept is None else curve.kept
-    remark = "" if not reading.finite else _remark(reading, kept)
+    remarks = (_target_remark(reading), _remark(reading, kept)) if reading.finite else ()
+    remark = "; ".join(filter(None, remarks))
     return Diagnosis(tuple(found), len(curve.training), kept, remark)
 
 
@@ -276,6 +278,8 @@ _SAID_WITH: dict[Kind, tuple[Kind, ...]] = {
     "plateau": ("underfitting",),
     "overfitting": ("underfitting",),
 }
+# what a training does not have that ended at the loss that was asked for
+_ON_PURPOSE: tuple[Kind, ...] = ("plateau", "underfitting")
 
 
 # --- divergence ---
@@ -576,6 +580,16 @@ _NAMES = {"simple": "the simple model", "trees": "boosted trees", "forest": "a f
 def _rival(reading: Reading) -> str:
     name, loss = reading.rival
     return f", {_NAMES.get(name, name)} {loss:.4g}" if name else ""
+
+
+def _target_remark(reading: Reading) -> str:
+    """That it ended because it was good enough."""
+    if not reading.reached_target:
+        return ""
+    return (
+        f"it ended in epoch {reading.epochs - 1} because the {reading.what} reached the target_loss of "
+        f"{reading.curve.target_loss:g}"
+    )
 
 
 def _remark(reading: Reading, kept: int) -> str:

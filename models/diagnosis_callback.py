@@ -18,9 +18,10 @@ from models.diagnosis import Diagnosis, Diverged, Watch, diagnose
 class Diagnose(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publishes no types
     """Follows the losses of a training and says at any time what they show.
 
-    baselines, rows, settings, altered, may_be_negative: see `Curve`; altered None looks for layers that act in training
-    only. stop: raises Diverged as soon as the loss is not finite, or has risen by an order and does not fall.
-    Keras tells the mean of an epoch so far; the losses of the steps (of `steps_per_execution` at once) follow from it.
+    baselines, rows, settings, altered, may_be_negative, target_loss: see `Curve`; altered None looks for layers that
+    act in training only. stop: raises Diverged as soon as the loss is not finite, or has risen by an order and does not
+    fall. Keras tells the mean of an epoch so far; the losses of the steps (of `steps_per_execution` at once) follow
+    from it.
 
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", "mse")
@@ -38,6 +39,7 @@ class Diagnose(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publish
         settings: Mapping[str, Any] | None = None,
         altered: bool | None = None,
         may_be_negative: bool = False,
+        target_loss: float | None = None,
         stop: bool = True,
     ) -> None:
         super().__init__()
@@ -46,6 +48,7 @@ class Diagnose(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publish
         self.settings = dict(settings or {})
         self.altered = altered
         self.may_be_negative = may_be_negative
+        self.target_loss = target_loss
         self.stop = stop
         self._begin()
 
@@ -102,6 +105,7 @@ class Diagnose(keras.callbacks.Callback):  # type: ignore[misc]  # Keras publish
             altered=learns_disturbed(self.model) if self.altered is None else self.altered,
             may_be_negative=self.may_be_negative,
             settings=self.settings,
+            target_loss=self.target_loss,
         )
 
     @property

@@ -73,6 +73,7 @@ def curve_of(
         may_be_negative=_may_be_negative(loss, learned),
         settings=dataclasses.asdict(network),
         own_network=own_network,
+        target_loss=network.target_loss,
     )
 
 

@@ -312,6 +312,48 @@ def test_a_validation_loss_that_stays_while_rows_are_learned_by_heart_is_no_plat
     assert [finding.kind for finding in found.findings] == ["overfitting"]
 
 
+# --- a loss that was asked for ---
+
+
+def test_a_training_that_ends_at_its_target_is_no_underfitting() -> None:
+    early = curve(np.linspace(1.2, 0.4, 6), np.linspace(1.0, 0.45, 6))
+    assert diagnose(early).kind == "underfitting"
+    found = diagnose(replace(early, target_loss=0.45))
+    assert found.lines() == [
+        "the loss curve is healthy (6 epochs)",
+        "  it ended in epoch 5 because the validation loss reached the target_loss of 0.45",
+    ]
+
+
+def test_a_training_that_ends_at_its_target_is_no_plateau() -> None:
+    stuck = curve(np.full(EPOCHS, 0.8), np.full(EPOCHS, 0.8))
+    assert diagnose(stuck).kind == "plateau"
+    assert diagnose(replace(stuck, target_loss=0.8)).kind == "healthy"
+
+
+def test_a_target_that_was_not_reached_excuses_nothing() -> None:
+    one = curve(falling(1.2, 0.55), falling(1.0, 0.56))
+    assert diagnose(replace(one, target_loss=0.4)) == diagnose(one)
+
+
+def test_a_target_that_the_best_constant_reaches_excuses_nothing() -> None:
+    one = curve(noisy(falling(1.6, 1.0), 0.003), noisy(falling(1.4, 1.0), 0.001))
+    assert diagnose(replace(one, target_loss=1.2)) == diagnose(one)
+
+
+def test_without_validation_rows_the_training_loss_reaches_the_target() -> None:
+    found = diagnose(Curve((1.0, 0.7, 0.4), baselines=BASELINES, target_loss=0.5))
+    assert (found.kind, found.remark) == (
+        "healthy",
+        "it ended in epoch 2 because the training loss reached the target_loss of 0.5",
+    )
+
+
+def test_other_faults_are_found_at_a_target_too() -> None:
+    one = curve(falling(1.0, 0.001), falling(1.0, 0.6), target_loss=0.7)
+    assert diagnose(one).kind == "overfitting"
+
+
 # --- who may be registered ---
 
 

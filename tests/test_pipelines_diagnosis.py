@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from models.curve import Curve
-from models.diagnosis import Diverged
+from models.diagnosis import Diverged, diagnose
 from models.history import EpochLoss, LossHistory
 from models.recipe import NetworkConfig
 from pipelines import steps, training
@@ -52,6 +52,12 @@ def test_a_curve_holds_what_was_recorded() -> None:
     assert curve.steps == ((0.9, 0.7), (0.6, 0.5))
     assert (curve.penalties, curve.kept, curve.rows) == ((0.1, 0.1), 1, 90)
     assert curve.settings["hidden"] == (64, 32)
+    assert curve.target_loss is None
+
+
+def test_a_curve_knows_the_loss_that_was_asked_for() -> None:
+    curve = read(learned((0.8, 0.7), (0.5, 0.6)), NetworkConfig(target_loss=0.65))
+    assert (curve.target_loss, diagnose(curve).remark.split(" because ")[0]) == (0.65, "it ended in epoch 1")
 
 
 def test_steps_that_are_not_of_all_epochs_are_left_out() -> None:
