@@ -116,9 +116,10 @@ def train(folder: Path, *, in_files: bool) -> Run:
 def _in_memory(project: Any) -> Any:
     """Schema, training and validation rows as a first training makes them."""
     from models.split import split_in_time
+    from pipelines.first_rows import examples
+    from pipelines.parts import VALIDATION
     from pipelines.prepared import fit_schema
     from pipelines.sources import read
-    from pipelines.training import VALIDATION, examples
 
     table = read(project.config.data, project.folder)
     split = split_in_time(len(table.times), validation=VALIDATION)

@@ -16,10 +16,10 @@ from models.schema import Schema
 from models.split import split_in_time
 from pipelines.delta import dataset_of
 from pipelines.errors import UserError
+from pipelines.parts import VALIDATION
 from pipelines.prepared import fit_schema
 from pipelines.project import Project
 from pipelines.sources import Table, batch_of, check_columns
-from pipelines.training import VALIDATION
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,18 +22,18 @@ from monitoring.window import cut, rows_by_window
 from pipelines import drift_checks
 from pipelines.alerts import check_webhook
 from pipelines.errors import UserError
+from pipelines.first_rows import examples
 from pipelines.learning import LEAST_VALIDATION
 from pipelines.log import Log
 from pipelines.moments import moment_of
 from pipelines.objective import Objective, objective
-from pipelines.parts import split_table
+from pipelines.parts import VALIDATION, split_table
 from pipelines.prepared import last_prepared, window_length
 from pipelines.problem import Problem, Trouble, faults, trying
 from pipelines.reachable import unreachable, unusable_place, unwritable
 from pipelines.reference import whole_blocks
 from pipelines.sources import Table, read
 from pipelines.table import Column, render
-from pipelines.training import VALIDATION, examples
 from pipelines.trial import Trial, try_network
 from pipelines.userfile import load_function
 

@@ -26,11 +26,11 @@ from models.split import strata_of
 from pipelines.errors import UserError
 from pipelines.figures import count, decimals_for, number
 from pipelines.objective import objective
-from pipelines.parts import parts_of
+from pipelines.parts import VALIDATION, parts_of
 from pipelines.project import Project
 from pipelines.sources import Table, read
 from pipelines.table import Column, render
-from pipelines.training import VALIDATION, fit_config_of, recipe_of
+from pipelines.training import fit_config_of, recipe_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -107,12 +107,12 @@ def told(found: Diagnosis) -> TrainingDiagnosis:
     return TrainingDiagnosis(found.kind, findings, tuple(found.lines()))
 
 
-def diverged(fault: Diverged, network: NetworkConfig, ids: npt.NDArray[Any]) -> Failed:
-    """The end of a training that diverged, in words. ids: of the rows that were learned from."""
+def diverged(fault: Diverged, network: NetworkConfig, ids: Mapping[int, str]) -> Failed:
+    """The end of a training that diverged, in words. ids: by places among the rows that were learned from."""
     where = "on the validation rows" if fault.step is None else f"at step {fault.step}"
     lines = [f"nothing was registered: the training diverged: {fault.reason} in epoch {fault.epoch}, {where}"]
     if fault.rows:
-        names = ", ".join(str(ids[row]) for row in fault.rows)
+        names = ", ".join(ids[row] for row in fault.rows)
         lines.append(f"  look at the rows {names}: they were in that step, and lie far from all others")
     seen = Curve((math.nan,), settings=dataclasses.asdict(network))
     lines += [f"  try: {remedy}" for remedy in diagnose(seen).findings[0].remedies]

@@ -43,14 +43,16 @@ from pipelines.evaluation import (
     Subject,
     as_dates,
 )
+from pipelines.first_rows import examples
 from pipelines.learning import Examples
 from pipelines.objective import Objective, objective
+from pipelines.parts import VALIDATION
 from pipelines.repeated import Bench, metric_names, repeated_fits, sized_fits
 from pipelines.rivals import Match, losses_of_chances, rivals
 from pipelines.service import bundle_of
 from pipelines.sources import Table
 from pipelines.stores import open_stores
-from pipelines.training import VALIDATION, examples, recipe_of, user_objects
+from pipelines.training import recipe_of, user_objects
 from pipelines.training_rows import Taught, TrainingRows, value_training_rows
 from pipelines.unseen import (
     TIME_COLUMNS,

@@ -16,6 +16,8 @@ from pipelines.config import DataConfig
 from pipelines.errors import UserError
 from pipelines.sources import Table
 
+VALIDATION = 0.15  # the newest rows of the training: they stop it, and say what the loss is before it serves
+
 
 @dataclass(frozen=True, eq=False)
 class Parts:

@@ -13,6 +13,7 @@ import numpy as np
 
 from monitoring.window import WindowLength, default_window
 from pipelines.errors import UserError
+from pipelines.row_times import Times
 from pipelines.sources import Table, read
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class Prepared:
     table: Table
     window: WindowLength
     fresh: bool
+
+    @property
+    def times(self) -> Times:
+        return self.table.times
 
 
 def prepare_rows(project: Project, table: Table | None = None) -> Prepared:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from models.rate_range import HIGHEST, LOWEST, STEPS, RateRange, rate_range
 from pipelines.errors import UserError
+from pipelines.first_rows import examples
 from pipelines.objective import objective
-from pipelines.parts import parts_of
+from pipelines.parts import VALIDATION, parts_of
 from pipelines.prepared import fit_schema
 from pipelines.sources import read
-from pipelines.training import VALIDATION, examples, fit_config_of, recipe_of
+from pipelines.training import fit_config_of, recipe_of
 
 if TYPE_CHECKING:
     from pipelines.project import Project

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from models.baselines import best_constant, fit_simple
 from monitoring.window import Window, rows_by_window
 from pipelines.course import Course, plan
+from pipelines.first_rows import examples
 from pipelines.moments import numpy_moment
 from pipelines.objective import Objective, objective
 from pipelines.prepared import Prepared, prepare_rows
@@ -40,7 +41,7 @@ from pipelines.steps import (
     retrain_stores,
 )
 from pipelines.stores import Stores, open_stores
-from pipelines.training import examples, train_version
+from pipelines.training import train_version
 
 if TYPE_CHECKING:
     from models.schema import Schema

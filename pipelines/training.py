@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,25 +17,18 @@ import numpy as np
 from models.baselines import best_constant, fit_simple, fit_trees
 from models.checkpoint import remove_checkpoint
 from models.diagnosis import Diverged
-from models.losses import sign_fault
 from models.preparation import PrepareConfig
-from models.split import Split
-from monitoring.window import cut
 from pipelines.diagnosis import TAG, TrainingDiagnosis, curve_of, diverged, judge, read_diagnosis
 from pipelines.errors import UserError
+from pipelines.first_rows import FirstRows, first_rows
 from pipelines.held_out import held_out_by
-from pipelines.learning import Examples, Learned, first_fit
+from pipelines.learning import Learned, first_fit
+from pipelines.moments import moment_of
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
-from pipelines.parts import parts_of, remembered_parts, unseen_by
-from pipelines.prepared import Prepared, fit_schema
-from pipelines.reference import (
-    Reference,
-    make_correction,
-    make_loss_reference,
-    make_reference,
-    read_reference,
-)
+from pipelines.parts import remembered_parts
+from pipelines.prepared import Prepared
+from pipelines.reference import read_reference
 from pipelines.service import bundle_of
 from pipelines.tracking import Run, Tracking
 from pipelines.userfile import load_function, source_path
@@ -47,10 +39,7 @@ if TYPE_CHECKING:
     from models.schema import Schema
     from pipelines.project import Project
     from pipelines.registry import ModelVersion
-    from pipelines.sources import Table
     from pipelines.stores import Stores
-
-VALIDATION = 0.15  # the newest rows of the training: they stop it, and say what the loss is before it serves
 
 
 @dataclass(frozen=True)
@@ -129,7 +118,7 @@ def training_identity(project: Project, data: str) -> str:
 
 def train_version(
     stores: Stores,
-    prepared: Prepared,
+    prepared: Prepared | FirstRows,
     *,
     on_epoch: Callable[[EpochLoss], None] | None = None,
     trees: bool = False,
@@ -140,26 +129,23 @@ def train_version(
     Raises Failed where the training diverged, or where its weights overfit and nobody said that they may.
     """
     project = stores.project
-    seed = project.config.project.seed
-    parts = parts_of(project.config.data, prepared.table, seed=seed, validation=VALIDATION)
-    split, prepared = parts.split, dataclasses.replace(prepared, table=parts.table)
-    train, validation = prepared.table.rows(split.train), prepared.table.rows(split.validation)
-    schema = fit_schema(project, train)
+    rows = first_rows(project, prepared)
+    schema = rows.schema
     goal = objective(project, schema.target.task)
     recipe = recipe_of(project, goal, schema.target.task)
-    identity = training_identity(project, prepared.identity)
+    identity = training_identity(project, rows.identity)
     parameters = {
-        "data": prepared.identity,
-        "rows": len(prepared.table.times),
+        "data": rows.identity,
+        "rows": len(rows.times),
         "width": schema.width,
         "schema": schema.identity,
         "seed": project.config.project.seed,
         "loss": goal.name,
         **dataclasses.asdict(project.config.network),
     }
-    tags = {"losswatch.data": prepared.identity, "losswatch.code": identity}
+    tags = {"losswatch.data": rows.identity, "losswatch.code": identity}
     with stores.registry.run(f"fit-{identity}", kind="fit", parameters=parameters, tags=tags) as run:
-        figures = _Figures(train, validation, schema, goal, project.config.project.seed)
+        figures = _Figures(rows, goal, project.config.project.seed)
         if run.version is not None:
             curve = stores.registry.curve(run.run_id)
             best = min(curve, key=lambda epoch: epoch.validation_loss, default=None)
@@ -174,8 +160,8 @@ def train_version(
             learned = first_fit(
                 recipe,
                 schema,
-                examples(train, schema),
-                examples(validation, schema),
+                rows.train,
+                rows.validation,
                 fit_config_of(project, schema, seed=project.config.project.seed),
                 checkpoint=checkpoint,
                 on_epoch=tracking.epoch if restarts == 1 else on_epoch,
@@ -183,8 +169,7 @@ def train_version(
                 restarts=restarts,
             )
         except Diverged as fault:
-            known = train.frame[schema.target.name].notna().to_numpy()
-            raise diverged(fault, project.config.network, train.ids[known]) from fault
+            raise diverged(fault, project.config.network, rows.ids(fault.rows)) from fault
         _note_starts(run, learned)
         tracking.close(learned.history)
         found = judge(
@@ -200,26 +185,26 @@ def train_version(
             project.config.network,
             judges=figures.judges,
         )
-        reference = _reference(project, prepared, learned, schema, goal, split)
-        settings = settings_of(goal, schema, prepared, project)
+        reference = rows.reference(learned.model, goal)
+        settings = settings_of(goal, schema, rows, project)
         with tempfile.TemporaryDirectory() as folder:
-            frame = prepared.table.frame[list(schema.column_names)]
-            pack(
-                Path(folder) / "bundle", learned.model, schema, frame, reference=reference, settings=settings
-            )
+            bundle = Path(folder) / "bundle"
+            pack(bundle, learned.model, schema, rows.newest, reference=reference, settings=settings)
             run.figures(figures.of(reference.loss.loss))
             version = run.register(
-                Path(folder) / "bundle",
-                signature_frame=frame.iloc[:5],
-                tags={"losswatch.data": prepared.identity, TAG: found.to_json()},
-                trained_until=_moment(prepared.table.times[-1]),
+                bundle,
+                signature_frame=rows.oldest,
+                tags={"losswatch.data": rows.identity, TAG: found.to_json()},
+                trained_until=moment_of(rows.times[-1]),
             )
         remove_checkpoint(checkpoint)
         history = learned.history
         done = figures.trained(
             version, len(history.epochs), history.best_epoch, reference.loss.loss, run.resumed, False
         )
-        return dataclasses.replace(done, diagnosis=found, notes=_notes(learned, schema, project))
+        return dataclasses.replace(
+            done, diagnosis=found, notes=(*rows.notes, *_notes(learned, schema, project))
+        )
 
 
 def _note_starts(run: Run, learned: Learned) -> None:
@@ -247,55 +232,28 @@ def _notes(learned: Learned, schema: Schema, project: Project) -> tuple[str, ...
     return tuple(told)
 
 
-def settings_of(goal: Objective, schema: Schema, prepared: Prepared, project: Project) -> Mapping[str, Any]:
+def settings_of(
+    goal: Objective, schema: Schema, rows: Prepared | FirstRows, project: Project
+) -> Mapping[str, Any]:
     """What a version remembers of how it was made."""
     return {
         "loss": goal.name,
         "task": schema.target.task,
         "network": dataclasses.asdict(project.config.network),
-        "data": prepared.identity,
-        "held_out": held_out_by(prepared.table.times, prepared.window),
-        "window": str(prepared.window),
+        "data": rows.identity,
+        "held_out": held_out_by(rows.times, rows.window),
+        "window": str(rows.window),
         "split": project.config.data.split,
         "parts": remembered_parts(project.config.data, seed=project.config.project.seed),
     }
 
 
-def examples(table: Table, schema: Schema) -> Examples:
-    """Rows with a target, as arrays."""
-    known = table.frame[schema.target.name].notna().to_numpy()
-    targets = schema.targets(table.frame)
-    weights = None if table.weights is None else table.weights[known]
-    return Examples.of(schema.inputs(table.frame)[known], targets[known], table.times[known], weights)
-
-
-def _reference(
-    project: Project, prepared: Prepared, learned: Learned, schema: Schema, goal: Objective, split: Split
-) -> Reference:
-    from models.fit import predict
-
-    table = prepared.table
-    every = examples(table, schema)
-    predictions = predict(learned.model, every.inputs).astype(np.float64)
-    targets = every.targets.astype(np.float64)
-    losses = goal.row_losses(targets, predictions)
-    if fault := sign_fault(goal.name, losses):
-        raise UserError(f"[network] loss: {fault}")
-    known = table.frame[schema.target.name].notna().to_numpy()
-    unseen = unseen_by(project.config.data, split, table, known)
-    windows = cut(table.times, _moment(table.times[0]), prepared.window)
-    loss = make_loss_reference(losses, unseen, every.times, windows)
-    columns = {name: table.frame[name].to_numpy() for name in schema.watched_names}
-    correction = make_correction(every.inputs[unseen], predictions[unseen], targets[unseen], goal)
-    return make_reference(columns, table.times, windows, loss=loss, correction=correction)
-
-
 class _Figures:
     """The network beside the best constant and a simple model, on the same validation rows."""
 
-    def __init__(self, train: Table, validation: Table, schema: Schema, goal: Objective, seed: int) -> None:
-        self._name, self._rows = goal.name, len(train.times) + len(validation.times)
-        learn, judge = examples(train, schema), examples(validation, schema)
+    def __init__(self, rows: FirstRows, goal: Objective, seed: int) -> None:
+        self._name, self._rows = goal.name, len(rows.times)
+        learn, judge, schema = rows.train, rows.validation, rows.schema
         task, outputs = schema.target.task, schema.outputs
         target = judge.targets.astype(np.float64)
         loss = goal.row_losses_of_chances
@@ -339,8 +297,3 @@ class _Figures:
             resumed=resumed,
             skipped=skipped,
         )
-
-
-def _moment(time: np.datetime64) -> datetime:
-    moment: datetime = time.astype("datetime64[us]").astype(datetime)
-    return moment.replace(tzinfo=UTC)

@@ -16,11 +16,10 @@ import numpy.typing as npt
 from pipelines.errors import UserError
 from pipelines.learning import joined_weights
 from pipelines.moments import moment_of, numpy_moment
-from pipelines.parts import Parts, parts_again
+from pipelines.parts import VALIDATION, Parts, parts_again
 from pipelines.prepared import read_prepared
 from pipelines.service import RETRAINING, bundle_of
 from pipelines.sources import Table, read, read_frame
-from pipelines.training import VALIDATION
 
 if TYPE_CHECKING:
     from pipelines.registry import ModelVersion

@@ -14,10 +14,11 @@ from deltalake import write_deltalake
 from models.split import split_in_time
 from pipelines.batches import prepare_in_batches
 from pipelines.errors import UserError
+from pipelines.first_rows import examples
+from pipelines.parts import VALIDATION
 from pipelines.prepared import fit_schema
 from pipelines.project import Project, open_project
 from pipelines.sources import read
-from pipelines.training import VALIDATION, examples
 
 
 def frame(rows: int = 2000) -> pd.DataFrame:

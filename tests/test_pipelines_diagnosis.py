@@ -119,7 +119,7 @@ def test_a_diagnosis_comes_back_from_its_tag() -> None:
 def test_a_training_that_diverged_names_its_rows_by_their_keys() -> None:
     fault = Diverged(2, 17)
     fault.rows = (1,)
-    told = str(diverged(fault, NetworkConfig(), np.array(["a7", "b3"], dtype=object)))
+    told = str(diverged(fault, NetworkConfig(), {0: "a7", 1: "b3"}))
     assert "the loss was no longer finite in epoch 2, at step 17" in told
     assert "look at the rows b3: they were in that step" in told
 

@@ -13,13 +13,14 @@ import pytest
 
 from models.losses import row_losses
 from pipelines.course import Course, plan
+from pipelines.first_rows import examples
 from pipelines.learning import Examples
 from pipelines.prepared import prepare_rows
 from pipelines.schedule import scheduled_predictions
 from pipelines.service import bundle_of
 from pipelines.sources import read
 from pipelines.stores import Stores
-from pipelines.training import examples, train_version
+from pipelines.training import train_version
 
 DAYS, ROWS, CHANGE = 25, 100, 9
 LOSSES = partial(row_losses, "binary_crossentropy")

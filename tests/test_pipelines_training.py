@@ -13,12 +13,13 @@ import pytest
 
 from models.preparation import CyclicColumn, DateColumn, HashedColumn, QuantileColumn
 from pipelines.errors import UserError
+from pipelines.first_rows import examples
 from pipelines.prepared import fit_schema, prepare_rows, read_prepared
 from pipelines.reference import read_reference
 from pipelines.scoring import Scorer
 from pipelines.service import bundle_of
 from pipelines.stores import Stores
-from pipelines.training import examples, train_version, training_identity
+from pipelines.training import train_version, training_identity
 
 PREPARE = """[monitor]
 window = "day"
