@@ -100,6 +100,20 @@ class ModelVersion:
         return self.sha256 is not None
 
 
+@dataclass(frozen=True)
+class RunRecord:
+    """A training as the store remembers it, whatever became of it.
+
+    status: MLflow's word, e.g. "FINISHED", "FAILED" or "KILLED". failure: why it failed; "" where it did not.
+    """
+
+    run_id: str
+    kind: Kind
+    status: str
+    begun: datetime
+    failure: str = ""
+
+
 class Registry:
     """Runs and versions of one project, under its name, in one tracking store.
 
@@ -170,10 +184,30 @@ class Registry:
 
     def add(self, version: ModelVersion, figures: Mapping[str, float], files: Sequence[Path] = ()) -> None:
         """Adds to the run of a version what was found out later; a file of the same name is replaced."""
-        run = TrackedRun(self, version.run_id, version.kind, resumed=True)
-        run.figures(figures)
-        for path in files:
-            run.artifact(path)
+        TrackedRun(self, version.run_id, version.kind, resumed=True).figures(figures)
+        self.attach(version.run_id, files)
+
+    def attach(self, run_id: str, files: Sequence[Path]) -> None:
+        """Keeps files, and folders under their names, with a run; one of the same name is replaced."""
+        with _quiet():
+            for path in files:
+                _attach(self._client, run_id, path)
+
+    def runs(self, most: int = 100) -> list[RunRecord]:
+        """The trainings, the newest first, also those that failed."""
+        with _quiet():
+            found = self._client.search_runs(
+                [self._experiment], order_by=["attributes.start_time DESC"], max_results=most
+            )
+        return [_run_record(run) for run in found if _KEY in run.data.tags]
+
+    def read(self, run_id: str, name: str) -> bytes | None:
+        """A file that lies with a run, by its name; None where there is none."""
+        folder = name.rpartition("/")[0]
+        with _quiet(), tempfile.TemporaryDirectory() as here:
+            if all(file.path != name for file in self._client.list_artifacts(run_id, folder or None)):
+                return None
+            return Path(self._client.download_artifacts(run_id, name, here)).read_bytes()
 
     # Versions
 
@@ -466,10 +500,7 @@ class TrackedRun:
     def artifact(self, path: Path) -> None:
         """Keeps a file, or a folder under its name, with the run."""
         with _quiet():
-            if path.is_dir():
-                self._client.log_artifacts(self.run_id, str(path), path.name)
-            else:
-                self._client.log_artifact(self.run_id, str(path))
+            _attach(self._client, self.run_id, path)
 
     def register(
         self,
@@ -604,6 +635,19 @@ def _signature(frame: pd.DataFrame, bundle: Path) -> Any:
     else:
         outputs = types.Schema([types.ColSpec("float")])
     return _mlflow().models.ModelSignature(types.Schema(inputs), outputs)
+
+
+def _attach(client: Any, run_id: str, path: Path) -> None:
+    if path.is_dir():
+        client.log_artifacts(run_id, str(path), path.name)
+    else:
+        client.log_artifact(run_id, str(path))
+
+
+def _run_record(run: Any) -> RunRecord:
+    tags, begun = run.data.tags, datetime.fromtimestamp(run.info.start_time / 1000, UTC)
+    kind = cast(Kind, tags.get(_KIND, "fit"))
+    return RunRecord(run.info.run_id, kind, run.info.status, begun, tags.get(_FAILURE, ""))
 
 
 def _same(one: float, other: float) -> bool:

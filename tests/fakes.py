@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from models.history import EpochLoss
 from pipelines.bundle import BrokenBundle, digest
 from pipelines.errors import UserError
-from pipelines.registry import CHAMPION, PREVIOUS, ChampionMoved, ModelVersion, RunInProgress
+from pipelines.registry import CHAMPION, PREVIOUS, ChampionMoved, Kind, ModelVersion, RunInProgress, RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +35,7 @@ class FakeRun:
     epochs: dict[int, EpochLoss] = field(default_factory=dict)
     noted: dict[str, float] = field(default_factory=dict)
     pointed: dict[str, dict[int, float]] = field(default_factory=dict)
+    begun: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def epoch(self, loss: EpochLoss) -> None:
         self.epochs.setdefault(loss.epoch, loss)
@@ -47,9 +48,7 @@ class FakeRun:
         self.noted |= figures
 
     def artifact(self, path: Path) -> None:
-        target = self.registry.folder / "runs" / self.run_id / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if path.is_dir() else shutil.copy)(path, target)
+        self.registry.attach(self.run_id, [path])
 
     def register(
         self,
@@ -71,7 +70,7 @@ class FakeRegistry:
     def __init__(self, folder: Path, name: str = "fake") -> None:
         self.folder = folder
         self.name = name
-        self.runs: list[FakeRun] = []
+        self.runs_begun: list[FakeRun] = []
         self._versions: dict[int, ModelVersion] = {}
         self._aliases: dict[str, int] = {}
         self._busy: set[str] = set()
@@ -110,10 +109,28 @@ class FakeRegistry:
         return {name: value for name, value in found.items() if not math.isnan(value)} | run.noted
 
     def add(self, version: ModelVersion, figures: Mapping[str, float], files: Sequence[Path] = ()) -> None:
-        run = self._run(version.run_id)
-        run.figures(figures)
+        self._run(version.run_id).figures(figures)
+        self.attach(version.run_id, files)
+
+    def attach(self, run_id: str, files: Sequence[Path]) -> None:
         for path in files:
-            run.artifact(path)
+            target = self.folder / "runs" / run_id / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                shutil.copytree(path, target, dirs_exist_ok=True)
+            else:
+                shutil.copy(path, target)
+
+    def runs(self, most: int = 100) -> list[RunRecord]:
+        newest = list(reversed(self.runs_begun))[:most]
+        return [
+            RunRecord(run.run_id, cast(Kind, run.kind), run.status, run.begun, run.failure or "")
+            for run in newest
+        ]
+
+    def read(self, run_id: str, name: str) -> bytes | None:
+        path = self.folder / "runs" / run_id / name
+        return path.read_bytes() if path.is_file() else None
 
     def versions(self) -> list[ModelVersion]:
         return list(self._versions.values())
@@ -161,15 +178,15 @@ class FakeRegistry:
         return self.version(previous.version)
 
     def _enter(self, key: str, kind: str) -> FakeRun:
-        for run in self.runs:
+        for run in self.runs_begun:
             if run.key == key and run.status != "FAILED":
                 run.resumed = True
                 return run
-        self.runs.append(FakeRun(f"run{len(self.runs)}", key, kind, self))
-        return self.runs[-1]
+        self.runs_begun.append(FakeRun(f"run{len(self.runs_begun)}", key, kind, self))
+        return self.runs_begun[-1]
 
     def _run(self, run_id: str) -> FakeRun:
-        return next(run for run in self.runs if run.run_id == run_id)
+        return next(run for run in self.runs_begun if run.run_id == run_id)
 
     def _add(
         self,

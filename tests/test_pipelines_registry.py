@@ -175,6 +175,32 @@ def test_a_key_with_a_quote_is_refused(registry: Any) -> None:
         pass
 
 
+def test_runs_are_listed_from_the_newest_with_what_became_of_them(registry: Any) -> None:
+    first = _interrupted(registry)
+    with pytest.raises(ValueError, match="no rows"), _enter(registry, "two", kind="update") as failed:
+        raise ValueError("no rows")
+    newest, oldest = registry.runs()
+    assert (newest.run_id, newest.kind, newest.status) == (failed.run_id, "update", "FAILED")
+    assert newest.failure == "ValueError: no rows"
+    assert (oldest.run_id, oldest.status, oldest.failure) == (first, "KILLED", "")
+    assert newest.begun >= oldest.begun
+    assert [run.run_id for run in registry.runs(1)] == [newest.run_id]
+
+
+def test_files_of_a_run_are_read_again_and_replaced(registry: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    run_id = _interrupted(registry)
+    for content in (b"one", b"two"):
+        (folder / "loss.png").write_bytes(content)
+        (tmp_path / "training.json").write_bytes(content)
+        registry.attach(run_id, [folder, tmp_path / "training.json"])
+        assert registry.read(run_id, "pictures/loss.png") == content
+        assert registry.read(run_id, "training.json") == content
+    assert registry.read(run_id, "steps.parquet") is None
+    assert registry.read(run_id, "other/loss.png") is None
+
+
 # The contract: versions and aliases
 
 
