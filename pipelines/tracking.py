@@ -87,6 +87,15 @@ class Tracking:
         for epoch in history.epochs:
             self._run.epoch(epoch)
             self._note(epoch.epoch, self._taken[self._taken["epoch"] == epoch.epoch])
+        self._keep()
+
+    def broken_off(self) -> None:
+        """The training ended in the midst of an epoch: keeps the steps up to there."""
+        self._taken = np.concatenate([self._taken, *self._new])
+        self._new = []
+        self._keep()
+
+    def _keep(self) -> None:
         if len(self._taken):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "steps.parquet"

@@ -22,6 +22,7 @@ from pipelines.diagnosis import TAG, TrainingDiagnosis, curve_of, diverged, judg
 from pipelines.errors import UserError
 from pipelines.first_rows import FirstRows, first_rows
 from pipelines.held_out import held_out_by
+from pipelines.kept_curve import TrainingRecord, keep_broken, keep_curve
 from pipelines.learning import Learned, first_fit
 from pipelines.moments import moment_of
 from pipelines.objective import Objective, objective
@@ -147,10 +148,10 @@ def train_version(
     with stores.registry.run(f"fit-{identity}", kind="fit", parameters=parameters, tags=tags) as run:
         figures = _Figures(rows, goal, project.config.project.seed)
         if run.version is not None:
-            curve = stores.registry.curve(run.run_id)
-            best = min(curve, key=lambda epoch: epoch.validation_loss, default=None)
+            epochs = stores.registry.curve(run.run_id)
+            best = min(epochs, key=lambda epoch: epoch.validation_loss, default=None)
             loss = read_reference(bundle_of(stores, run.version.version).reference).loss.loss
-            before = figures.trained(run.version, len(curve), best.epoch if best else None, loss, True, True)
+            before = figures.trained(run.version, len(epochs), best.epoch if best else None, loss, True, True)
             return dataclasses.replace(before, diagnosis=read_diagnosis(run.version.tags))
 
         checkpoint = project.state / "checkpoints" / f"fit-{identity}"
@@ -169,22 +170,22 @@ def train_version(
                 restarts=restarts,
             )
         except Diverged as fault:
-            raise diverged(fault, project.config.network, rows.ids(fault.rows)) from fault
+            failed = diverged(fault, project.config.network, rows.ids(fault.rows))
+            keep_broken(run, tracking, figures.baselines(trees=False), failed, loss=goal.name)
+            raise failed from fault
         _note_starts(run, learned)
         tracking.close(learned.history)
-        found = judge(
-            curve_of(
-                learned,
-                tracking.step_losses,
-                figures.baselines(trees=trees),
-                project.config.network,
-                loss=goal.name,
-                rows=figures.learned,
-                own_network=project.config.code.build is not None,
-            ),
+        curve = curve_of(
+            learned,
+            tracking.step_losses,
+            figures.baselines(trees=trees),
             project.config.network,
-            judges=figures.judges,
+            loss=goal.name,
+            rows=figures.learned,
+            own_network=project.config.code.build is not None,
         )
+        keep_curve(run, TrainingRecord.of(learned, curve, loss=goal.name, judged=figures.judges))
+        found = judge(curve, project.config.network, judges=figures.judges)
         reference = rows.reference(learned.model, goal)
         settings = settings_of(goal, schema, rows, project)
         with tempfile.TemporaryDirectory() as folder:

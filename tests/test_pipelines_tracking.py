@@ -108,6 +108,16 @@ def test_a_training_that_begins_anew_leaves_nothing_of_the_old_one(run: Any, tmp
     assert kept(run)["loss"] == [1.0]
 
 
+def test_a_training_that_is_broken_off_keeps_the_steps_up_to_there(run: Any, tmp_path: Path) -> None:
+    tracking = Tracking(run, tmp_path / "steps")
+    tracking.steps(0, 0, losses(1.0, 2.0))
+    tracking.epoch(epoch(0))
+    tracking.steps(1, 0, losses(30.0, np.inf))
+    tracking.broken_off()
+    assert kept(run)["loss"] == [1.0, 2.0, 30.0, np.inf]
+    assert kept(run)["epoch"] == [0, 0, 1, 1]
+
+
 def test_a_training_without_epochs_keeps_nothing(run: Any, tmp_path: Path) -> None:
     Tracking(run, tmp_path / "steps").close(LossHistory())
     assert not (run.registry.folder / "runs").exists()
