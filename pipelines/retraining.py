@@ -19,6 +19,7 @@ from monitoring.loss_alarm import LossReference
 from monitoring.window import WindowLength, cut
 from pipelines.bundle import Bundle
 from pipelines.held_out import PIECES, held_out, piece_length
+from pipelines.kept_curve import TrainingRecord, keep_curve
 from pipelines.learning import (
     Candidate,
     Examples,
@@ -139,6 +140,8 @@ def retrain_version(
             for epoch in learned.history.epochs:
                 if epoch.epoch >= 0:
                     run.epoch(epoch)
+            history, rows = learned.history, learned.best.rows
+            keep_curve(run, TrainingRecord(goal.name, history.epochs, history.best_epoch, rows=rows))
             version = _register(stores, run, schema, champion, learned, known, goal, service)
         challengers = max(len(learned.tried) if learned else 1, 1)
         challenger = bundle_of(stores, version.version)
