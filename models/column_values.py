@@ -176,6 +176,15 @@ def codes_of(values: Any, levels: Mapping[str, int], *, other: int, missing: int
     return _codes(array.tolist(), levels, other, missing)
 
 
+def whole_levels(levels: Mapping[str, int]) -> dict[int, int]:
+    """The codes of levels that are whole numbers, by the number.
+
+    >>> whole_levels({"7": 0, "EWR": 1, "08": 2})
+    {7: 0}
+    """
+    return {int(level): code for level, code in levels.items() if _is_whole(level)}
+
+
 def shown(value: object) -> str:
     """A value in a message: on one line and not long."""
     if isinstance(value, list) and len(value) == 1:
@@ -186,9 +195,9 @@ def shown(value: object) -> str:
 
 def _codes(items: list[Any], levels: Mapping[str, int], other: int, missing: int) -> NDArray[np.int64]:
     """One look into a dictionary a row; only what it does not know is looked at closely."""
-    known: dict[Hashable, int] = {int(level): code for level, code in levels.items() if _is_whole(level)}
+    known: dict[Hashable, int] = {None: missing}
+    known.update(whole_levels(levels))
     known.update(levels)
-    known[None] = missing
     try:
         codes = [known.get(item, -1) for item in items]
     except TypeError:  # a list or a dict among the values

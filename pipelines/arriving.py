@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -18,24 +19,44 @@ from pipelines.file_lock import Locked, file_lock
 Queue = Literal["rows", "labels"]
 
 _KEPT = 24 * 3600 * 1_000_000  # microseconds for which a row that was moved on still answers a client's retry
+_KEPT_FOR_READERS = 600 * 1_000_000  # a reader looks at the tables first: what lands meanwhile it finds here
 _NEWEST = 2**63 - 1
+_BATCH = 20_000  # rows that are moved on at once: some 50 MB in memory
+_CHUNK = 1000  # rows that are deleted at once, for requests wait meanwhile
+_CHECKPOINT = (
+    4000  # pages of 4 KiB, after which the file itself is written; at 1,000 an insert cost a third more
+)
+_CACHE = 16_000  # KiB
+_CHECKED_AT_START = 256 * 2**20  # bytes: a larger file is not read through, or the start would take seconds
+_LOCKED_SECONDS = (
+    0.05  # for which a commit waits for a stranger's lock before the client is asked to come again
+)
 _TABLES = """
 CREATE TABLE IF NOT EXISTS rows (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL, known_at INTEGER NOT NULL,
     version INTEGER NOT NULL, prediction BLOB NOT NULL, inputs BLOB NOT NULL, caller TEXT NOT NULL,
-    batch INTEGER
+    own INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS rows_batch ON rows (batch);
 CREATE TABLE IF NOT EXISTS labels (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL, value BLOB NOT NULL, known_at INTEGER NOT NULL,
-    batch INTEGER
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL, value BLOB NOT NULL, known_at INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS labels_batch ON labels (batch);
+CREATE TABLE IF NOT EXISTS batches (
+    queue TEXT NOT NULL, batch INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (queue, batch)
+) STRICT, WITHOUT ROWID;
 """
+_INSERT = (
+    "INSERT INTO rows (number, id, time, known_at, version, prediction, inputs, caller, own)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_COLUMNS = "id, time, known_at, version, prediction, inputs, caller"
 
 
 class Conflict(Exception):
     """An id came again with another body."""
+
+
+class Busy(Exception):
+    """Another thread is writing; try again in a moment."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +70,26 @@ class ArrivingRow:
     prediction: tuple[float, ...]
     inputs: Mapping[str, Any]
     caller: str = ""
+
+
+class PackedRow(NamedTuple):
+    """A row as it is stored. prediction: a JSON list; inputs: a JSON object with sorted names."""
+
+    id: str
+    time: int
+    known_at: int
+    version: int
+    prediction: bytes
+    inputs: bytes
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The rows of one request. own: whether the client named the ids, so that they may have come before."""
+
+    rows: Sequence[PackedRow]
+    own: bool
 
 
 @dataclass(frozen=True)
@@ -69,22 +110,51 @@ class Arriving:
     """
 
     def __init__(self, folder: Path, *, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> None:
+        """`UserError` where another process writes, or the file is damaged."""
+        self.path = folder / "arriving.db"
         self._lock = threading.Lock()
         self._held = ExitStack()
         try:
             self._held.enter_context(file_lock(folder / "arriving.lock", wait=0))
         except Locked as error:
             raise UserError(
-                f"{folder / 'arriving.db'}: another process is writing it. One scoring server writes a log; "
+                f"{self.path}: another process is writing it. One scoring server writes a log; "
                 "stop the other one, or give this one a project of its own"
             ) from error
-        self._connection = sqlite3.connect(
-            folder / "arriving.db", check_same_thread=False, isolation_level=None
+        try:
+            self._connection = self._opened(synchronous)
+        except BaseException:
+            self._held.close()
+            raise
+        self._inode = os.stat(self.path).st_ino
+        self._next = {queue: self._first_number(queue) for queue in ("rows", "labels")}
+        self._forgotten = 0
+
+    def _opened(self, synchronous: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, check_same_thread=False, isolation_level=None, timeout=_LOCKED_SECONDS
         )
-        self._held.callback(self._connection.close)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute(f"PRAGMA synchronous = {synchronous}")
-        self._connection.executescript(_TABLES)
+        self._held.callback(connection.close)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE}")
+            _check_whole(connection, self.path)
+            connection.executescript(_TABLES)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            raise _damaged(self.path, str(error)) from error
+        return connection
+
+    def _first_number(self, queue: str) -> int:
+        last, moved = self._connection.execute(
+            f"SELECT (SELECT coalesce(max(number), 0) FROM {queue}),"
+            " (SELECT coalesce(max(last), 0) FROM batches WHERE queue = ?)",
+            (queue,),
+        ).fetchone()
+        return max(int(last), int(moved)) + 1
 
     def close(self) -> None:
         """Lets go of the file and of the right to write it; a second call does nothing."""
@@ -96,14 +166,52 @@ class Arriving:
 
         `Conflict` where an id is there with other inputs.
         """
-        with self._transaction() as connection:
-            return tuple(_added(connection, row) for row in rows)
+        (stored,) = self.add_together([Arrival([_packed(row) for row in rows], own=True)])
+        if isinstance(stored, Conflict):
+            raise stored
+        return tuple(map(_unpacked, stored))
+
+    def add_together(
+        self, arrivals: Sequence[Arrival], *, wait: bool = True
+    ) -> list[Sequence[PackedRow] | Conflict]:
+        """Commits several requests at once, and gives for each its rows as they are stored, or its conflict.
+
+        Each request comes in whole or not at all; where the commit fails, none of them. wait: whether to wait for
+        a thread that is writing; `Busy` where not.
+        """
+        with self._transaction(wait=wait) as connection:
+            return [self._added(connection, arrival) for arrival in arrivals]
+
+    def _added(self, connection: sqlite3.Connection, arrival: Arrival) -> Sequence[PackedRow] | Conflict:
+        if not arrival.own:
+            self._insert(connection, arrival.rows, own=False)
+            return arrival.rows
+        stored = [_stored(connection, row.id) for row in arrival.rows]
+        for row, first in zip(arrival.rows, stored, strict=True):
+            if first is not None and first.inputs != row.inputs:
+                return Conflict(
+                    f"id {row.id!r} came before with other inputs. Send a new id for a new row, "
+                    "or the same row again for the same answer"
+                )
+        new = [row for row, first in zip(arrival.rows, stored, strict=True) if first is None]
+        self._insert(connection, new, own=True)
+        return [first or row for row, first in zip(arrival.rows, stored, strict=True)]
+
+    def _insert(self, connection: sqlite3.Connection, rows: Sequence[PackedRow], *, own: bool) -> None:
+        number = self._next["rows"]
+        connection.executemany(_INSERT, [(number + place, *row, own) for place, row in enumerate(rows)])
+        self._next["rows"] = number + len(rows)
 
     def add_labels(self, labels: Sequence[ArrivingLabel]) -> None:
         """Commits all labels or none; a label of the same id and a later known_at replaces an earlier one."""
         values = [(label.id, orjson.dumps(label.value), label.known_at) for label in labels]
         with self._transaction() as connection:
-            connection.executemany("INSERT INTO labels (id, value, known_at) VALUES (?, ?, ?)", values)
+            number = self._next["labels"]
+            connection.executemany(
+                "INSERT INTO labels (number, id, value, known_at) VALUES (?, ?, ?, ?)",
+                [(number + place, *label) for place, label in enumerate(values)],
+            )
+            self._next["labels"] = number + len(labels)
 
     def to_move(self, queue: Queue, landed: int) -> tuple[int, ...]:
         """Batches that the tables lack, oldest first. landed: the number of the last batch that they hold.
@@ -111,42 +219,110 @@ class Arriving:
         A batch that an earlier flush numbered and did not finish comes again under its number.
         """
         with self._transaction() as connection:
-            (last,) = connection.execute(f"SELECT coalesce(max(batch), 0) FROM {queue}").fetchone()
-            connection.execute(
-                f"UPDATE {queue} SET batch = ? WHERE batch IS NULL", (max(int(last), landed) + 1,)
-            )
+            batch, last = connection.execute(
+                "SELECT coalesce(max(batch), 0), coalesce(max(last), 0) FROM batches WHERE queue = ?",
+                (queue,),
+            ).fetchone()
+            batch, newest = max(int(batch), landed), self._next[queue] - 1
+            if newest > last and not _none_between(connection, queue, last, newest):
+                ends = [*range(last + _BATCH, newest, _BATCH), newest]
+                connection.executemany(
+                    "INSERT INTO batches (queue, batch, last) VALUES (?, ?, ?)",
+                    [(queue, batch + place, end) for place, end in enumerate(ends, 1)],
+                )
             batches = connection.execute(
-                f"SELECT DISTINCT batch FROM {queue} WHERE batch > ? ORDER BY batch", (landed,)
+                "SELECT batch FROM batches WHERE queue = ? AND batch > ? ORDER BY batch", (queue, landed)
             )
-            return tuple(int(batch) for (batch,) in batches)
+            return tuple(int(number) for (number,) in batches)
 
     def rows(self, batch: int) -> tuple[ArrivingRow, ...]:
-        with self._transaction() as connection:
-            return _rows(connection, "batch = ?", (batch,))
+        """The rows of a batch. They are read beside the writer, so that requests do not wait for it."""
+        with _reading(self.path) as connection:
+            return _rows(connection, "number > ? AND number <= ?", _ends(connection, "rows", batch))
 
     def labels(self, batch: int) -> tuple[ArrivingLabel, ...]:
-        with self._transaction() as connection:
-            return _labels(connection, "batch = ?", (batch,))
+        """The labels of a batch; see `rows`."""
+        with _reading(self.path) as connection:
+            return _labels(connection, "number > ? AND number <= ?", _ends(connection, "labels", batch))
 
     def forget(self, queue: Queue, landed: int) -> None:
-        """Deletes what was moved on, except rows of the last day, by which a client's retry is recognised."""
+        """Deletes what was moved on, a little at a time.
+
+        Rows with an id of the client's stay for a day, by which a retry is recognised; all others for as long as a
+        reader may take that looked at the tables before they landed.
+        """
         with self._transaction() as connection:
-            (newest,) = connection.execute(f"SELECT coalesce(max(known_at), 0) FROM {queue}").fetchone()
-            connection.execute(
-                f"DELETE FROM {queue} WHERE batch <= ? AND known_at < ?", (landed, int(newest) - _KEPT)
-            )
+            last = _last_of(connection, queue, landed)
+            newest = connection.execute(
+                f"SELECT known_at FROM {queue} ORDER BY number DESC LIMIT 1"
+            ).fetchone()
+            if newest is None:
+                return
+            after = self._forgotten if queue == "rows" else 0
+            readers = min(last, _older(connection, queue, int(newest[0]) - _KEPT_FOR_READERS, after))
+            retries = min(last, _older(connection, queue, int(newest[0]) - _KEPT, 0))
+        if queue == "labels":
+            self._delete(queue, 0, readers)
+            return
+        self._delete(queue, 0, retries)
+        self._delete(queue, max(self._forgotten, retries), readers, " AND own = 0")
+        self._forgotten = max(self._forgotten, readers)
+
+    def _delete(self, queue: Queue, after: int, last: int, where: str = "") -> None:
+        with self._transaction() as connection:
+            (first,) = connection.execute(
+                f"SELECT coalesce(min(number), 0) FROM {queue} WHERE number > ?", (after,)
+            ).fetchone()
+        for start in range(int(first), last + 1, _CHUNK) if first else ():
+            with self._transaction() as connection:
+                end = min(start + _CHUNK - 1, last)
+                connection.execute(
+                    f"DELETE FROM {queue} WHERE number >= ? AND number <= ?{where}", (start, end)
+                )
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+    def _transaction(self, *, wait: bool = True) -> Iterator[sqlite3.Connection]:
+        if not self._lock.acquire(wait):
+            raise Busy
+        try:
+            self._check_there()
+            numbers = dict(self._next)
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
+                self._next = numbers
                 if self._connection.in_transaction:  # a full disk has rolled it back already
                     self._connection.execute("ROLLBACK")
                 raise
+        finally:
+            self._lock.release()
+
+    def _check_there(self) -> None:
+        """A file that was removed still takes rows, and nobody would ever find them."""
+        try:
+            there = os.stat(self.path).st_ino == self._inode
+        except OSError:
+            there = False
+        if not there:
+            raise sqlite3.OperationalError(
+                f"{self.path} was removed or replaced while it was written. Put it back, or start the server anew"
+            )
+
+
+def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
+    if path.stat().st_size <= _CHECKED_AT_START:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise _damaged(path, " ".join(str(found).split()))
+
+
+def _damaged(path: Path, problem: str) -> UserError:
+    return UserError(
+        f"{path}: damaged ({problem}). Restore the log from a backup; or move this file and those beginning with its "
+        "name away, and only rows that had not reached the tables yet are lost"
+    )
 
 
 def waiting_rows(
@@ -156,65 +332,89 @@ def waiting_rows(
 
     Ask the tables for `landed` first: a row that moves on meanwhile is then found here.
     """
+    if not _has_tables(path):
+        return ()
     with _reading(path) as connection:
-        where = "(batch IS NULL OR batch > ?) AND time >= ? AND time < ? AND known_at <= ?"
-        return _rows(connection, where, (landed, start, end, known_until)) if connection else ()
+        where = "number > ? AND time >= ? AND time < ? AND known_at <= ?"
+        return _rows(connection, where, (_last_of(connection, "rows", landed), start, end, known_until))
 
 
 def waiting_labels(path: Path, landed: int, *, known_until: int = _NEWEST) -> tuple[ArrivingLabel, ...]:
     """Labels that the tables lack; see `waiting_rows`."""
+    if not _has_tables(path):
+        return ()
     with _reading(path) as connection:
-        where = "(batch IS NULL OR batch > ?) AND known_at <= ?"
-        return _labels(connection, where, (landed, known_until)) if connection else ()
+        where = "number > ? AND known_at <= ?"
+        return _labels(connection, where, (_last_of(connection, "labels", landed), known_until))
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     # a connection that cannot write never checkpoints either, so that the writer stays the only one who does:
     # SQLite before 3.51.3 can damage a file that two connections write or checkpoint at once
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)) as connection:
+        connection.execute("BEGIN")  # what several questions find belongs to one moment
+        yield connection
+
+
+def _has_tables(path: Path) -> bool:
     if not path.exists():
-        yield None
-        return
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
-        yield connection if _has_tables(connection) else None
+        return False
+    with _reading(path) as connection:  # the writer makes the file first and the tables a moment later
+        return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone())
 
 
-def _has_tables(connection: sqlite3.Connection) -> bool:
-    # the writer makes the file first and the tables a moment later
-    return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'labels_batch'").fetchone())
+def _last_of(connection: sqlite3.Connection, queue: Queue, landed: int) -> int:
+    """The number of the last row that the tables hold."""
+    (last,) = connection.execute(
+        "SELECT coalesce(max(last), 0) FROM batches WHERE queue = ? AND batch <= ?", (queue, landed)
+    ).fetchone()
+    return int(last)
 
 
-def _added(connection: sqlite3.Connection, row: ArrivingRow) -> ArrivingRow:
-    inputs = orjson.dumps(row.inputs, option=orjson.OPT_SORT_KEYS)
-    values = (row.id, row.time, row.known_at, row.version, orjson.dumps(row.prediction), inputs, row.caller)
-    done = connection.execute(
-        "INSERT OR IGNORE INTO rows (id, time, known_at, version, prediction, inputs, caller)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        values,
+def _ends(connection: sqlite3.Connection, queue: Queue, batch: int) -> tuple[int, int]:
+    return _last_of(connection, queue, batch - 1), _last_of(connection, queue, batch)
+
+
+def _none_between(connection: sqlite3.Connection, queue: Queue, first: int, last: int) -> bool:
+    found = connection.execute(
+        f"SELECT 1 FROM {queue} WHERE number > ? AND number <= ? LIMIT 1", (first, last)
     )
-    if done.rowcount:
-        return row
-    (stored,) = _rows(connection, "id = ?", (row.id,))
-    if orjson.dumps(stored.inputs, option=orjson.OPT_SORT_KEYS) != inputs:
-        raise Conflict(
-            f"id {row.id!r} came before with other inputs. Send a new id for a new row, "
-            "or the same row again for the same answer"
-        )
-    return stored
+    return found.fetchone() is None
+
+
+def _older(connection: sqlite3.Connection, queue: Queue, known_at: int, after: int) -> int:
+    """The last number before the first row, after a number, that became known at that time or later."""
+    found = connection.execute(
+        f"SELECT number FROM {queue} WHERE number > ? AND known_at >= ? ORDER BY number LIMIT 1",
+        (after, known_at),
+    ).fetchone()
+    return int(found[0]) - 1 if found else after
+
+
+def _packed(row: ArrivingRow) -> PackedRow:
+    inputs = orjson.dumps(row.inputs, option=orjson.OPT_SORT_KEYS)
+    return PackedRow(
+        row.id, row.time, row.known_at, row.version, orjson.dumps(row.prediction), inputs, row.caller
+    )
+
+
+def _unpacked(row: PackedRow) -> ArrivingRow:
+    prediction = tuple(orjson.loads(row.prediction))
+    return ArrivingRow(
+        row.id, row.time, row.known_at, row.version, prediction, orjson.loads(row.inputs), row.caller
+    )
+
+
+def _stored(connection: sqlite3.Connection, id: str) -> PackedRow | None:
+    found = connection.execute(f"SELECT {_COLUMNS} FROM rows WHERE id = ?", (id,)).fetchone()
+    return PackedRow(*found) if found else None
 
 
 def _rows(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[ArrivingRow, ...]:
-    found = connection.execute(
-        "SELECT id, time, known_at, version, prediction, inputs, caller FROM rows"
-        f" WHERE {where} ORDER BY number",
-        values,
-    )
-    return tuple(
-        ArrivingRow(
-            id, time, known_at, version, tuple(orjson.loads(prediction)), orjson.loads(inputs), caller
-        )
-        for id, time, known_at, version, prediction, inputs, caller in found
-    )
+    found = connection.execute(f"SELECT {_COLUMNS} FROM rows WHERE {where} ORDER BY number", values)
+    return tuple(_unpacked(PackedRow(*row)) for row in found)
 
 
 def _labels(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[ArrivingLabel, ...]:

@@ -21,10 +21,12 @@ import orjson
 import pyarrow as pa
 
 from pipelines.arriving import (
+    Arrival,
     Arriving,
     ArrivingLabel,
     ArrivingRow,
     Conflict,
+    PackedRow,
     waiting_labels,
     waiting_rows,
 )
@@ -243,6 +245,16 @@ class Log:
             padded([row.prediction for row in stored]),
             tuple(row.version for row in stored),
         )
+
+    def arrive_together(
+        self, arrivals: Sequence[Arrival], *, wait: bool = True
+    ) -> list[Sequence[PackedRow] | Conflict]:
+        """Adds the rows of several requests in one commit, each request whole or not at all.
+
+        Gives for each its rows as they are stored, or its conflict. wait: whether to wait for a thread that is
+        writing; `arriving.Busy` where not.
+        """
+        return self._writer().add_together(arrivals, wait=wait)
 
     def arrive_labels(self, ids: Sequence[str], values: Sequence[Any], *, known_at: datetime) -> None:
         """Adds the labels of one request; they are on disk when it returns, all or none."""
