@@ -176,7 +176,7 @@ def codes_of(values: Any, levels: Mapping[str, int], *, other: int, missing: int
     return _codes(array.tolist(), levels, other, missing)
 
 
-def whole_levels(levels: Mapping[str, int]) -> dict[int, int]:
+def whole_levels(levels: Mapping[str, int]) -> dict[Hashable, int]:
     """The codes of levels that are whole numbers, by the number.
 
     >>> whole_levels({"7": 0, "EWR": 1, "08": 2})
@@ -254,7 +254,10 @@ def _moment_of(item: Any) -> Any:
     if isinstance(item, np.datetime64):
         return item.astype("datetime64[us]").astype(datetime.datetime)
     if isinstance(item, datetime.datetime):
-        return item if item.tzinfo is None else item.astimezone(datetime.UTC).replace(tzinfo=None)
+        try:
+            return item if item.tzinfo is None else item.astimezone(datetime.UTC).replace(tzinfo=None)
+        except OverflowError:  # the first of January of the year 1, east of Greenwich
+            return _NO_MOMENT
     if isinstance(item, datetime.date):
         return datetime.datetime(item.year, item.month, item.day)
     return _NO_MOMENT

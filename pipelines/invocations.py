@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -18,20 +20,28 @@ from pipelines.packing import Array, columns_of, moments
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 _BESIDE = ("ids", "times", "params")  # may stand beside the rows; params is MLflow's, and has no effect here
 _LONGEST_ID = 200  # characters
+MOST_ROWS = 100_000  # of a request; the limit of its bytes is met before in all but the narrowest tables
 _MISSING_IN_CSV = frozenset(("", "NA", "N/A", "NaN", "nan", "null", "None", "<NA>"))
 
 
 class BadRequest(Exception):
-    """A request that cannot be answered. status: of HTTP; field: which part of it; reason: what to do."""
+    """A request that cannot be answered.
 
-    def __init__(self, field: str, reason: str, *, status: int = 400) -> None:
-        super().__init__(f"{field}: {reason}" if field else reason)
-        self.field, self.reason, self.status = field, reason, status
+    status: of HTTP; field: which part of it; rule: what was broken, in a word or two; reason: what came and what was
+    expected, in words; expected: the latter alone.
+    """
+
+    def __init__(
+        self, field: str, found: str, expected: str = "", *, rule: str = "form", status: int = 400
+    ) -> None:
+        self.reason = f"{found}; expected {expected}" if expected else found
+        super().__init__(f"{field}: {self.reason}" if field else self.reason)
+        self.field, self.rule, self.expected, self.status = field, rule, expected, status
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """Rows to be scored. columns: the schema's, n values each; ids, times: n, where the request gave them."""
+    """Rows to be scored. columns: the schema's in its order, n values each; ids, times: n, where they were given."""
 
     columns: Mapping[str, Sequence[Any]]
     rows: int
@@ -48,15 +58,19 @@ def read_invocation(
     """
     kind, _, options = content_type.partition(";")
     if options.strip() and options.replace(" ", "").lower() != "charset=utf-8":
-        raise BadRequest("Content-Type", f"{content_type[:80]!r}; only charset=utf-8 is read", status=415)
+        raise BadRequest("Content-Type", repr(content_type[:80]), "charset=utf-8", rule="charset", status=415)
     if kind.strip().lower() == "application/json":
         invocation = _from_json(body, schema)
     elif kind.strip().lower() == "text/csv":
         invocation = _from_csv(body, schema, booleans)
     else:
-        raise BadRequest("Content-Type", f"{kind[:80]!r}; send application/json or text/csv", status=415)
+        expected = "application/json or text/csv"
+        raise BadRequest("Content-Type", repr(kind[:80]), expected, rule="media type", status=415)
     if not invocation.rows:
-        raise BadRequest("", "the request holds no rows; send at least one")
+        raise BadRequest("", "the request holds no rows", "at least one", rule="rows")
+    if invocation.rows > MOST_ROWS:
+        found = f"{invocation.rows:,} rows"
+        raise BadRequest("", found, f"at most {MOST_ROWS:,} in a request", rule="rows", status=413)
     _check_values(invocation.columns, schema, booleans)
     return invocation
 
@@ -66,10 +80,39 @@ def read_json(body: bytes) -> dict[str, Any]:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadRequest("", f"the body is not JSON: {error}") from None
+        raise BadRequest("", f"the body is not JSON: {error}", rule="JSON") from None
     if not isinstance(content, dict):
-        raise BadRequest("", f"the body is {_name_of(content)}; expected an object")
+        raise BadRequest("", f"the body is {_name_of(content)}", "an object", rule="JSON")
+    if body.count(b":") != _keys(content):  # a colon in a text, or a key that came twice
+        _check_unique(body)
     return content
+
+
+def _keys(content: Mapping[str, Any]) -> int:
+    """How many keys there are where a request usually has some; texts may hold further colons."""
+    count = len(content)
+    for value in content.values():
+        if isinstance(value, dict):
+            count += len(value)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            count += sum(len(row) for row in value if isinstance(row, dict))
+    return count
+
+
+def _check_unique(body: bytes) -> None:
+    try:
+        json.loads(body, object_pairs_hook=_unique)
+    except RecursionError:
+        raise BadRequest("", "the body is nested too deeply", rule="depth") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRequest(twice[:80], "the name comes twice in one object", "each name once", rule="unique")
+    return found
 
 
 # --- JSON --------------------------------------------------------------------------------------------
@@ -79,10 +122,12 @@ def _from_json(body: bytes, schema: Schema) -> Invocation:
     content = read_json(body)
     named = [name for name in FORMATS if name in content]
     if len(named) != 1:
-        raise BadRequest("", f"expected exactly one of {', '.join(FORMATS)}; found {_shown(list(content))}")
+        expected = f"exactly one of {', '.join(FORMATS)}"
+        raise BadRequest("", f"found {_shown(list(content))}", expected, rule="format")
     unknown = [name for name in content if name not in (*FORMATS, *_BESIDE)]
     if unknown:
-        raise BadRequest(unknown[0][:80], f"no part of a request; expected {named[0]}, ids or times")
+        expected = f"{named[0]}, ids or times"
+        raise BadRequest(unknown[0][:80], "no part of a request", expected, rule="unknown name")
     columns = _columns(named[0], content[named[0]], schema)
     kept, rows = _of_schema(columns, schema)
     return Invocation(kept, rows, _ids(content.get("ids"), rows), _times(content.get("times"), rows))
@@ -100,33 +145,35 @@ def _columns(name: str, value: Any, schema: Schema) -> dict[str, list[Any]]:
 
 def _from_split(value: Any) -> dict[str, list[Any]]:
     if not isinstance(value, dict) or not {"columns", "data"} <= set(value):
-        raise BadRequest("dataframe_split", "expected an object with columns and data")
+        raise BadRequest("dataframe_split", _name_of(value), "an object with columns and data")
     names, data = value["columns"], value["data"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BadRequest("dataframe_split.columns", "expected a list of names")
+        raise BadRequest("dataframe_split.columns", _name_of(names), "a list of names")
     if len(set(names)) < len(names):
-        raise BadRequest("dataframe_split.columns", "a name occurs twice")
+        raise BadRequest("dataframe_split.columns", "a name comes twice", "each name once", rule="unique")
     return _from_lists("dataframe_split.data", names, data)
 
 
 def _from_lists(field: str, names: Sequence[str], data: Any) -> dict[str, list[Any]]:
     if not isinstance(data, list):
-        raise BadRequest(field, f"{_name_of(data)}; expected a list of rows")
+        raise BadRequest(field, _name_of(data), "a list of rows")
     for place, row in enumerate(data):
         if not isinstance(row, list) or len(row) != len(names):
-            raise BadRequest(f"{field}[{place}]", f"expected a list of {len(names)} values")
-    return {name: [row[place] for row in data] for place, name in enumerate(names)}
+            found = f"a list of {len(row)} values" if isinstance(row, list) else _name_of(row)
+            raise BadRequest(f"{field}[{place}]", found, f"a list of {len(names)} values", rule="width")
+    columns = map(list, zip(*data, strict=True)) if data else [[] for _ in names]
+    return dict(zip(names, columns, strict=True))
 
 
 def _from_rows(field: str, value: Any, schema: Schema) -> dict[str, list[Any]]:
     """Rows as objects by column name, or as lists in the order of the schema's columns."""
     if not isinstance(value, list):
-        raise BadRequest(field, f"{_name_of(value)}; expected a list of rows")
+        raise BadRequest(field, _name_of(value), "a list of rows")
     if value and all(isinstance(row, list) for row in value):
         return _from_lists(field, schema.column_names, value)
     for place, row in enumerate(value):
         if not isinstance(row, dict):
-            raise BadRequest(f"{field}[{place}]", f"{_name_of(row)}; expected an object by column name")
+            raise BadRequest(f"{field}[{place}]", _name_of(row), "an object by column name")
     return columns_of(value)
 
 
@@ -135,10 +182,13 @@ def _of_schema(columns: Mapping[str, list[Any]], schema: Schema) -> tuple[dict[s
     rows = max((len(values) for values in columns.values()), default=0)
     missing = [name for name in schema.column_names if name not in columns]
     if missing and rows:
-        raise BadRequest(missing[0], f"missing; expected the columns {_shown(list(schema.column_names))}")
+        expected = f"the columns {_shown(list(schema.column_names))}"
+        raise BadRequest(missing[0], "missing", expected, rule="column")
     for name, values in columns.items():
         if len(values) != rows:
-            raise BadRequest(name[:80], f"{len(values)} values, where another column has {rows}")
+            raise BadRequest(
+                name[:80], f"{len(values)} values", f"{rows}, as in another column", rule="length"
+            )
     return {name: columns[name] for name in schema.column_names if name in columns}, rows
 
 
@@ -146,12 +196,13 @@ def _ids(value: Any, rows: int) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != rows:
-        raise BadRequest("ids", f"expected a list of {rows} texts, one for each row")
+        raise BadRequest("ids", _name_of(value), f"a list of {rows} texts, one for each row", rule="length")
     for place, one in enumerate(value):
         if not isinstance(one, str) or not 0 < len(one) <= _LONGEST_ID or not one.isprintable():
-            raise BadRequest(f"ids[{place}]", f"expected a text of 1 to {_LONGEST_ID} printable characters")
+            expected = f"a text of 1 to {_LONGEST_ID} printable characters"
+            raise BadRequest(f"ids[{place}]", _name_of(one), expected, rule="id")
     if len(set(value)) < rows:
-        raise BadRequest("ids", "an id occurs twice; every row needs its own")
+        raise BadRequest("ids", "an id comes twice", "one of its own for every row", rule="unique")
     return tuple(value)
 
 
@@ -159,15 +210,17 @@ def _times(value: Any, rows: int) -> Array | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != rows:
-        raise BadRequest("times", f"expected a list of {rows} times, one for each row")
+        raise BadRequest("times", _name_of(value), f"a list of {rows} times, one for each row", rule="length")
     return moments([_time(one, place) for place, one in enumerate(value)])
 
 
 def _time(value: Any, place: int) -> datetime:
     try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise BadRequest(f"times[{place}]", "expected ISO 8601, e.g. 2013-03-01T12:00:00Z") from None
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment
+    except (TypeError, ValueError, OverflowError):
+        expected = "ISO 8601, e.g. 2013-03-01T12:00:00Z"
+        raise BadRequest(f"times[{place}]", _name_of(value), expected, rule="time") from None
 
 
 # --- CSV ---------------------------------------------------------------------------------------------
@@ -177,12 +230,12 @@ def _from_csv(body: bytes, schema: Schema, booleans: frozenset[str]) -> Invocati
     try:
         lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise BadRequest("", f"the body is not CSV in UTF-8: {error}") from None
+        raise BadRequest("", f"the body is not CSV in UTF-8: {error}", rule="CSV") from None
     if not lines:
-        raise BadRequest("", "the body is empty; the first line of CSV names the columns")
+        raise BadRequest("", "the body is empty", "a first line that names the columns", rule="CSV")
     names, rows = lines[0], [line for line in lines[1:] if line]
     if len(set(names)) < len(names):
-        raise BadRequest("", "a column name occurs twice in the first line")
+        raise BadRequest("", "a column name comes twice in the first line", "each name once", rule="unique")
     columns, count = _of_schema(_from_lists("row", names, rows), schema)
     if not count:
         return Invocation({}, 0)
@@ -225,7 +278,7 @@ def _number(name: str, row: int, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise BadRequest(name, f"{text[:40]!r} in row {row} (from 0) is not a number") from None
+        raise BadRequest(name, f"{text[:40]!r} in row {row} (from 0)", "a number", rule="number") from None
 
 
 # --- values ------------------------------------------------------------------------------------------
@@ -240,11 +293,17 @@ def _check_values(columns: Mapping[str, Sequence[Any]], schema: Schema, booleans
         strange = set(map(type, columns[column.name])) - allowed
         if strange:
             row = next(row for row, value in enumerate(columns[column.name]) if type(value) in strange)
-            value = columns[column.name][row]
+            found = f"{_name_of(columns[column.name][row])} in row {row} (from 0)"
             expected = "a number or null" if number else "a text, a number or null"
-            raise BadRequest(column.name, f"{_name_of(value)} in row {row} (from 0); expected {expected}")
-    for fault in schema.check(columns):
-        raise BadRequest(fault.column, fault.problem)
+            raise BadRequest(column.name, found, expected, rule="type")
+    if any(map(_is_suspicious, schema.columns, columns.values())):
+        for fault in schema.check(columns):
+            raise BadRequest(fault.column, fault.problem, rule="value")
+
+
+def _is_suspicious(column: Column, values: Sequence[Any]) -> bool:
+    """Whether values of the right type may still be none that the schema takes."""
+    return column.takes == "date" or math.inf in values or -math.inf in values
 
 
 def booleans_of(rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:

@@ -111,14 +111,14 @@ def _with(**changes: Any) -> dict[str, Any]:
         ({"inputs": 3}, "inputs", "a number; expected a list of rows"),
         ({"inputs": [3]}, "inputs[0]", "a number; expected an object"),
         ({"inputs": [[1]]}, "inputs[0]", "expected a list of 4 values"),
-        ({"inputs": {**COLUMNS, "wind": [1.0]}}, "wind", "1 values, where another column has 2"),
+        ({"inputs": {**COLUMNS, "wind": [1.0]}}, "wind", "1 values; expected 2, as in another column"),
         ({"inputs": {"hour": [1]}}, "carrier", "missing; expected the columns hour, carrier"),
         ({"dataframe_split": []}, "dataframe_split", "an object with columns and data"),
         ({"dataframe_split": {"columns": [1], "data": []}}, "dataframe_split.columns", "a list of names"),
         (
             {"dataframe_split": {"columns": ["a", "a"], "data": []}},
             "dataframe_split.columns",
-            "a name occurs twice",
+            "a name comes twice",
         ),
         ({"dataframe_split": {"columns": ["a"], "data": 1}}, "dataframe_split.data", "a list of rows"),
         (
@@ -136,10 +136,15 @@ def _with(**changes: Any) -> dict[str, Any]:
         ({"inputs": ROWS, "ids": ["a", 1]}, "ids[1]", "1 to 200 printable"),
         ({"inputs": ROWS, "ids": ["a", ""]}, "ids[1]", "1 to 200 printable"),
         ({"inputs": ROWS, "ids": ["a", "a\nb"]}, "ids[1]", "1 to 200 printable"),
-        ({"inputs": ROWS, "ids": ["a", "a"]}, "ids", "an id occurs twice"),
+        ({"inputs": ROWS, "ids": ["a", "a"]}, "ids", "an id comes twice"),
         ({"inputs": ROWS, "times": ["2013-03-01"]}, "times", "a list of 2 times"),
         ({"inputs": ROWS, "times": ["2013-03-01", "noon"]}, "times[1]", "ISO 8601"),
         ({"inputs": ROWS, "times": ["2013-03-01", 5]}, "times[1]", "ISO 8601"),
+        ({"inputs": ROWS, "times": ["2013-03-01", "0001-01-01T00:00:00+14:00"]}, "times[1]", "ISO 8601"),
+        (b'{"inputs": [], "inputs": []}', "inputs", "the name comes twice in one object"),
+        (b'{"inputs": {"wind": [1], "wind": [2]}}', "wind", "the name comes twice"),
+        (b'{"dataframe_records": [{"wind": 1, "wind": 2}]}', "wind", "the name comes twice"),
+        (b'{"a": {"b": {"c": 1, "c": 1}}}', "c", "the name comes twice"),
     ],
 )
 def test_a_mistake_is_refused_with_its_place(content: Any, field: str, reason: str) -> None:
@@ -156,11 +161,11 @@ def test_a_mistake_is_refused_with_its_place(content: Any, field: str, reason: s
         (b"", "", "the body is empty"),
         (b"hour,carrier,wind,holiday\n", "", "holds no rows"),
         (b"hour,carrier,wind,holiday\n5,UA,1\n", "row[0]", "a list of 4 values"),
-        (b"hour,hour\n5,5\n", "", "a column name occurs twice"),
+        (b"hour,hour\n5,5\n", "", "a column name comes twice"),
         (
             b"hour,carrier,wind,holiday\n5,UA,strong,true\n",
             "wind",
-            "'strong' in row 0 (from 0) is not a number",
+            "'strong' in row 0 (from 0); expected a number",
         ),
         (b"hour,carrier,wind,holiday\n5,UA,inf,true\n", "wind", "infinite"),
         (b'hour\n"5\n', "", "not CSV"),
@@ -181,6 +186,23 @@ def test_another_type_of_content_is_refused(content_type: str) -> None:
     with pytest.raises(BadRequest) as refused:
         ask({"inputs": ROWS}, content_type)
     assert refused.value.status == 415
+
+
+def test_a_refusal_names_the_rule_and_what_was_expected() -> None:
+    with pytest.raises(BadRequest) as refused:
+        ask(_with(wind="strong"))
+    assert (refused.value.rule, refused.value.expected) == ("type", "a number or null")
+
+
+def test_a_colon_in_a_text_is_no_name() -> None:
+    assert ask(_with(carrier='a": 1, ":')).columns["carrier"][1] == 'a": 1, ":'
+
+
+def test_more_rows_than_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.invocations.MOST_ROWS", 1)
+    with pytest.raises(BadRequest, match="2 rows; expected at most 1 in a request") as refused:
+        ask({"inputs": ROWS})
+    assert refused.value.status == 413
 
 
 JSON_VALUES = st.recursive(
