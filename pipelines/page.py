@@ -7,18 +7,14 @@ that it can be read without the script, on paper and by a screen reader.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
-from importlib import resources
 from pathlib import Path
 
+from pipelines.document import asset, document, rounded, write_whole
 from pipelines.figures import count, decimals_for, number
 
 # the word in the records, and the short name of its mark in the page's symbols and styles
@@ -120,26 +116,10 @@ def write_page(page: Page, path: Path) -> Path:
     return write_whole(render(page), path)
 
 
-def write_whole(text: str, path: Path) -> Path:
-    """Write a text beside its place and move it there, so that nobody ever reads half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
-
-
 def render(page: Page) -> str:
     """The page as text; the same record gives the same text."""
     _check(page)
     decimals = decimals_for(loss for window in page.windows for loss in (window.loss, window.loss_never))
-    style, script = asset("page.css"), asset("page.js")
     means = period_means(page)
     sections = (
         _chart(page, means, decimals),
@@ -147,21 +127,18 @@ def render(page: Page) -> str:
         _months(page, means, decimals),
         _windows(page, decimals),
     )
-    return "\n".join(
-        (
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, script)}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">',
-            f'<title>{escape(page.title)}</title>\n<link rel="icon" href="data:,">',
-            f"<style>{style}</style>\n</head>\n<body>",
-            asset("symbols.svg"),
-            f"<header>\n<h1>{escape(page.title)}</h1>\n<p>{escape(page.subtitle)}</p>\n</header>\n<main>",
-            *(section for section in sections if section),
-            f"</main>\n<footer>{escape(page.footer)}{_links(page)}</footer>",
-            f'<script type="application/json" id="data">{_embedded(_data(page, means, decimals))}</script>',
-            f"<script>{script}</script>\n</body>\n</html>\n",
-        )
+    body = (
+        asset("symbols.svg"),
+        f"<header>\n<h1>{escape(page.title)}</h1>\n<p>{escape(page.subtitle)}</p>\n</header>\n<main>",
+        *(section for section in sections if section),
+        f"</main>\n<footer>{escape(page.footer)}{_links(page)}</footer>",
+    )
+    return document(
+        page.title,
+        "\n".join(body),
+        style=asset("page.css"),
+        script=asset("chart.js") + asset("page.js"),
+        data=_data(page, means, decimals),
     )
 
 
@@ -171,11 +148,6 @@ def _check(page: Page) -> None:
         if window.verdict not in VERDICTS:
             known = ", ".join(VERDICTS)
             raise ValueError(f'window {window.start}: verdict "{window.verdict}" is unknown; one of {known}')
-
-
-def asset(name: str) -> str:
-    """Text of a file that comes with the page."""
-    return resources.files("pipelines").joinpath("page_assets", name).read_text(encoding="utf-8")
 
 
 def moment(text: str) -> datetime:
@@ -234,29 +206,6 @@ def _curves(page: Page) -> list[VersionCurve]:
     return [curve for curve in page.curves if curve.epochs]
 
 
-def _policy(style: str, script: str) -> str:
-    """Only this very style and this very script may act; nothing is fetched."""
-    return (
-        f"default-src 'none'; style-src '{_fingerprint(style)}'; script-src '{_fingerprint(script)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _fingerprint(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _embedded(data: object) -> str:
-    """JSON that cannot end the element that holds it."""
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _rounded(value: float | None) -> float | None:
-    """Six digits, which is finer than a screen; None for what cannot be drawn."""
-    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
-
-
 def _data(page: Page, means: Mapping[str, float | None], decimals: int) -> dict[str, object]:
     """What the script draws: one list per series, as long as the list of windows."""
     windows = page.windows
@@ -270,15 +219,15 @@ def _data(page: Page, means: Mapping[str, float | None], decimals: int) -> dict[
         "verdict": [VERDICTS[window.verdict] for window in windows],
         "outcome": [_outcome(window) for window in windows],
         "series": {
-            style: {"mean": _rounded(means[key]), "values": [_rounded(row[key]) for row in losses]}
+            style: {"mean": rounded(means[key]), "values": [rounded(row[key]) for row in losses]}
             for key, _, style in _shown(page)
         },
         "curves": [
             {
                 "version": curve.version,
                 "epoch": [epoch for epoch, _, _ in curve.epochs],
-                "training": [_rounded(loss) for _, loss, _ in curve.epochs],
-                "validation": [_rounded(loss) for _, _, loss in curve.epochs],
+                "training": [rounded(loss) for _, loss, _ in curve.epochs],
+                "validation": [rounded(loss) for _, _, loss in curve.epochs],
             }
             for curve in _curves(page)
         ],

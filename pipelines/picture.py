@@ -13,7 +13,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeGuard
 
-from pipelines.page import VERDICTS, Page, PageWindow, date, description, moment, period_means, write_whole
+from pipelines.document import write_whole
+from pipelines.page import VERDICTS, Page, PageWindow, date, description, moment, period_means
 
 WIDTH, HEIGHT = 960, 400
 LEFT, SERVICE, RIGHT, TOP, BOTTOM = 52, 228, 846, 20, 308  # edges of the two panels

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from models.rate_range import RateRange
+from pipelines.document import write_whole
 from pipelines.errors import UserError
-from pipelines.page import write_whole
 from pipelines.picture import round_steps
 
 WIDTH, HEIGHT = 820, 400

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.document import asset
 from pipelines.page import (
     VERDICTS,
     Page,
     PageWindow,
     VersionCurve,
-    asset,
     description,
     period_means,
     render,
@@ -249,7 +249,7 @@ def test_a_failed_write_leaves_the_former_page_and_nothing_else(
     def full(descriptor: int) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("pipelines.page.os.fsync", full)
+    monkeypatch.setattr("pipelines.document.os.fsync", full)
     with pytest.raises(OSError, match="no space left"):
         write_page(replace(PAGE, title="other"), path)
     assert path.read_text(encoding="utf-8") == render(PAGE)

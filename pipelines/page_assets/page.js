@@ -1,6 +1,7 @@
 
 (() => {
 "use strict";
+const {add, r, path, lonely, ticks, logTicks, tickLabel, present} = chart;
 const data = JSON.parse(document.getElementById("data").textContent);
 const plot = document.getElementById("plot");
 if (!plot) return;
@@ -31,54 +32,8 @@ function date(time, hours = data.hours) {
 }
 
 // ---- drawing
-function add(parent, name, attributes, text) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const key in attributes) node.setAttribute(key, attributes[key]);
-  if (text !== undefined) node.textContent = text;
-  parent.append(node);
-  return node;
-}
-const r = x => Math.round(x * 10) / 10;
 const sign = (parent, name, x, y, size) =>
   add(parent, "use", {href: "#s-" + name, class: "sign " + name, x: r(x - size / 2), y: r(y - size / 2), width: size, height: size});
-
-/** A path through the points that exist; a gap where one is missing. */
-function path(values, x, y) {
-  let d = "", pen = "M";
-  values.forEach((v, i) => {
-    if (v === null) { pen = "M"; return; }
-    d += `${pen}${r(x(i))} ${r(y(v))}`;
-    pen = "L";
-  });
-  return d;
-}
-const lonely = (values, i) => values[i] !== null && (i === 0 || values[i - 1] === null) && (i === values.length - 1 || values[i + 1] === null);
-
-/** Round steps that cover low to high in about `want` parts. */
-function ticks(low, high, want) {
-  const raw = (high - low) / want, power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 2.5, 5, 10].map(m => m * power).find(s => s >= raw * 0.999);
-  const found = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high * (1 + 1e-12) + 1e-12; k++) found.push(+(k * step).toPrecision(12));
-  return found;
-}
-function logTicks(low, high, want) {
-  if (high / low < 8) return ticks(low, high, want);
-  let found = [];
-  for (let k = Math.floor(Math.log10(low)); k <= Math.log10(high); k++)
-    for (const m of [1, 2, 5]) if (m * 10 ** k >= low && m * 10 ** k <= high) found.push(+(m * 10 ** k).toPrecision(6));
-  if (found.length > want * 1.7) {
-    const tens = found.filter(v => Math.abs(Math.log10(v) % 1) < 1e-9);
-    const every = Math.ceil(tens.length / (want * 1.5));
-    found = tens.filter((_, i) => i % every === 0);
-  }
-  return found;
-}
-function tickLabel(v, all) {
-  if (Math.abs(v) >= 1e6 || (v !== 0 && Math.abs(v) < 1e-4)) return v.toExponential(0).replace("e+", "e").replace("-", "−");
-  const decimals = log ? 0 : Math.max(...all.map(t => (String(+t.toPrecision(6)).split(".")[1] || "").length));
-  return v.toLocaleString("en", {minimumFractionDigits: decimals, maximumFractionDigits: 6}).replace("-", "−");
-}
 
 /** Round times between two moments, and how to write them. */
 function timeTicks(from, to, room) {
@@ -108,7 +63,6 @@ function timeTicks(from, to, room) {
 }
 
 const shown = name => series[name] && !hidden.has(name);
-const present = values => values.filter(v => v !== null);
 
 /** Losses that the axis must hold; a steep first epoch may stretch it by half, not more. */
 function domain() {
@@ -132,7 +86,7 @@ function layout(room) {
   const [low, high] = domain();
   const height = narrow ? 250 : Math.min(Math.max(width * 0.33, 280), 380);
   const marks = (log ? logTicks : ticks)(low, high, narrow ? 5 : 7);
-  const labels = marks.map(v => tickLabel(v, marks));
+  const labels = marks.map(v => tickLabel(v, marks, log));
   const left = Math.max(...labels.map(l => l.length), 2) * 7 + 10, top = 14;
   const training = !curves.length ? 0 : !count ? width - left - 12 : narrow ? width * 0.2 : Math.min(Math.max(width * 0.17, 120), 210);
   const from = left + training + (training ? (narrow ? 10 : 18) : 0);
