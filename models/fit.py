@@ -28,6 +28,7 @@ from models.checkpoint import digest_of, read_checkpoint, remove_checkpoint
 from models.diagnosis import furthest_out
 from models.history import EpochLoss, LossHistory
 from models.keras_objects import planned_rate, set_rate, steps_taken
+from models.linear_start import start_linear
 from models.outputs import labeller
 from models.recipe import FitConfig, Recipe, outputs_of
 from models.rows import Rows, weighed
@@ -75,8 +76,21 @@ def fit(
     not of those before a kill; on_steps: of every some hundred steps.
     Raises Diverged where the loss becomes NaN or infinite, or rises by an order and does not come back.
     """
-    model = recipe.compiled(schema, seed=config.seed)
+    train = _checked(train, validation, config)
+    model = untrained(recipe, schema, train, config)
     return _train(model, train, validation, config, checkpoint, on_epoch, on_steps, compete=False)
+
+
+def untrained(recipe: Recipe, schema: Schema, train: Rows, config: FitConfig) -> keras.Model:
+    """The network of a recipe as its training on these rows begins: with the simple model in it, if it has room."""
+    model = recipe.compiled(schema, seed=config.seed)
+    if recipe.linear_start:
+        start_linear(model, schema, train, lambda rows: _loss(model, rows), seed=config.seed)
+    return model
+
+
+def _loss(model: keras.Model, rows: Rows) -> float:
+    return stepper_of(model).judge(tensors(model, rows))["loss"]
 
 
 def update(
@@ -98,6 +112,7 @@ def update(
     learning_rate: from now on; None goes on with the optimiser's own. checkpoint, on_epoch, on_steps and errors are
     those of `fit`; after Diverged the model is as it came.
     """
+    train = _checked(train, validation, config)
     keras.utils.set_random_seed(config.seed)
     _reseed(model, config.seed)
     if learning_rate is not None:
@@ -153,9 +168,6 @@ def _train(
     compete: bool,
 ) -> Fitted:
     """Trains from the model's present state, which is epoch -1 where it competes."""
-    train = weighed(train, config.class_weights)
-    _check_rows(train, "training", least=1)
-    _check_rows(validation, "validation", least=0)
     _start_schedule(model, planned_steps(len(train), config), config)
     progress = Progress(model, on_epoch, on_steps)
     start = progress.best
@@ -332,6 +344,14 @@ def _unnamed(settings: Any) -> Any:
     if isinstance(settings, dict):
         return {key: _unnamed(value) for key, value in settings.items() if key != "name"}
     return [_unnamed(value) for value in settings] if isinstance(settings, list | tuple) else settings
+
+
+def _checked(train: Rows, validation: Rows, config: FitConfig) -> Rows:
+    """The training rows with their weights; ValueError where they, or the others, cannot be learned from."""
+    train = weighed(train, config.class_weights)
+    _check_rows(train, "training", least=1)
+    _check_rows(validation, "validation", least=0)
+    return train
 
 
 def _check_rows(rows: Rows, name: str, *, least: int) -> None:

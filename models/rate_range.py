@@ -98,8 +98,9 @@ def _tried(
     from models.rows import weighed
     from models.steps import stepper_of
 
-    model = replace(recipe, schedule=Schedule()).compiled(schema, seed=config.seed)
     rows = weighed(rows, config.class_weights)
+    # from nothing: where training begins with the simple model, little is left that a rate could show itself in
+    model = replace(recipe, schedule=Schedule(), linear_start=False).compiled(schema, seed=config.seed)
     stepper, columns = stepper_of(model), tensors(model, rows)
     judged = tensors(model, rows.take(_spread(len(rows), JUDGED_ROWS)))
     order = batches(len(rows), config, len(rates))

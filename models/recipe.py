@@ -328,6 +328,7 @@ class Recipe:
     optimizer_parameters: Parameters = field(default_factory=dict)
     schedule: Schedule = field(default_factory=Schedule)
     loss_weights: Mapping[str, float] = field(default_factory=dict)
+    linear_start: bool = False
 
     @property
     def optimizing(self) -> OptimizerConfig:
@@ -409,6 +410,8 @@ def recipe_from(
         clip_by=network.clip_by,
         optimizer_parameters=network.optimizer_parameters,
         schedule=network.plan,
+        linear_start=build is None
+        and not network.l1,  # a penalty that shall leave few inputs begins with none
     )
 
 

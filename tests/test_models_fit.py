@@ -42,7 +42,7 @@ def rows(count: int, *, seed: int = 0, turn: float = 1.0) -> Rows:
 
 NONE = rows(0)
 CONFIG = FitConfig(epochs=3, batch_size=32)
-RECIPE = recipe_from(NetworkConfig(hidden=(4,)), "binary")
+RECIPE = replace(recipe_from(NetworkConfig(hidden=(4,)), "binary"), linear_start=False)  # something to learn
 
 
 def trained(**changes: Any) -> Fitted:
