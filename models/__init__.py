@@ -41,6 +41,7 @@ _HOME = {
     "Recipe": "recipe",
     "Resampling": "intervals",
     "Restarted": "restarts",
+    "RowWriter": "row_files",
     "Rows": "rows",
     "Schedule": "schedules",
     "Schema": "schema",
@@ -93,7 +94,6 @@ _HOME = {
     "stratified_folds": "cross_validation",
     "update": "fit",
     "weakest_slices": "slices",
-    "write_rows": "row_files",
 }  # public name -> its module; `fit` and `leakage` the functions stay in the modules that have their names
 
 __all__ = sorted(_HOME)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from models.rows import Rows
 
@@ -21,40 +22,70 @@ _INPUTS, _META = "inputs.f32", "rows.json"
 _TARGETS, _WEIGHTS = "targets.raw", "weights.f32"
 
 
-def write_rows(folder: Path, batches: Iterable[Rows]) -> int:
-    """Writes rows batch by batch into a new folder; returns how many. They can be opened when all are written.
+class RowWriter:
+    """Writes so many rows into a new folder, each at its place, in any order; they can be opened after `close`.
 
-    Raises ValueError where batches have different widths, or some have weights and some have none.
+    targets: the type of the targets. weighed: whether rows have weights. Room on the disk is taken at once: OSError
+    where there is none. Raises ValueError for rows that are of another width or weighed otherwise.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _META).unlink(missing_ok=True)
-    rows, width, dtype, weighed = 0, None, np.dtype(np.float32), None
-    files = [(folder / name).open("wb") for name in (_INPUTS, _TARGETS, _WEIGHTS)]
-    try:
-        for batch in batches:
-            shape = (batch.inputs.shape[1], batch.weights is not None)
-            if width is not None and shape != (width, weighed):
-                raise ValueError(
-                    f"a batch has {shape[0]} inputs and {'weights' if shape[1] else 'no weights'}, those before it had "
-                    f"{width} inputs and {'weights' if weighed else 'no weights'}; prepare all with one schema."
-                )
-            width, weighed = shape
-            dtype, rows = batch.targets.dtype, rows + len(batch)
-            columns = (batch.inputs.astype(np.float32, copy=False), batch.targets, batch.weights)
-            for file, values in zip(files, columns, strict=True):
-                file.write(b"" if values is None else np.ascontiguousarray(values).data)
-    finally:
-        for file in files:
-            file.close()
-    meta = {"rows": rows, "width": width or 0, "targets": dtype.str, "weights": bool(weighed)}
-    unfinished = folder / f"{_META}.new"
-    unfinished.write_text(json.dumps(meta), "utf-8")
-    os.replace(unfinished, folder / _META)
-    return rows
+
+    def __init__(self, folder: Path, rows: int, width: int, targets: DTypeLike, *, weighed: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _META).unlink(missing_ok=True)
+        self._folder, self._shape = folder, (rows, width)
+        self._targets = np.zeros(rows, targets)
+        self._weights = np.zeros(rows, np.float32) if weighed else None
+        self._inputs = _new_file(folder / _INPUTS, rows, width)
+
+    def put(self, places: NDArray[np.integer[Any]], rows: Rows) -> None:
+        """Rows at their places among all, from 0."""
+        shape = (rows.inputs.shape[1], rows.weights is not None)
+        if shape != (self._shape[1], self._weights is not None):
+            raise ValueError(
+                f"rows with {shape[0]} inputs and {'weights' if shape[1] else 'no weights'} came, expected "
+                f"{self._shape[1]} inputs and {'no weights' if self._weights is None else 'weights'}; prepare all "
+                "with one schema."
+            )
+        if len(rows):
+            self._inputs[_slice(places)] = rows.inputs
+        self._targets[places] = rows.targets
+        if self._weights is not None and rows.weights is not None:
+            self._weights[places] = rows.weights
+
+    def close(self) -> None:
+        """The folder is whole."""
+        if isinstance(self._inputs, np.memmap):
+            self._inputs.flush()
+        self._targets.tofile(self._folder / _TARGETS)
+        (np.zeros(0, np.float32) if self._weights is None else self._weights).tofile(self._folder / _WEIGHTS)
+        meta = {"rows": self._shape[0], "width": self._shape[1], "targets": self._targets.dtype.str}
+        unfinished = self._folder / f"{_META}.new"
+        unfinished.write_text(json.dumps({**meta, "weights": self._weights is not None}), "utf-8")
+        os.replace(unfinished, self._folder / _META)
+
+
+def _new_file(path: Path, rows: int, width: int) -> NDArray[np.float32]:
+    """A file of zeros for so many rows, as an array."""
+    with path.open("wb") as file:
+        if rows and width:
+            os.posix_fallocate(file.fileno(), 0, 4 * rows * width)
+    return (
+        np.memmap(path, np.float32, "r+", shape=(rows, width))
+        if rows and width
+        else np.zeros((rows, width), "f4")
+    )
+
+
+def _slice(places: NDArray[np.integer[Any]]) -> Any:
+    """Neighbours as a slice, which is written at once."""
+    first, last = int(places[0]), int(places[-1])
+    return (
+        slice(first, last + 1) if last - first == len(places) - 1 and (np.diff(places) == 1).all() else places
+    )
 
 
 def open_rows(folder: Path) -> Rows:
-    """The rows that `write_rows` wrote; their inputs stay on disk. Raises ValueError for any other folder."""
+    """The rows that a `RowWriter` wrote; their inputs stay on disk. Raises ValueError for any other folder."""
     try:
         meta = json.loads((folder / _META).read_text("utf-8"))
         rows, width, dtype = int(meta["rows"]), int(meta["width"]), np.dtype(meta["targets"])

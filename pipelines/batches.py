@@ -1,169 +1,413 @@
-"""More rows than memory holds: read from Parquet or Delta batch by batch, prepared, and kept in files to train from."""
+"""More rows than memory holds: read from Parquet or Delta batch by batch, cut into parts, a sample drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models.row_files import open_rows, write_rows
-from models.rows import Rows
-from models.schema import Schema
-from models.split import split_in_time
-from pipelines.delta import dataset_of
+from models.schema import infer_task
+from models.split import split_rows, strata_of
+from pipelines.config import DataConfig
+from pipelines.dataset import BATCH
 from pipelines.errors import UserError
 from pipelines.parts import VALIDATION
-from pipelines.prepared import fit_schema
 from pipelines.project import Project
-from pipelines.sources import Table, batch_of, check_columns
+from pipelines.reading import InBatches
+from pipelines.row_times import Times, row_times
+from pipelines.sources import (
+    Table,
+    check_columns,
+    counted_times,
+    input_names,
+    inputs_of,
+    mean_one,
+    numbers_of_weight,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Say = Callable[[str], None]
+Numbers = npt.NDArray[np.int64]
 
-BATCH = 65_536  # rows in memory at once: of 100 columns some 50 MB as a frame
-SAMPLE = 300_000  # training rows that a schema is learned from at most; a quantile is then known to 0.1 % of the rows
-_TRAIN, _STOP, _TEST = range(3)
+SAMPLE = (
+    300_000  # rows that a schema is learned from and that are kept; a quantile is known to 0.1 % of the rows
+)
+MOST_LEVELS = 1000  # of the target: more are a quantity, see models.schema.MOST_CLASSES
+TRAIN, STOP, TEST = range(3)
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedFiles:
-    """What `models.fit.fit` takes, its inputs in files. rows: of the data, those without a target too."""
+class Batch:
+    """Some rows as a frame of every column asked for; begin: the number of the first of them."""
 
-    schema: Schema
-    train: Rows
-    validation: Rows
-    rows: int
+    begin: int
+    frame: pd.DataFrame
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.begin, self.begin + len(self.frame))
 
 
-def prepare_in_batches(
-    project: Project,
-    folder: Path,
-    *,
-    batch: int = BATCH,
-    sample: int = SAMPLE,
-    progress: Say | None = None,
-) -> PreparedFiles:
-    """Prepares the rows of a project whose data.path is a Parquet file, a folder of them, or a Delta table.
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What is kept of every row, in the order of the files: some 20 bytes.
 
-    Cut by time, as a first training cuts them; the schema is learned from at most `sample` training rows, spread over
-    all. In memory are a batch and 20 bytes for each row. folder: where the prepared rows go, 4 bytes an input.
+    times: (n,). known: (n,), whether there is a target. part: (n,), TRAIN, STOP or TEST. order: (n,), the numbers
+    of the rows by time. weights: (n,) of mean 1, or None.
     """
-    say = progress or (lambda text: None)
-    config = project.config.data
-    if config.split != "time":
-        raise UserError(f'[data] split = "{config.split}": rows in batches are cut by time only')
-    source = _Source(project, batch)
-    say("reading the times")
-    times = source.times()
-    part = _parts(times, config.test_share)
-    say("learning what a row is")
-    schema = _schema(project, source, part, times, sample)
-    for name, number in (("train", _TRAIN), ("validation", _STOP)):
-        say(f"preparing the {name} rows")
-        write_rows(folder / name, _prepared(source, schema, part == number))
-    return PreparedFiles(schema, open_rows(folder / "train"), open_rows(folder / "validation"), len(part))
+
+    times: Times
+    known: npt.NDArray[np.bool_]
+    part: npt.NDArray[np.int8]
+    order: Numbers
+    weights: npt.NDArray[np.float32] | None
+
+    def numbers(self, part: int) -> Numbers:
+        """The rows of a part that have a target, by time."""
+        chosen: Numbers = self.order[(self.part[self.order] == part) & self.known[self.order]]
+        return chosen
+
+    @property
+    def kept(self) -> npt.NDArray[np.bool_]:
+        """Which rows teach or stop the training, with a target or without."""
+        return np.asarray(self.part != TEST)
 
 
-class _Source:
-    """The rows of a project's file, as often as they are asked for."""
+class Source:
+    """The rows of a project's data, as often as they are asked for."""
 
-    def __init__(self, project: Project, batch: int) -> None:
-        self._config, self._batch = project.config.data, batch
-        self._dataset = _dataset(project)
-        check_columns(self._dataset.schema.empty_table().to_pandas(), self._config, str(self._config.path))
-
-    def frames(self) -> Iterator[pd.DataFrame]:
-        """Every column of the data, batch by batch, in the order of the files."""
-        from pyarrow.dataset import ParquetFragmentScanOptions
-
-        read = self._dataset.to_batches(
-            batch_size=self._batch,
-            batch_readahead=1,
-            fragment_readahead=1,
-            use_threads=False,
-            fragment_scan_options=ParquetFragmentScanOptions(
-                pre_buffer=False
-            ),  # else it keeps the file as it reads
+    def __init__(self, project: Project, found: InBatches, *, batch: int = BATCH) -> None:
+        self.config, self.dataset, self._batch = project.config.data, found.dataset, batch
+        self._seed, self.reason, self.where = (
+            project.config.project.seed,
+            found.reason,
+            str(found.dataset.path),
         )
-        yield from (found.to_pandas() for found in read if found.num_rows)
+        check_columns(found.dataset.empty(), self.config, self.where)
+        self._names: list[str] | None = None
 
-    def inputs(self) -> Iterator[pd.DataFrame]:
-        """Target and inputs, batch by batch."""
-        yield from (batch_of(frame, self._config)[0] for frame in self.frames())
+    @property
+    def rows(self) -> int:
+        return self.dataset.rows
 
-    def times(self) -> npt.NDArray[np.int64]:
-        """When each row happened, or, where no column says it, its place."""
-        if not self._config.time:
-            return np.arange(self._dataset.count_rows(), dtype=np.int64)
-        found = [batch_of(frame, self._config)[1].astype(np.int64) for frame in self.frames()]
-        return np.concatenate(found) if found else np.zeros(0, np.int64)
+    def identity(self, sample: int) -> str:
+        """16 hexadecimal digits of the content of the files, and of all that says what their rows are."""
+        config = {**dataclasses.asdict(self.config), "path": None, "in_batches": None, "label_delay": None}
+        said = json.dumps([self.dataset.digest(), config, self._seed, sample], sort_keys=True, default=str)
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        """Every row, in the order of the files."""
+        begin = 0
+        for table in self.dataset.tables(columns, batch=self._batch):
+            frame = self.dataset.frame(table)
+            yield Batch(begin, frame)
+            begin += len(frame)
+
+    def inputs(self, batch: Batch) -> pd.DataFrame:
+        """Target and inputs of the rows of a batch of all columns."""
+        if self._names is None:
+            self._names = input_names(batch.frame, self.config)
+        with told_rows(batch):
+            return inputs_of(batch.frame, self.config, self._names)
+
+    def sampled(
+        self, wanted: npt.NDArray[np.bool_], part: npt.NDArray[np.int8]
+    ) -> tuple[pd.DataFrame, Numbers]:
+        """Every column of the wanted rows, and their numbers.
+
+        Of a class that only rows of the training show that are not wanted, the first of these comes along: no class
+        may be unknown later.
+        """
+        import pyarrow as pa
+
+        tables, numbers, begin = [], [], 0
+        levels = _Levels(self.config.target)
+        for table in self.dataset.tables(batch=self._batch):
+            rows = slice(begin, begin + table.num_rows)
+            begin = rows.stop
+            chosen = wanted[rows] | levels.new(table, wanted[rows], part[rows] == TRAIN)
+            if chosen.any():
+                tables.append(table.filter(pa.array(chosen)))
+                numbers.append(rows.start + np.flatnonzero(chosen))
+        return self.dataset.frame(pa.concat_tables(tables)), np.concatenate(numbers)
 
 
-def _dataset(project: Project) -> Any:
-    """The project's file or folder, opened and not read."""
-    import pyarrow
-    import pyarrow.dataset
+class _Levels:
+    """The values of a target of few values that the wanted rows of the training have shown so far."""
 
-    written = project.config.data.path
-    if written is None:
-        raise UserError("[data] load gives all rows at once; rows in batches need path = FILE or FOLDER")
-    path = project.folder / written
-    if not path.exists():
-        raise UserError(f"data.path = {written!r}: {path} does not exist")
+    def __init__(self, target: str) -> None:
+        self._target, self._seen, self._few = target, set[object](), True
+
+    def new(
+        self, table: Any, wanted: npt.NDArray[np.bool_], train: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
+        """Which rows of the training, none of them wanted, are the first of their value."""
+        found = np.zeros(len(wanted), bool)
+        if not self._few:
+            return found
+        values = table.column(self._target).to_pandas()
+        if values.notna().any() and infer_task(values) == "regression":
+            self._few = False
+            return found
+        self._seen |= set(values[wanted & train].dropna().unique())
+        self._few = len(self._seen) <= MOST_LEVELS
+        others = values[train & ~wanted & values.notna().to_numpy()].drop_duplicates()
+        others = others[~others.isin(self._seen)]
+        if self._few and len(self._seen) + len(others) <= MOST_LEVELS:
+            found[others.index.to_numpy()] = True
+            self._seen |= set(others)
+        return found
+
+
+@contextmanager
+def told_rows(batch: Batch) -> Iterator[None]:
+    """Errors of a batch name its rows."""
     try:
-        if (path / "_delta_log").is_dir():
-            return dataset_of(path)
-        return pyarrow.dataset.dataset(path, format="parquet")
-    except (pyarrow.ArrowInvalid, OSError) as problem:
-        raise UserError(f"data.path = {written!r}: neither Parquet nor a Delta table: {problem}") from None
+        yield
+    except (UserError, ValueError) as problem:
+        first, last = batch.begin + 1, batch.begin + len(batch.frame)
+        raise UserError(f"rows {first:,} to {last:,} of the data: {problem}") from None
 
 
-def _parts(times: npt.NDArray[np.int64], test: float) -> npt.NDArray[np.int8]:
-    """The part of each row, as `split_in_time` cuts them once they are sorted; rows of one time keep their order."""
-    part = np.full(len(times), _TEST, np.int8)
-    by_time = np.argsort(times, kind="stable")
+# --- one pass for what every row says ---
+
+
+def scan(source: Source, seed: int) -> Scan:
+    """Times, targets, weights, keys and parts of all rows, with no other column read."""
+    config = source.config
+    columns = dict.fromkeys(
+        [config.target, *config.time, *filter(None, (config.key, config.group, config.weight))]
+    )
+    times, known, weights, targets, groups = [], [], [], _Target(config), _Codes()
+    keys = _Keys(source)
+    for batch in source.batches(list(columns)):
+        times.append(_times(batch, config))
+        known.append(batch.frame[config.target].notna().to_numpy())
+        targets.add(batch)
+        keys.add(batch)
+        if config.group is not None and config.split == "group":
+            groups.add(batch.frame[config.group])
+        if config.weight is not None:
+            weights.append(numbers_of_weight(batch.frame[config.weight], source.where, first=batch.begin))
+    targets.check(source)
+    keys.check()
+    moments = np.concatenate(times) if config.time else counted_times(source.rows, config)
+    if np.isnat(moments).any():
+        raise UserError(
+            "[data] names no time: write time = COLUMN, or start and step for rows that come at equal steps"
+        )
+    order = np.argsort(moments, kind="stable")
+    scaled = mean_one(np.concatenate(weights), config.weight, source.where) if config.weight else None
+    part = _parts(config, order, targets, groups, seed)
+    return Scan(moments, np.concatenate(known), part, order, scaled)
+
+
+def _times(batch: Batch, config: DataConfig) -> Times:
+    """Of the rows of a batch. Texts must be written one way, known before: a batch alone could be read in two."""
+    if not config.time:
+        return np.zeros(0, "datetime64[ns]")
+    form = config.time_format
+    if form is None and any(batch.frame[name].dtype == object for name in config.time):
+        if len(config.time) > 1:
+            raise UserError(
+                f"time {' + '.join(config.time)!r} is written as text in several columns: rows read in batches "
+                "need data.time_format, e.g. '%Y-%m-%d %H:%M'"
+            )
+        form = "ISO8601"
+    with told_rows(batch):
+        return row_times(batch.frame, config.time, form)
+
+
+def _parts(
+    config: DataConfig, order: Numbers, targets: _Target, groups: _Codes, seed: int
+) -> npt.NDArray[np.int8]:
+    """The part of each row, cut as rows in memory are, once they are sorted."""
+    strata = targets.strata(order) if config.split == "stratified" else None
     try:
-        split = split_in_time(len(times), validation=VALIDATION, test=test)
+        split = split_rows(
+            config.split,
+            len(order),
+            seed=seed,
+            strata=strata,
+            groups=groups.floats(order) if config.split == "group" and config.group else None,
+            validation=VALIDATION,
+            test=config.test_share,
+        )
     except ValueError as problem:
-        raise UserError(str(problem)) from None
-    part[by_time[split.train]], part[by_time[split.validation]] = _TRAIN, _STOP
+        raise UserError(f'[data] split = "{config.split}": {problem}') from None
+    part = np.full(len(order), TEST, np.int8)
+    part[order[split.train]], part[order[split.validation]] = TRAIN, STOP
     return part
 
 
-def _schema(
-    project: Project, source: _Source, part: npt.NDArray[np.int8], times: npt.NDArray[np.int64], sample: int
-) -> Schema:
-    """Learned from training rows in the order of time: sums then end in the same digits, whatever the files' order."""
-    import pandas as pd
+class _Codes:
+    """Values as numbers, in the order in which they come; -1 for missing ones."""
 
-    train = np.flatnonzero(part == _TRAIN)
-    wanted = np.zeros(len(part), dtype=bool)
-    wanted[train[np.linspace(0, len(train) - 1, min(len(train), sample)).astype(np.int64)]] = True
-    frames, begin = [], 0
-    for frame in source.inputs():
-        frames.append(frame[wanted[begin : begin + len(frame)]])
-        begin += len(frame)
-    in_time = np.argsort(times[wanted], kind="stable")
-    rows = pd.concat(frames, ignore_index=True).iloc[in_time].reset_index(drop=True)
-    none = np.full(len(rows), np.datetime64("NaT"), "datetime64[ns]")
-    return fit_schema(project, Table(rows, none, np.arange(len(rows)).astype(object)))
+    def __init__(self) -> None:
+        self._known: dict[object, int] = {}
+        self._found: list[npt.NDArray[np.int32]] = []
+
+    def add(self, values: pd.Series[Any]) -> None:
+        import pandas as pd
+
+        codes, levels = pd.factorize(values)
+        own = np.array([self._known.setdefault(level, len(self._known)) for level in levels], np.int32)
+        self._found.append(np.where(codes < 0, -1, np.append(own, -1)[codes]).astype(np.int32))
+
+    def floats(self, order: Numbers) -> npt.NDArray[np.float32] | npt.NDArray[np.float64]:
+        """One number for each value, nan for missing ones."""
+        codes = np.concatenate(self._found)[order]
+        return np.where(codes < 0, np.nan, codes)
+
+    def in_order(self, order: Numbers) -> Numbers:
+        """Numbers from 0 as the values come in this order; missing ones have the last."""
+        codes = np.concatenate(self._found)[order]
+        known, first = np.unique(codes[codes >= 0], return_index=True)
+        renamed = np.full(len(self._known) + 1, len(known), np.int64)
+        renamed[known[np.argsort(first)]] = np.arange(len(known))
+        return renamed[codes]
 
 
-def _prepared(source: _Source, schema: Schema, wanted: npt.NDArray[np.bool_]) -> Iterator[Rows]:
-    """The wanted rows that have a target, as arrays, batch by batch."""
-    begin, target = 0, schema.target.name
-    for frame in source.inputs():
-        chosen = frame[wanted[begin : begin + len(frame)] & frame[target].notna().to_numpy()]
-        begin += len(frame)
-        if not len(chosen):
-            continue
-        try:
-            yield Rows(schema.inputs(chosen), schema.targets(chosen))
-        except ValueError as problem:
-            raise UserError(f"rows {begin - len(frame):,} to {begin:,} of the data: {problem}") from None
+class _Target:
+    """What is asked of all targets: whether they differ, and the strata of a split."""
+
+    def __init__(self, config: DataConfig) -> None:
+        self._name, self._kept = config.target, config.split == "stratified"
+        self._codes, self._seen = _Codes(), set[object]()
+        self._numbers: list[npt.NDArray[np.float64]] = []
+        self._quantity = False
+
+    def add(self, batch: Batch) -> None:
+        values = batch.frame[self._name]
+        if len(self._seen) < 2:
+            self._seen |= set(values.dropna().unique()[:2].tolist())
+        if not self._kept:
+            return
+        if not batch.begin:
+            self._quantity = infer_task(values) == "regression"
+        if self._quantity:
+            self._numbers.append(values.to_numpy(np.float64))
+        else:
+            self._codes.add(values)
+
+    def check(self, source: Source) -> None:
+        """Raises UserError where there is nothing to learn."""
+        if not self._seen:
+            raise UserError(f"{source.where}: target {self._name!r} is missing in all {source.rows:,} rows")
+        if len(self._seen) == 1:
+            only = next(iter(self._seen))
+            raise UserError(
+                f"{source.where}: target {self._name!r} is {only!r} in every row; there is nothing to learn"
+            )
+
+    def strata(self, order: Numbers) -> Numbers:
+        if self._quantity:
+            return strata_of(np.concatenate(self._numbers)[order], quantity=True)
+        return self._codes.in_order(order)
+
+
+class _Keys:
+    """The keys of all rows as numbers of 64 bits; where two are the same the keys themselves are compared."""
+
+    def __init__(self, source: Source) -> None:
+        self._source, self._key = source, source.config.key
+        self._hashes: list[npt.NDArray[np.uint64]] = []
+
+    def add(self, batch: Batch) -> None:
+        import pandas as pd
+
+        if self._key is None:
+            return
+        values = batch.frame[self._key]
+        if values.isna().any():
+            row = batch.begin + int(np.argmax(values.isna().to_numpy()))
+            raise UserError(
+                f"{self._source.where}: key {self._key!r} is missing in row {row + 1}; it must identify every row"
+            )
+        self._hashes.append(pd.util.hash_array(values.astype(str).to_numpy(object), categorize=False))
+
+    def check(self) -> None:
+        if self._key is None:
+            return
+        hashes = np.concatenate(self._hashes)
+        ordered = np.sort(hashes)
+        twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        if len(twice):
+            self._compare(np.isin(hashes, twice))
+
+    def _compare(self, suspects: npt.NDArray[np.bool_]) -> None:
+        seen: set[str] = set()
+        for batch in self._source.batches([str(self._key)]):
+            rows = np.flatnonzero(suspects[batch.rows])
+            for row, text in zip(rows, batch.frame[self._key].astype(str).iloc[rows], strict=True):
+                if text in seen:
+                    raise UserError(
+                        f"{self._source.where}: key {self._key!r} is {text!r} in row {batch.begin + int(row) + 1} "
+                        "and in a row before it"
+                    )
+                seen.add(text)
+
+
+# --- a sample that stands for all ---
+
+
+def draw(part: npt.NDArray[np.int8], most: int, seed: int) -> npt.NDArray[np.bool_]:
+    """Which rows are in the sample: at most about so many, of every part in its share, drawn with the seed."""
+    if len(part) <= most:
+        return np.ones(len(part), bool)
+    wanted, rng = np.zeros(len(part), bool), np.random.default_rng((seed, most))
+    for number in (TRAIN, STOP, TEST):
+        rows = np.flatnonzero(part == number)
+        count = min(len(rows), -(-len(rows) * most // len(part)))
+        wanted[rng.choice(rows, count, replace=False, shuffle=False)] = True
+    return wanted
+
+
+def table_of(source: Source, found: Scan, frame: pd.DataFrame, numbers: Numbers) -> Table:
+    """Rows by their numbers as the table that a smaller file would give, oldest first. frame: of every column."""
+    config = source.config
+    order = np.argsort(found.times[numbers], kind="stable")
+    rows, frame = numbers[order], frame.iloc[order].reset_index(drop=True)
+    keys = rows.astype(str) if config.key is None else frame[config.key].astype(str)
+    groups = None if config.group is None else frame[config.group].to_numpy()
+    weights = None if found.weights is None else found.weights[rows]
+    return Table(
+        source.inputs(Batch(0, frame)),
+        found.times[rows],
+        np.asarray(keys, object),
+        groups=groups,
+        weights=weights,
+        parts=found.part[rows],
+    )
+
+
+def sample_table(project: Project, found: InBatches, *, progress: Say | None = None) -> Table:
+    """A sample of the rows with a notice that says so: for what looks at rows, and trains nothing that is kept."""
+    say, seed = progress or (lambda text: None), project.config.project.seed
+    source = Source(project, found)
+    say("reading the times")
+    scanned = scan(source, seed)
+    say("drawing a sample")
+    frame, numbers = source.sampled(draw(scanned.part, SAMPLE, seed), scanned.part)
+    table = table_of(source, scanned, frame, numbers)
+    return dataclasses.replace(table, notices=(sentence(source, len(numbers), "looked at"),))
+
+
+def sentence(source: Source, sample: int, what: str) -> str:
+    """That rows are a sample, why, and how many."""
+    if sample == source.rows:
+        return f"{source.rows:,} rows are read in batches: {source.reason}"
+    return (
+        f"{source.rows:,} rows are read in batches: {source.reason}; a sample of {sample:,} of them, drawn with the "
+        f"seed, is {what}"
+    )

@@ -34,7 +34,7 @@ def _check(project: Project, options: argparse.Namespace, progress: Progress) ->
 def _prepare(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     from pipelines import steps
 
-    return steps.prepare(project)
+    return steps.prepare(project, progress=progress)
 
 
 def _train(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
@@ -48,7 +48,7 @@ def _train(project: Project, options: argparse.Namespace, progress: Progress) ->
             f"validation {epoch.validation_loss:.4g}"
         )
 
-    return steps.train(project, on_epoch=show)
+    return steps.train(project, on_epoch=show, progress=progress)
 
 
 def _rates(project: Project, options: argparse.Namespace, progress: Progress) -> Any:

@@ -80,7 +80,8 @@ class DataConfig:
     path: str | None = field(
         default=None,
         metadata={
-            "doc": "CSV or Parquet file, absolute or from this folder; instead of `load`",
+            "doc": "CSV or Parquet file, folder of Parquet files or Delta table, absolute or from this folder; instead "
+            "of `load`",
             "example": '"rides.csv"',
         },
     )
@@ -162,6 +163,16 @@ class DataConfig:
         metadata={
             "doc": 'the column whose rows stay together with split = "group", such as the customer; not an input of '
             "the network",
+        },
+    )
+
+    in_batches: bool | None = field(
+        default=None,  # who has little data need not know the word, who has much is told
+        metadata={
+            "doc": "whether a Parquet file, a folder of them or a Delta table is read and prepared batch by batch, and "
+            "trained from files",
+            "default_doc": "where the memory would not hold it at once",
+            "example": "true",
         },
     )
 

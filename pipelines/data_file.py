@@ -67,7 +67,10 @@ def read_data_file(path: Path, as_text: Sequence[str] = ()) -> DataFile:
 
 def _content(path: Path) -> bytes:
     if path.is_dir():
-        raise UserError(f"{path} is a folder. Name a CSV or Parquet file")
+        raise UserError(
+            f"{path} is a folder without Parquet files (*.parquet) or a Delta table. "
+            "Name a CSV or Parquet file"
+        )
     if not path.exists():
         raise UserError(f"{path} does not exist{_beside(path)}")
     try:
@@ -129,7 +132,7 @@ def _read_parquet(path: Path, content: bytes) -> DataFile:
     _check_columns(path, table.column_names)
     unnamed = [name for name in table.column_names if re.fullmatch(r"__index_level_\d+__", name)]
     table = table.drop_columns(unnamed)  # the row numbers that pandas saves along
-    return DataFile(_frame(path, table))
+    return DataFile(frame_of(path, table))
 
 
 def _first_line(error: BaseException) -> str:
@@ -149,7 +152,7 @@ def _read_csv(path: Path, content: bytes, as_text: Sequence[str]) -> DataFile:
     if names[0] == "":  # pandas writes the row number so
         table = table.remove_column(0)
         notices = (*notices, "the first column has no name and is left out")
-    return DataFile(_frame(path, _stripped(table, as_text)), notices)
+    return DataFile(frame_of(path, _stripped(table, as_text)), notices)
 
 
 def _as_utf8(path: Path, content: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -330,7 +333,8 @@ def _numbers_or_text(column: Any) -> Any:
 # --- from Arrow to pandas ---
 
 
-def _frame(path: Path, table: pa.Table) -> pd.DataFrame:
+def frame_of(path: Path, table: pa.Table) -> pd.DataFrame:
+    """Rows of a file in the types in which they are worked with; UserError for a column that holds none of these."""
     columns = [_plain(path, name, table.column(name)) for name in table.column_names]
     import pyarrow as pa
 

@@ -60,7 +60,12 @@ def parts_again(
 
 
 def split_table(config: DataConfig, table: Table, *, seed: int, validation: float) -> Split:
-    """The parts that [data] asks for: the same rows and seed, the same parts; UserError where there are none."""
+    """The parts that [data] asks for: the same rows and seed, the same parts; UserError where there are none.
+
+    Rows of a sample are in the parts that they were in.
+    """
+    if table.parts is not None:
+        return Split(*(np.flatnonzero(table.parts == part).astype(np.int64) for part in range(3)))
     strata = None
     if config.split == "stratified":
         target = table.frame[config.target]

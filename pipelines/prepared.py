@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,17 +23,21 @@ if TYPE_CHECKING:
 
 FRAME, META = "rows.parquet", "rows.json"
 _TIMES, _IDS = "losswatch time", "losswatch id"
-_GROUPS, _WEIGHTS = "losswatch group", "losswatch weight"
+_GROUPS, _WEIGHTS, _PARTS = "losswatch group", "losswatch weight", "losswatch part"
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows of a project, and the length of the windows in which they are judged."""
+    """Rows of a project, and the length of the windows in which they are judged.
+
+    sample_of: where they are a sample of more rows, of how many.
+    """
 
     identity: str
     table: Table
     window: WindowLength
     fresh: bool
+    sample_of: int | None = None
 
     @property
     def times(self) -> Times:
@@ -46,18 +51,27 @@ def prepare_rows(project: Project, table: Table | None = None) -> Prepared:
         raise UserError(
             "[data] names no time: write time = COLUMN, or start and step for rows that come at equal steps"
         )
-    folder = _folder(project, table.identity)
-    fresh = not (folder / META).is_file()
-    if fresh:
-        _write(folder, table)
-    return Prepared(table.identity, table, window_length(project, table), fresh)
+    window = window_length(project, table)
+    fresh = keep_rows(project, table.identity, table, window)
+    return Prepared(table.identity, table, window, fresh)
+
+
+def keep_rows(
+    project: Project, identity: str, table: Table, window: WindowLength, *, of: int | None = None
+) -> bool:
+    """Puts rows where `read_prepared` finds them; whether they were new there. of: of so many they are a sample."""
+    folder = folder_of(project, identity)
+    if (folder / META).is_file():
+        return False
+    _write(folder, table, {"window": str(window), "sample_of": of})
+    return True
 
 
 def read_prepared(project: Project, identity: str) -> Prepared:
     """The rows that an earlier `prepare_rows` kept."""
     import pandas as pd
 
-    folder = _folder(project, identity)
+    folder = folder_of(project, identity)
     if not (folder / META).is_file():
         raise UserError(
             f"the prepared rows {identity} of {project.name} are gone from {folder.parent}; "
@@ -67,9 +81,14 @@ def read_prepared(project: Project, identity: str) -> Prepared:
     times, ids = frame.pop(_TIMES), frame.pop(_IDS)
     groups = frame.pop(_GROUPS).to_numpy() if _GROUPS in frame.columns else None
     weights = frame.pop(_WEIGHTS).to_numpy(np.float32) if _WEIGHTS in frame.columns else None
+    parts = frame.pop(_PARTS).to_numpy(np.int8) if _PARTS in frame.columns else None
     moments = times.to_numpy(dtype="datetime64[ns]")
-    table = Table(frame, moments, ids.to_numpy(dtype=object), groups=groups, weights=weights)
-    return Prepared(identity, table, window_length(project, table), False)
+    table = Table(frame, moments, ids.to_numpy(dtype=object), groups=groups, weights=weights, parts=parts)
+    meta = json.loads((folder / META).read_text("utf-8"))
+    length = window_length(project, table)
+    if meta.get("sample_of") and not project.config.monitor.window:
+        length = WindowLength.parse(meta["window"])  # of all rows: a sample would choose longer ones
+    return Prepared(identity, table, length, False, meta.get("sample_of"))
 
 
 def last_prepared(project: Project) -> Prepared | None:
@@ -100,11 +119,12 @@ def fit_schema(project: Project, table: Table) -> Schema:
         raise UserError(f"the data cannot be learned from:\n{listed}") from None
 
 
-def _folder(project: Project, identity: str) -> Path:
+def folder_of(project: Project, identity: str) -> Path:
+    """Where what was made of these rows lies."""
     return project.state / "prepared" / identity
 
 
-def _write(folder: Path, table: Table) -> None:
+def _write(folder: Path, table: Table, more: Mapping[str, Any]) -> None:
     """Everything or nothing: the folder appears whole, under its name."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as half:
@@ -115,12 +135,15 @@ def _write(folder: Path, table: Table) -> None:
             frame = frame.assign(**{_GROUPS: table.groups})
         if table.weights is not None:
             frame = frame.assign(**{_WEIGHTS: table.weights})
+        if table.parts is not None:
+            frame = frame.assign(**{_PARTS: table.parts})
         frame.to_parquet(new / FRAME, index=False)
         meta = {
             "rows": len(frame),
             "first": str(np.datetime_as_string(table.times[0], "s")),
             "last": str(np.datetime_as_string(table.times[-1], "s")),
             "columns": [str(name) for name in table.frame.columns],
+            **more,
         }
         (new / META).write_text(json.dumps(meta), "utf-8")
         if not folder.exists():

@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from pipelines.config import DataConfig
 from pipelines.data_file import DataFile, read_data_file
+from pipelines.dataset import is_dataset, open_dataset
 from pipelines.errors import UserError
 from pipelines.nearest import did_you_mean
+from pipelines.reading import refuse_in_batches
 from pipelines.row_times import Times, is_number_part, row_times
 from pipelines.userfile import load_function, own_error
 
@@ -32,7 +34,8 @@ class Table:
     throughout where the project names no time. ids: (n,) texts, different for each row and the same whenever
     the data are read again. notices: what the reader of the data should know. groups: the value of data.group
     of each row, None where the project names none. weights: (n,) float32, what data.weight says that each row counts,
-    brought to mean 1; None where the project names none.
+    brought to mean 1; None where the project names none. parts: (n,) which part each row is of, by its place in
+    `models.split.Split`, where rows are a sample of more that were cut; else None.
     """
 
     frame: pd.DataFrame
@@ -41,6 +44,7 @@ class Table:
     notices: tuple[str, ...] = ()
     groups: npt.NDArray[Any] | None = None
     weights: npt.NDArray[np.float32] | None = None
+    parts: npt.NDArray[np.int8] | None = None
 
     @property
     def has_times(self) -> bool:
@@ -66,7 +70,8 @@ class Table:
         frame = self.frame.iloc[which].reset_index(drop=True)
         groups = None if self.groups is None else self.groups[which]
         weights = None if self.weights is None else self.weights[which]
-        return Table(frame, self.times[which], self.ids[which], self.notices, groups, weights)
+        parts = None if self.parts is None else self.parts[which]
+        return Table(frame, self.times[which], self.ids[which], self.notices, groups, weights, parts)
 
 
 def read(config: DataConfig, folder: Path) -> Table:
@@ -81,16 +86,13 @@ def read(config: DataConfig, folder: Path) -> Table:
     times = _times(source.frame, config)
     ids = _ids(source.frame, config.key, where)
     order = np.argsort(times, kind="stable")
-    frame = _inputs(source.frame, config).iloc[order].reset_index(drop=True)
+    frame = inputs_of(source.frame, config).iloc[order].reset_index(drop=True)
     notices = (*source.notices, *_notices(source.frame[config.target], times, order))
     groups = None if config.group is None else source.frame[config.group].to_numpy()[order]
-    weights = None if config.weight is None else _weights(source.frame[config.weight], where)[order]
+    weights = None
+    if config.weight is not None:
+        weights = mean_one(numbers_of_weight(source.frame[config.weight], where), config.weight, where)[order]
     return Table(frame, times[order], ids[order], notices, groups, weights)
-
-
-def batch_of(frame: pd.DataFrame, config: DataConfig) -> tuple[pd.DataFrame, Times]:
-    """Target and inputs of some of the rows, and when they happened; [data] must name a time or none, no start."""
-    return _inputs(frame, config), _times(frame, config)
 
 
 def read_frame(config: DataConfig, folder: Path) -> pd.DataFrame:
@@ -104,7 +106,11 @@ def read_source(config: DataConfig, folder: Path) -> DataFile:
         return DataFile(_load(config.load, config.time, folder))
     if config.path is None:
         raise UserError('[data] names neither path = "FILE" nor load = "module:function"')
-    return read_data_file(Path(folder) / config.path, as_text=config.time)
+    refuse_in_batches(config, folder)
+    path = Path(folder) / config.path
+    if path.is_dir() and is_dataset(path):
+        return DataFile(open_dataset(path).whole())
+    return read_data_file(path, as_text=config.time)
 
 
 def _where(config: DataConfig, folder: Path) -> str:
@@ -157,7 +163,7 @@ def check_columns(frame: pd.DataFrame, config: DataConfig, where: str) -> None:
     ]
     if missing:
         raise UserError("\n".join(missing))
-    if not [name for name in _input_names(frame, config) if name != config.target]:
+    if not [name for name in input_names(frame, config) if name != config.target]:
         raise UserError(
             f"{where} has no column left to learn from beside the target, the time and what is dropped"
         )
@@ -175,15 +181,18 @@ def _check_target(frame: pd.DataFrame, target: str, where: str) -> None:
 def _times(frame: pd.DataFrame, config: DataConfig) -> Times:
     if config.time:
         return row_times(frame, config.time, config.time_format)
+    return counted_times(len(frame), config)
+
+
+def counted_times(rows: int, config: DataConfig) -> Times:
+    """The times of rows that come at equal steps; NaT where [data] does not say so."""
     if config.start is None or config.step is None:
-        return np.full(len(frame), np.datetime64("NaT"), dtype="datetime64[ns]")
+        return np.full(rows, np.datetime64("NaT"), dtype="datetime64[ns]")
     first = np.datetime64(config.start.replace(tzinfo=None), "us")
     step = np.timedelta64(config.step, "us")
-    if config.start.replace(tzinfo=None).year + config.step.days * len(frame) / 365.25 > 2261:
-        raise UserError(
-            f"data.start + {len(frame):,} rows * data.step ends after the year 2261. Shorten the step"
-        )
-    times: Times = (first + np.arange(len(frame)) * step).astype("datetime64[ns]")
+    if config.start.replace(tzinfo=None).year + config.step.days * rows / 365.25 > 2261:
+        raise UserError(f"data.start + {rows:,} rows * data.step ends after the year 2261. Shorten the step")
+    times: Times = (first + np.arange(rows) * step).astype("datetime64[ns]")
     return times
 
 
@@ -202,23 +211,28 @@ def _ids(frame: pd.DataFrame, key: str | None, where: str) -> Ids:
     return ids.to_numpy(dtype=object)
 
 
-def _weights(column: pd.Series[Any], where: str) -> npt.NDArray[np.float32]:
-    """What each row counts, brought to mean 1, so that the loss keeps its unit."""
+def numbers_of_weight(column: pd.Series[Any], where: str, *, first: int = 0) -> npt.NDArray[np.float64]:
+    """What each row counts, 0 or more. first: the number of the first of these rows, from 0, for the message."""
     import pandas as pd
 
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     wrong = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0)))
     if len(wrong):
-        came = column.iloc[wrong[:1]].tolist()[0]
+        came, row = column.iloc[wrong[:1]].tolist()[0], first + wrong[0] + 1
         raise UserError(
-            f"{where}: weight {column.name!r} is {came!r} in row {wrong[0] + 1}; expected a number of 0 or more"
+            f"{where}: weight {column.name!r} is {came!r} in row {row}; expected a number of 0 or more"
         )
+    return np.asarray(numbers, np.float64)
+
+
+def mean_one(numbers: npt.NDArray[np.float64], name: str, where: str) -> npt.NDArray[np.float32]:
+    """Weights brought to mean 1, so that the loss keeps its unit."""
     if not numbers.sum() > 0:
-        raise UserError(f"{where}: weight {column.name!r} is 0 in every row; there is nothing to learn")
+        raise UserError(f"{where}: weight {name!r} is 0 in every row; there is nothing to learn")
     return np.asarray(numbers / numbers.mean(), np.float32)
 
 
-def _input_names(frame: pd.DataFrame, config: DataConfig) -> list[str]:
+def input_names(frame: pd.DataFrame, config: DataConfig) -> list[str]:
     """The columns that stay: of the time, all but the first where they hold numbers, such as the hour."""
     left_out = {*config.drop, *config.time[:1], *([config.key] if config.key else [])}
     left_out |= {name for name in (config.group, config.weight) if name}
@@ -228,10 +242,11 @@ def _input_names(frame: pd.DataFrame, config: DataConfig) -> list[str]:
     return [name for name in frame.columns if name not in left_out]
 
 
-def _inputs(frame: pd.DataFrame, config: DataConfig) -> pd.DataFrame:
+def inputs_of(frame: pd.DataFrame, config: DataConfig, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Target and inputs of these rows. names: the columns, where more rows than these have said which."""
     import pandas as pd
 
-    kept = frame[_input_names(frame, config)]
+    kept = frame[list(input_names(frame, config) if names is None else names)]
     parts = {name: pd.to_numeric(kept[name]) for name in config.time if name in kept.columns}
     return kept.assign(**parts)  # CSV files keep the parts of the time as they were written
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ from pipelines.alerts import Alert, deliver, raise_alert
 from pipelines.anchor import floor_to
 from pipelines.diagnosis import TrainingDiagnosis
 from pipelines.errors import UserError
-from pipelines.prepared import fit_schema, prepare_rows
+from pipelines.file_rows import FileRows, prepare_files
+from pipelines.prepared import Prepared, fit_schema, prepare_rows
+from pipelines.reading import in_batches
 from pipelines.retraining import Retraining, retrain_version
 from pipelines.service import (
     PROMOTION,
@@ -30,12 +33,12 @@ from pipelines.training import Trained, train_version
 from pipelines.watch import WindowJudgement, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from models.history import EpochLoss
     from monitoring.window import WindowLength
     from pipelines.log import Event
     from pipelines.project import Project
+
+Say = Callable[[str], None]
 
 RETRAINS = ("update", "refit")  # the actions that are a retraining
 
@@ -65,9 +68,17 @@ class PrepareResult:
         ]
 
 
-def prepare(project: Project) -> PrepareResult:
+def learnable(project: Project, progress: Say | None = None) -> Prepared | FileRows:
+    """The rows of a project's data: in memory, or in files where they are read in batches."""
+    found = in_batches(project.config.data, project.folder)
+    return prepare_rows(project) if found is None else prepare_files(project, found, progress=progress)
+
+
+def prepare(project: Project, *, progress: Say | None = None) -> PrepareResult:
     """Reads and checks the data, fits the schema, and keeps the rows by what they contain."""
-    prepared = prepare_rows(project)
+    prepared = learnable(project, progress)
+    if isinstance(prepared, FileRows):
+        return _files_result(prepared)
     table = prepared.table
     schema = fit_schema(project, table)
     return PrepareResult(
@@ -81,6 +92,21 @@ def prepare(project: Project) -> PrepareResult:
         str(prepared.window),
         prepared.fresh,
         table.notices,
+    )
+
+
+def _files_result(prepared: FileRows) -> PrepareResult:
+    return PrepareResult(
+        prepared.identity,
+        prepared.rows,
+        str(prepared.times[0].astype("datetime64[s]")),
+        str(prepared.times[-1].astype("datetime64[s]")),
+        len(prepared.schema.columns),
+        prepared.schema.width,
+        prepared.schema.target.task,
+        str(prepared.window),
+        prepared.fresh,
+        prepared.notes,
     )
 
 
@@ -126,10 +152,18 @@ class TrainResult:
         return told
 
 
-def train(project: Project, *, on_epoch: Callable[[EpochLoss], None] | None = None) -> TrainResult:
-    """Trains the first network on all rows of the project's data, and registers it."""
+def train(
+    project: Project,
+    *,
+    on_epoch: Callable[[EpochLoss], None] | None = None,
+    progress: Say | None = None,
+) -> TrainResult:
+    """Trains the first network on all rows of the project's data, and registers it.
+
+    progress: told what is done before the training, where that takes its time.
+    """
     stores = open_stores(project)
-    trained = train_version(stores, prepare_rows(project), on_epoch=on_epoch, trees=True)
+    trained = train_version(stores, learnable(project, progress), on_epoch=on_epoch, trees=True)
     return _train_result(stores, trained)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.baselines import best_constant, fit_simple, fit_trees
+from models.baselines import Baseline, best_constant, fit_simple, fit_trees
 from models.checkpoint import remove_checkpoint
 from models.diagnosis import Diverged
 from models.preparation import PrepareConfig
@@ -23,7 +23,7 @@ from pipelines.errors import UserError
 from pipelines.first_rows import FirstRows, first_rows
 from pipelines.held_out import held_out_by
 from pipelines.kept_curve import TrainingRecord, keep_broken, keep_curve
-from pipelines.learning import Learned, first_fit
+from pipelines.learning import Examples, Learned, RowLosses, first_fit
 from pipelines.moments import moment_of
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from pipelines.project import Project
     from pipelines.registry import ModelVersion
     from pipelines.stores import Stores
+
+JUDGED_AT_ONCE = 65_536  # rows: their answers are all that a judgement adds to the memory
 
 
 @dataclass(frozen=True)
@@ -256,19 +258,14 @@ class _Figures:
         self._name, self._rows = goal.name, len(rows.times)
         learn, judge, schema = rows.train, rows.validation, rows.schema
         task, outputs = schema.target.task, schema.outputs
-        target = judge.targets.astype(np.float64)
         loss = goal.row_losses_of_chances
         costs = loss if goal.parameters else None
-        constant = best_constant(task, goal.name, learn.targets, outputs=outputs, costs=costs).predict(
-            judge.inputs
-        )
-        simple = fit_simple(task, learn.inputs, learn.targets, seed=seed, outputs=schema.outputs).predict(
-            judge.inputs
-        )
+        constant = best_constant(task, goal.name, learn.targets, outputs=outputs, costs=costs)
+        simple = fit_simple(task, learn.inputs, learn.targets, seed=seed, outputs=outputs)
         self.learned, self.judges = len(learn), len(judge)
-        self._match = (task, learn, judge, target, loss, outputs, seed)
-        self.constant = float(np.mean(loss(target, constant.astype(np.float64))))
-        self.simple = float(np.mean(loss(target, simple.astype(np.float64))))
+        self._match = (task, learn, judge, loss, outputs, seed)
+        self.constant = _mean_loss(constant, judge, loss)
+        self.simple = _mean_loss(simple, judge, loss)
 
     def baselines(self, *, trees: bool) -> dict[str, float]:
         """Losses on the validation rows of what was learned without a network."""
@@ -276,9 +273,9 @@ class _Figures:
         return found | {"trees": self._trees()} if trees else found
 
     def _trees(self) -> float:
-        task, learn, judge, target, loss, outputs, seed = self._match
+        task, learn, judge, loss, outputs, seed = self._match
         grown = fit_trees(task, learn.inputs, learn.targets, loss=self._name, outputs=outputs, seed=seed)
-        return float(np.mean(loss(target, grown.predict(judge.inputs).astype(np.float64))))
+        return _mean_loss(grown, judge, loss)
 
     def of(self, loss: float) -> dict[str, float]:
         return {"final_loss": loss, "loss_constant": self.constant, "loss_simple": self.simple}
@@ -298,3 +295,13 @@ class _Figures:
             resumed=resumed,
             skipped=skipped,
         )
+
+
+def _mean_loss(model: Baseline, judge: Examples, loss: RowLosses) -> float:
+    """On all rows, piece by piece: there may be more of them than memory holds answers."""
+    inputs, found = judge.inputs, []
+    for begin in range(0, len(judge), JUDGED_AT_ONCE):
+        piece = slice(begin, begin + JUDGED_AT_ONCE)
+        answers = model.predict(inputs[piece]).astype(np.float64)
+        found.append(loss(judge.targets[piece].astype(np.float64), answers))
+    return float(np.mean(np.concatenate(found))) if found else float("nan")

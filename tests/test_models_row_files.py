@@ -10,7 +10,7 @@ import pytest
 
 from models.fit import fit, predict
 from models.recipe import FitConfig, NetworkConfig, recipe_from
-from models.row_files import open_rows, write_rows
+from models.row_files import RowWriter, open_rows
 from models.rows import Rows
 from models.schema import NumberColumn, Schema, Target, Task
 
@@ -40,8 +40,11 @@ def rows(count: int, task: Task = "binary", *, seed: int = 0, weighed: bool = Fa
 
 
 def on_disk(folder: Path, whole: Rows, batch: int = 70) -> Rows:
-    pieces = [whole.take(np.arange(k, min(k + batch, len(whole)))) for k in range(0, len(whole), batch)]
-    assert write_rows(folder, pieces) == len(whole)
+    weighed = whole.weights is not None
+    writer = RowWriter(folder, len(whole), WIDTH, whole.targets.dtype, weighed=weighed)
+    for places in np.array_split(np.arange(len(whole)), range(batch, len(whole), batch)):
+        writer.put(places, whole.take(places))
+    writer.close()
     return open_rows(folder)
 
 
@@ -81,14 +84,27 @@ def test_rows_that_cannot_be_learned_from_are_found_in_files_too(tmp_path: Path)
 
 
 def test_no_rows_are_no_trouble(tmp_path: Path) -> None:
-    assert write_rows(tmp_path, []) == 0
-    assert len(open_rows(tmp_path)) == 0
+    assert len(on_disk(tmp_path, rows(0))) == 0
+
+
+def test_rows_may_come_in_any_order(tmp_path: Path) -> None:
+    whole, order = rows(90, "regression"), np.random.default_rng(0).permutation(90)
+    writer = RowWriter(tmp_path, 90, WIDTH, np.float32, weighed=False)
+    for places in np.array_split(order, 7):
+        writer.put(places, whole.take(places))
+    writer.close()
+    found = open_rows(tmp_path)
+    np.testing.assert_array_equal(found.inputs, whole.inputs)
+    np.testing.assert_array_equal(found.targets, whole.targets)
 
 
 def test_batches_of_other_schemas_are_refused(tmp_path: Path) -> None:
     wide = Rows(np.zeros((2, 9), np.float32), np.zeros(2, np.float32))
-    with pytest.raises(ValueError, match="a batch has 9 inputs and no weights, those before it had 4"):
-        write_rows(tmp_path, [rows(3), wide])
+    writer = RowWriter(tmp_path, 5, WIDTH, np.float32, weighed=False)
+    with pytest.raises(ValueError, match="rows with 9 inputs and no weights came, expected 4 inputs"):
+        writer.put(np.arange(2), wide)
+    with pytest.raises(ValueError, match="with 4 inputs and weights came, expected 4 inputs and no weights"):
+        writer.put(np.arange(5), rows(5, weighed=True))
     with pytest.raises(ValueError, match="no rows that were written whole"):
         open_rows(tmp_path)
 

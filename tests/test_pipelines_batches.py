@@ -1,4 +1,4 @@
-"""Rows in batches are the rows in memory: the same schema, the same parts, the same inputs."""
+"""Rows in batches: cut into parts, and a sample of them that stands for all."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from deltalake import write_deltalake
+from hypothesis import given
+from hypothesis import strategies as st
 
-from models.split import split_in_time
-from pipelines.batches import prepare_in_batches
+from models.split import group_numbers
+from pipelines import batches
+from pipelines.batches import STOP, TEST, TRAIN, Source, _Codes, draw, sample_table, scan
 from pipelines.errors import UserError
-from pipelines.first_rows import examples
-from pipelines.parts import VALIDATION
-from pipelines.prepared import fit_schema
 from pipelines.project import Project, open_project
-from pipelines.sources import read
+from pipelines.reading import InBatches, in_batches
 
 
 def frame(rows: int = 2000) -> pd.DataFrame:
@@ -27,98 +26,99 @@ def frame(rows: int = 2000) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "time": pd.date_range("2013-01-01", periods=rows, freq="h"),
-            "x": np.where(np.arange(rows) % 9 == 0, np.nan, x),
-            "carrier": rng.choice(["UA", "DL", "AA"], rows),
-            "hour": np.arange(rows) % 24,
-            "y": pd.Series(np.where(x > 0, "late", "on time"), dtype=object).where(
-                np.arange(rows) % 11 > 0, None
-            ),
+            "key": np.arange(rows) + 10_000,
+            "x": x,
+            "y": pd.Series(np.where(x > 0, "late", "on time"), dtype=object).where(np.arange(rows) % 11 > 0),
         }
     )
 
 
-def project(folder: Path, path: str, more: str = "", time: str = 'time = "time"\n') -> Project:
-    text = f'[data]\npath = "{path}"\ntarget = "y"\n{time}{more}'
-    (folder / "losswatch.toml").write_text(text, "utf-8")
-    return open_project(folder)
-
-
-def parquet_file(folder: Path, rows: pd.DataFrame) -> str:
-    parquet.write_table(
-        pa.Table.from_pandas(rows, preserve_index=False), folder / "rows.parquet", row_group_size=300
+def opened(folder: Path, rows: pd.DataFrame, more: str = "") -> tuple[Project, InBatches]:
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    parquet.write_table(table, folder / "rows.parquet", row_group_size=300)
+    text = (
+        f'[data]\npath = "rows.parquet"\ntarget = "y"\ntime = "time"\nkey = "key"\nin_batches = true\n{more}'
     )
-    return "rows.parquet"
-
-
-def test_a_parquet_file_in_batches_gives_what_it_gives_in_memory(tmp_path: Path) -> None:
-    opened = project(tmp_path, parquet_file(tmp_path, frame()))
-    told: list[str] = []
-    found = prepare_in_batches(opened, tmp_path / "files", batch=170, progress=told.append)
-    table = read(opened.config.data, tmp_path)
-    split = split_in_time(2000, validation=VALIDATION)
-    train, stop = table.rows(split.train), table.rows(split.validation)
-    assert found.schema == fit_schema(opened, train)
-    for ours, part in ((found.train, train), (found.validation, stop)):
-        expected = examples(part, found.schema)
-        np.testing.assert_array_equal(ours.inputs, expected.inputs)
-        np.testing.assert_array_equal(ours.targets, expected.targets)
-    assert (found.rows, told[0], len(told)) == (2000, "reading the times", 4)
+    (folder / "losswatch.toml").write_text(text, "utf-8")
+    project = open_project(folder)
+    found = in_batches(project.config.data, folder)
+    assert found is not None
+    return project, found
 
 
 def test_rows_out_of_order_are_cut_by_their_time(tmp_path: Path) -> None:
+    rows = frame().sample(frac=1, random_state=1)
+    source = Source(*opened(tmp_path, rows, "test_share = 0.1\n"))
+    found = scan(source, 0)
+    assert [int((found.part == part).sum()) for part in (TRAIN, STOP, TEST)] == [1500, 300, 200]
+    times = rows["time"].to_numpy()
+    assert (
+        times[found.part == TRAIN].max() < times[found.part == STOP].min() < times[found.part == TEST].min()
+    )
+    assert (np.diff(found.times[found.numbers(TRAIN)]) > np.timedelta64(0)).all()
+    assert len(found.numbers(STOP)) == int(rows["y"].notna().to_numpy()[found.part == STOP].sum())
+
+
+def test_batches_hold_every_row_once(tmp_path: Path) -> None:
+    source = Source(*opened(tmp_path, frame()), batch=170)
+    found = list(source.batches(["key"]))
+    assert max(len(batch.frame) for batch in found) <= 170
+    assert pd.concat([batch.frame for batch in found])["key"].tolist() == frame()["key"].tolist()
+    assert [batch.begin for batch in found][:3] == [0, 170, 300]
+
+
+def test_the_identity_is_of_the_content_and_of_what_says_what_it_means(tmp_path: Path) -> None:
+    def identity(rows: pd.DataFrame, more: str = "") -> str:
+        return Source(*opened(tmp_path, rows, more)).identity(1000)
+
+    whole = identity(frame())
+    assert identity(frame()) == whole
+    assert identity(frame(), 'label_delay = "1h"\n') == whole
+    assert identity(frame().assign(x=1.5)) != whole
+    assert identity(frame(), 'split = "random"\n') != whole
+
+
+def test_a_sample_holds_every_part_in_its_share() -> None:
+    part = np.repeat([TRAIN, STOP, TEST], [7000, 2000, 1000]).astype(np.int8)
+    drawn = draw(part, 500, seed=3)
+    assert np.bincount(part[drawn]).tolist() == [350, 100, 50]
+    np.testing.assert_array_equal(drawn, draw(part, 500, seed=3))
+    assert (drawn != draw(part, 500, seed=4)).any()
+    assert draw(part, 10_000, seed=3).all()
+
+
+def test_a_sampled_table_is_some_of_the_rows_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "SAMPLE", 400)
     rows = frame()
-    first = prepare_in_batches(project(tmp_path, parquet_file(tmp_path, rows)), tmp_path / "a")
-    shuffled = rows.sample(frac=1, random_state=1)
-    again = prepare_in_batches(project(tmp_path, parquet_file(tmp_path, shuffled)), tmp_path / "b", batch=100)
-    assert again.schema == first.schema
-    for one, other in ((first.train, again.train), (first.validation, again.validation)):
-        np.testing.assert_array_equal(np.sort(one.inputs, axis=0), np.sort(other.inputs, axis=0))
+    told: list[str] = []
+    table = sample_table(*opened(tmp_path, rows.sample(frac=1, random_state=1)), progress=told.append)
+    assert len(table.times) == 400
+    assert (np.diff(table.times) > np.timedelta64(0)).all()
+    places = table.ids.astype(int) - 10_000
+    np.testing.assert_array_equal(table.frame["x"], rows["x"].iloc[places])
+    assert table.notices == (
+        "2,000 rows are read in batches: [data] in_batches = true; a sample of 400 of them, drawn with the seed, is "
+        "looked at",
+    )
+    assert told == ["reading the times", "drawing a sample"]
 
 
-@pytest.mark.parametrize("kind", ["delta", "folder"])
-def test_a_delta_table_and_a_folder_of_files_are_read(tmp_path: Path, kind: str) -> None:
-    rows = frame()
-    expected = prepare_in_batches(project(tmp_path, parquet_file(tmp_path, rows)), tmp_path / "a")
-    (tmp_path / "many").mkdir()
-    for number in range(4):
-        piece = rows.iloc[number * 500 : number * 500 + 500]
-        if kind == "delta":
-            write_deltalake(
-                tmp_path / "many", pa.Table.from_pandas(piece, preserve_index=False), mode="append"
-            )
-        else:
-            piece.to_parquet(tmp_path / "many" / f"{number}.parquet", index=False)
-    found = prepare_in_batches(project(tmp_path, "many"), tmp_path / "b")
-    assert found.schema == expected.schema
-    assert (len(found.train), len(found.validation)) == (len(expected.train), len(expected.validation))
-    np.testing.assert_array_equal(np.sort(found.train.inputs, axis=0), np.sort(expected.train.inputs, axis=0))
+def test_keys_that_differ_are_no_fault_where_their_numbers_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pd.util, "hash_array", lambda values, **_: np.zeros(len(values), np.uint64))
+    scan(Source(*opened(tmp_path, frame())), 0)
+    with pytest.raises(UserError, match="key 'key' is '10005' in row 8 and in a row before it"):
+        scan(Source(*opened(tmp_path, frame().replace({"key": 10_007}, 10_005))), 0)
 
 
-def test_a_schema_of_many_rows_is_learned_from_some_of_the_training_rows(tmp_path: Path) -> None:
-    rows = frame().assign(x=lambda one: np.where(np.arange(2000) < 1700, one["x"], 1e6))
-    found = prepare_in_batches(project(tmp_path, parquet_file(tmp_path, rows)), tmp_path / "a", sample=400)
-    numbers = {column.name: column for column in found.schema.columns}
-    assert getattr(numbers["x"], "high", 1e6) < 10
-    assert len(found.train) == int((rows["y"].notna() & (np.arange(2000) < 1700)).sum())
-
-
-def test_rows_without_a_time_are_cut_by_their_place_and_held_out_ones_left(tmp_path: Path) -> None:
-    path = parquet_file(tmp_path, frame().drop(columns="time"))
-    found = prepare_in_batches(project(tmp_path, path, "test_share = 0.1\n", time=""), tmp_path / "a")
-    known = frame()["y"].notna().to_numpy()
-    assert (len(found.train), len(found.validation)) == (int(known[:1500].sum()), int(known[1500:1800].sum()))
-
-
-def test_what_cannot_be_read_in_batches_is_told(tmp_path: Path) -> None:
-    path = parquet_file(tmp_path, frame())
-    with pytest.raises(UserError, match="cut by time only"):
-        prepare_in_batches(project(tmp_path, path, 'split = "random"\n'), tmp_path / "a")
-    with pytest.raises(UserError, match="does not exist"):
-        prepare_in_batches(project(tmp_path, "none.parquet"), tmp_path / "a")
-    (tmp_path / "rows.csv").write_text("time,y\n2013-01-01,1\n", "utf-8")
-    with pytest.raises(UserError, match="neither Parquet nor a Delta table"):
-        prepare_in_batches(project(tmp_path, "rows.csv"), tmp_path / "a")
-    with pytest.raises(UserError, match="has no target column 'y'"):
-        prepare_in_batches(
-            project(tmp_path, parquet_file(tmp_path, frame().drop(columns="y"))), tmp_path / "a"
-        )
+@given(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1))
+def test_values_are_numbered_as_strata_in_memory_are(values: list[str | None]) -> None:
+    codes = _Codes()
+    for begin in range(0, len(values), 3):
+        codes.add(pd.Series(values[begin : begin + 3], dtype=object))
+    order = np.random.default_rng(len(values)).permutation(len(values))
+    expected = group_numbers(np.array(values, dtype=object)[order], apart=False)
+    np.testing.assert_array_equal(codes.in_order(order), expected)

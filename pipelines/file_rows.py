@@ -1,0 +1,448 @@
+"""The rows of a first training in files: prepared once, batch by batch, and trained from there in bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil  # type: ignore[import-untyped]  # it publishes no types
+
+from models.row_files import RowWriter, open_rows
+from models.rows import Rows
+from models.schema import Schema
+from monitoring.profile import Profile, merge, profile, reference_bins
+from monitoring.shift import ShiftThresholds, calibrate
+from monitoring.window import Window, WindowLength, cut, default_window, locate
+from pipelines.batches import (
+    SAMPLE,
+    STOP,
+    TEST,
+    TRAIN,
+    Batch,
+    Scan,
+    Source,
+    draw,
+    scan,
+    sentence,
+    table_of,
+    told_rows,
+)
+from pipelines.dataset import BATCH
+from pipelines.errors import Failed
+from pipelines.first_rows import SIGNED, check_signs
+from pipelines.learning import Examples
+from pipelines.memory import in_words
+from pipelines.moments import moment_of
+from pipelines.objective import Objective
+from pipelines.packaging import CHECKED_ROWS
+from pipelines.prepared import fit_schema, folder_of, keep_rows
+from pipelines.reading import InBatches
+from pipelines.reference import LEAST_BLOCK, MOST_BLOCKS, Reference, make_correction, make_loss_reference
+from pipelines.row_times import Times
+from pipelines.sources import Table
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+    from pipelines.project import Project
+
+Say = Callable[[str], None]
+
+MOST_WINDOWS = (
+    500  # of the reference are counted one by one, spread over all; 20 already give sharp thresholds
+)
+MOST_CORRECTION = (
+    50_000  # unseen rows from which a correction is learned; it has as many weights as a linear model
+)
+PREDICTED_AT_ONCE = 65_536
+_FORM = 1  # of these files; another one is prepared again
+_META, _SCHEMA, _PROFILES = "rows.json", "schema.json", "profiles.json"
+_NAMES = {TRAIN: "train", STOP: "validation"}
+
+
+@dataclass(frozen=True, eq=False)
+class FileRows:
+    """Rows that were prepared into a folder. What stays in memory is a target and 8 bytes or so for each row.
+
+    rows: of the data. sample: how many of them the schema was learned from and are kept as they came. fresh: whether
+    they were prepared just now.
+    """
+
+    folder: Path
+    identity: str
+    window: WindowLength
+    schema: Schema
+    notes: tuple[str, ...]
+    rows: int
+    sample: int
+    fresh: bool
+    unseen_since: np.datetime64 | None
+    key: str | None
+    source: Source
+
+    @cached_property
+    def times(self) -> Times:
+        """Of the rows that teach and stop the training, with a target or without, ascending."""
+        found: Times = np.load(self.folder / "times.npy", mmap_mode="r")
+        return found
+
+    @cached_property
+    def train(self) -> Examples:
+        return self._examples("train")
+
+    @cached_property
+    def validation(self) -> Examples:
+        return self._examples("validation")
+
+    @property
+    def oldest(self) -> pd.DataFrame:
+        return self._frame("oldest")
+
+    @property
+    def newest(self) -> pd.DataFrame:
+        return self._frame("newest")
+
+    def ids(self, places: Sequence[int]) -> dict[int, str]:
+        """The names of rows, by their places in `train`; those that a key names are read again."""
+        numbers = np.load(self.folder / "train.npy", mmap_mode="r")
+        rows = {int(numbers[place]): place for place in places}
+        if self.key is None:
+            return {place: str(row) for row, place in rows.items()}
+        found = {}
+        for batch in self.source.batches([self.key]):
+            for row in rows.keys() & set(range(batch.rows.start, batch.rows.stop)):
+                found[rows[row]] = str(batch.frame[self.key].astype(str).iloc[row - batch.begin])
+        return found
+
+    def reference(self, model: keras.Model, goal: Objective) -> Reference:
+        """Profiles that were counted over all rows, with the losses of this model."""
+        parts = (self.train, self.validation)
+        losses = np.concatenate([_losses(model, part, goal) for part in parts])
+        check_signs(goal, losses)
+        times = np.concatenate([part.times for part in parts])
+        unseen = np.arange(len(losses)) >= len(self.train)
+        if self.unseen_since is not None:
+            unseen |= times >= self.unseen_since
+        windows = cut(self.times[[0, -1]], moment_of(self.times[0]), self.window)
+        loss = make_loss_reference(losses, unseen, times, windows)
+        correction = self._correction(model, goal, np.flatnonzero(unseen))
+        stored = json.loads((self.folder / _PROFILES).read_text("utf-8"))
+        return Reference(
+            loss,
+            Profile.from_json(json.dumps(stored["profile"])),
+            ShiftThresholds.from_json(json.dumps(stored["thresholds"])),
+            tuple(Profile.from_json(json.dumps(block)) for block in stored["blocks"]),
+            correction,
+        )
+
+    def _correction(
+        self, model: keras.Model, goal: Objective, unseen: npt.NDArray[np.intp]
+    ) -> tuple[tuple[float, ...], ...]:
+        from models.fit import predict
+
+        if len(unseen) > MOST_CORRECTION:
+            rng = np.random.default_rng(MOST_CORRECTION)
+            unseen = unseen[np.sort(rng.choice(len(unseen), MOST_CORRECTION, replace=False, shuffle=False))]
+        taught = len(self.train)
+        chosen = [(self.train, unseen[unseen < taught]), (self.validation, unseen[unseen >= taught] - taught)]
+        pieces = [part.take(rows) for part, rows in chosen if len(rows)]
+        if not pieces:
+            return ()
+        inputs, targets, times = (
+            np.concatenate([getattr(piece, name) for piece in pieces])
+            for name in ("inputs", "targets", "times")
+        )
+        order = np.argsort(times, kind="stable")
+        inputs, targets = inputs[order], targets[order].astype(np.float64)
+        return make_correction(inputs, predict(model, inputs).astype(np.float64), targets, goal)
+
+    def _examples(self, part: str) -> Examples:
+        rows = open_rows(self.folder / part)
+        times = np.load(self.folder / f"{part}_times.npy")
+        return Examples(np.arange(len(rows)), rows.targets, times, picker(rows.inputs), rows.weights)
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_parquet(self.folder / f"{name}.parquet")[list(self.schema.column_names)]
+
+
+def picker(inputs: npt.NDArray[np.float32]) -> Callable[[npt.NDArray[np.intp]], npt.NDArray[np.float32]]:
+    """Gives inputs by the numbers of their rows; all of them in their order are the file itself, and no copy."""
+
+    def pick(numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        if len(numbers) == len(inputs) and bool((numbers == np.arange(len(inputs))).all()):
+            return inputs
+        return np.asarray(inputs[numbers])
+
+    return pick
+
+
+def _losses(model: keras.Model, rows: Examples, goal: Objective) -> npt.NDArray[np.float64]:
+    """Of every row, piece by piece."""
+    from models.fit import predict
+
+    inputs, found = rows.inputs, []
+    for begin in range(0, len(rows), PREDICTED_AT_ONCE):
+        piece = slice(begin, begin + PREDICTED_AT_ONCE)
+        answers = predict(model, np.array(inputs[piece])).astype(np.float64)
+        found.append(goal.row_losses(rows.targets[piece].astype(np.float64), answers))
+    return np.concatenate([np.zeros(0), *found])
+
+
+# --- preparing ---
+
+
+def prepare_files(
+    project: Project,
+    found: InBatches,
+    *,
+    batch: int = BATCH,
+    sample: int | None = None,
+    progress: Say | None = None,
+) -> FileRows:
+    """Prepares the rows of a project into its state folder, or finds them there; a kill leaves nothing half.
+
+    Three passes over the data: times and targets of all rows, a sample of them, and the preparation. In memory are a
+    batch, the sample and some 40 bytes for each row. sample: rows at most, SAMPLE by itself.
+    """
+    say, most = progress or (lambda text: None), SAMPLE if sample is None else sample
+    source = Source(project, found, batch=batch)
+    say("reading the data: what they contain")
+    identity = source.identity(most)
+    folder = folder_of(project, identity) / f"files-{_said(project)}"
+    fresh = not (folder / _META).is_file()
+    if fresh:
+        _remove_left_over(folder.parent.parent)
+        _prepare(project, source, folder, identity, most, say)
+    _remove_others(folder)
+    return open_files(folder, source, fresh=fresh)
+
+
+def open_files(folder: Path, source: Source, *, fresh: bool = False) -> FileRows:
+    """Rows that were prepared whole."""
+    meta = json.loads((folder / _META).read_text("utf-8"))
+    since = meta["unseen_since"]
+    return FileRows(
+        folder=folder,
+        identity=meta["identity"],
+        window=WindowLength.parse(meta["window"].replace(" ", "")),
+        schema=Schema.from_json((folder / _SCHEMA).read_text("utf-8")),
+        notes=(sentence(source, meta["sample"], "what a row is learned from, and is kept"), *meta["notices"]),
+        rows=meta["rows"],
+        sample=meta["sample"],
+        fresh=fresh,
+        unseen_since=None if since is None else np.datetime64(since, "ns"),
+        key=source.config.key,
+        source=source,
+    )
+
+
+def _said(project: Project) -> str:
+    """8 hexadecimal digits of what says how rows become inputs, and in which windows they are judged."""
+    said = [_FORM, dataclasses.asdict(project.config.prepare), project.config.monitor.window, MOST_WINDOWS]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def _prepare(project: Project, source: Source, folder: Path, identity: str, sample: int, say: Say) -> None:
+    """Everything or nothing: the folder appears whole, under its name."""
+    seed = project.config.project.seed
+    say(f"reading the times of {source.rows:,} rows")
+    scanned = scan(source, seed)
+    window = _window(project, scanned)
+    say("learning what a row is")
+    table, ends = _sample(source, scanned, sample, seed)
+    schema = fit_schema(project, table.rows(np.flatnonzero(table.parts == TRAIN)))
+    new = folder.parent.parent / f".{folder.name}-{os.getpid()}"
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        new.mkdir(parents=True)
+        for name, frame in ends.items():
+            frame.to_parquet(new / f"{name}.parquet", index=False)
+        counted = _write_files(new, source, scanned, schema, table, window, say)
+        (new / _PROFILES).write_text(json.dumps(counted), "utf-8")
+        (new / _SCHEMA).write_text(schema.to_json(), "utf-8")
+        meta = {
+            "identity": identity,
+            "rows": source.rows,
+            "sample": len(table.times),
+            "window": str(window),
+            "unseen_since": _unseen_since(project, scanned),
+            "notices": _notices(source, scanned),
+        }
+        (new / _META).write_text(json.dumps(meta), "utf-8")
+        keep_rows(project, identity, table, window, of=source.rows)
+        if not folder.exists():
+            os.replace(new, folder)
+    except OSError as problem:
+        size = 4 * schema.width * int(scanned.known.sum())
+        raise Failed(
+            f"{folder.parent.parent}: the prepared rows cannot be written: {problem.strerror}; they take "
+            f"{in_words(size)}"
+        ) from None
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _sample(source: Source, scanned: Scan, most: int, seed: int) -> tuple[Table, Mapping[str, pd.DataFrame]]:
+    """The sample, and the oldest and the newest rows as they came."""
+    kept = scanned.order[scanned.kept[scanned.order]]
+    ends = {"oldest": kept[:SIGNED], "newest": kept[-CHECKED_ROWS:]}
+    wanted = draw(scanned.part, most, seed)
+    both = wanted.copy()
+    for rows in ends.values():
+        both[rows] = True
+    frame, numbers = source.sampled(both, scanned.part)
+    whole = table_of(source, scanned, frame, numbers)
+    by_time = numbers[np.argsort(scanned.times[numbers], kind="stable")]
+    apart = np.isin(by_time, np.concatenate(list(ends.values()))) & ~wanted[by_time]
+    found = {name: whole.frame[np.isin(by_time, rows)] for name, rows in ends.items()}
+    return whole.rows(~apart), found
+
+
+def _window(project: Project, scanned: Scan) -> WindowLength:
+    written = project.config.monitor.window
+    return WindowLength.parse(written) if written else default_window(scanned.times)
+
+
+def _unseen_since(project: Project, scanned: Scan) -> int | None:
+    """By time all rows from the first validation row on are unseen, also those that share its moment."""
+    if project.config.data.split != "time":
+        return None
+    first = scanned.order[np.argmax(scanned.part[scanned.order] == STOP)]
+    return int(scanned.times[first].astype("datetime64[ns]").astype(np.int64))
+
+
+def _notices(source: Source, scanned: Scan) -> list[str]:
+    unknown = int((~scanned.known).sum())
+    if not unknown:
+        return []
+    return [f"the target {source.config.target!r} is missing in {unknown:,} of {source.rows:,} rows"]
+
+
+def _write_files(
+    folder: Path, source: Source, scanned: Scan, schema: Schema, table: Table, window: WindowLength, say: Say
+) -> dict[str, Any]:
+    """One pass: inputs into the files, and the profiles of all rows."""
+    place = np.full(source.rows, -1, np.int64)
+    writers = {}
+    dtype = np.int32 if schema.target.task == "multiclass" else np.float32
+    for part, name in _NAMES.items():
+        numbers = scanned.numbers(part)
+        place[numbers] = np.arange(len(numbers))
+        np.save(folder / f"{name}_times.npy", scanned.times[numbers])
+        np.save(folder / f"{name}.npy", numbers)
+        weighed = scanned.weights is not None
+        writers[part] = RowWriter(folder / name, len(numbers), schema.width, dtype, weighed=weighed)
+    kept_times = scanned.times[scanned.order][scanned.kept[scanned.order]]
+    np.save(folder / "times.npy", kept_times)
+    counts = _Counts(kept_times, window, schema, table.rows(np.flatnonzero(table.parts != TEST)))
+    for batch in source.batches():
+        frame = source.inputs(batch)
+        say(f"preparing row {batch.rows.stop:,} of {source.rows:,}")
+        kept = scanned.kept[batch.rows]
+        counts.add(frame[kept], scanned.times[batch.rows][kept])
+        for part, writer in writers.items():
+            chosen = (place[batch.rows] >= 0) & (scanned.part[batch.rows] == part)
+            if chosen.any():
+                with told_rows(batch):
+                    writer.put(
+                        place[batch.rows][chosen], _rows(frame[chosen], schema, scanned, batch, chosen)
+                    )
+    for writer in writers.values():
+        writer.close()
+    return counts.found()
+
+
+def _rows(
+    frame: pd.DataFrame, schema: Schema, scanned: Scan, batch: Batch, chosen: npt.NDArray[np.bool_]
+) -> Rows:
+    weights = None if scanned.weights is None else scanned.weights[batch.rows][chosen]
+    return Rows(schema.inputs(frame), schema.targets(frame), weights)
+
+
+class _Counts:
+    """The profiles of all rows and of some windows, added up from batch to batch.
+
+    The cells are learned from a sample; the counts are of all rows.
+    """
+
+    def __init__(self, times: Times, window: WindowLength, schema: Schema, sample: Table) -> None:
+        self._names = schema.watched_names
+        self._bins = reference_bins({name: sample.frame[name].to_numpy() for name in self._names})
+        self._windows = _some(cut(times[[0, -1]], moment_of(times[0]), window), times)
+        self._whole: Profile | None = None
+        self._parts: dict[int, Profile] = {}
+
+    def add(self, frame: pd.DataFrame, times: Times) -> None:
+        if not len(frame):
+            return
+        columns = {name: frame[name].to_numpy() for name in self._names}
+        whole = profile(columns, self._bins)
+        self._whole = whole if self._whole is None else merge(self._whole, whole)
+        for number, rows in _by_window(times, self._windows):
+            part = profile({name: values[rows] for name, values in columns.items()}, self._bins)
+            self._parts[number] = merge(self._parts[number], part) if number in self._parts else part
+
+    def found(self) -> dict[str, Any]:
+        blocks = [self._parts[number] for number in sorted(self._parts)]
+        whole = profile({}, self._bins) if self._whole is None else self._whole
+        return {
+            "profile": json.loads(whole.to_json()),
+            "thresholds": json.loads(calibrate(blocks or [whole]).to_json()),
+            "blocks": [json.loads(block.to_json()) for block in blocks[-MOST_BLOCKS:]],
+        }
+
+
+def _by_window(times: Times, windows: Sequence[Window]) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+    """The rows of each window that has some, by its number."""
+    number = locate(times, windows)
+    order = np.argsort(number, kind="stable")
+    found, first = np.unique(number[order], return_index=True)
+    for window, rows in zip(found.tolist(), np.split(order, first[1:]), strict=True):
+        if window >= 0:
+            yield window, rows
+
+
+def _some(windows: Sequence[Window], times: Times) -> list[Window]:
+    """The whole windows, as `reference.whole_blocks` has them; of many some, spread over all, and the last ones."""
+    begins = np.array([np.datetime64(one.start.replace(tzinfo=None), "ns") for one in windows])
+    ends = np.array([np.datetime64(one.end.replace(tzinfo=None), "ns") for one in windows])
+    sizes = np.searchsorted(times, ends) - np.searchsorted(times, begins)
+    if not (sizes > 0).any():
+        return []
+    whole = np.flatnonzero(sizes >= LEAST_BLOCK * float(np.median(sizes[sizes > 0])))
+    if len(whole) > MOST_WINDOWS:
+        spread = whole[np.linspace(0, len(whole) - 1, MOST_WINDOWS - MOST_BLOCKS).astype(np.int64)]
+        whole = np.unique(np.concatenate([spread, whole[-MOST_BLOCKS:]]))
+    return [windows[number] for number in whole.tolist()]
+
+
+# --- what is not needed any more ---
+
+
+def _remove_left_over(prepared: Path) -> None:
+    """What a killed preparation left half."""
+    for folder in prepared.glob(".files-*-*"):
+        with contextlib.suppress(ValueError):
+            if not psutil.pid_exists(int(folder.name.rpartition("-")[2])):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_others(folder: Path) -> None:
+    """The files of other data or other preparations: they are large, and can be prepared again."""
+    for other in folder.parent.parent.glob("*/files-*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
