@@ -119,7 +119,8 @@ class KeptCurve:
     """All that is known of one training.
 
     name: of the project. version: what it became; None where nothing was registered. failure: why; "" otherwise.
-    learning_curves: by rows, of an evaluation; their verdicts in words.
+    learning_curves: by rows, of an evaluation; their verdicts in words. finished: False while it goes on, or where
+    its process was killed.
     """
 
     name: str
@@ -131,6 +132,7 @@ class KeptCurve:
     steps: StepTable = NO_STEPS
     learning_curves: tuple[LearningCurve, ...] = ()
     verdicts: tuple[str, ...] = ()
+    finished: bool = True
 
     @property
     def epochs(self) -> tuple[EpochLoss, ...]:
@@ -200,6 +202,7 @@ def read_kept(registry: Registry, name: str, run: RunRecord, version: ModelVersi
         read_steps(registry.read(run.run_id, STEPS)),
         curves,
         verdicts,
+        finished=version is not None or run.status in ("FINISHED", "FAILED"),
     )
 
 
