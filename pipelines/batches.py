@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,7 @@ from pipelines.config import DataConfig
 from pipelines.dataset import BATCH
 from pipelines.errors import UserError
 from pipelines.parts import VALIDATION
-from pipelines.project import Project
-from pipelines.reading import InBatches
+from pipelines.reading import InBatches, in_batches
 from pipelines.row_times import Times, row_times
 from pipelines.sources import (
     Table,
@@ -30,6 +30,7 @@ from pipelines.sources import (
     inputs_of,
     mean_one,
     numbers_of_weight,
+    read,
 )
 
 if TYPE_CHECKING:
@@ -85,13 +86,9 @@ class Scan:
 class Source:
     """The rows of a project's data, as often as they are asked for."""
 
-    def __init__(self, project: Project, found: InBatches, *, batch: int = BATCH) -> None:
-        self.config, self.dataset, self._batch = project.config.data, found.dataset, batch
-        self._seed, self.reason, self.where = (
-            project.config.project.seed,
-            found.reason,
-            str(found.dataset.path),
-        )
+    def __init__(self, config: DataConfig, found: InBatches, *, batch: int = BATCH) -> None:
+        self.config, self.dataset, self._batch = config, found.dataset, batch
+        self.reason, self.where = found.reason, str(found.dataset.path)
         check_columns(found.dataset.empty(), self.config, self.where)
         self._names: list[str] | None = None
 
@@ -99,10 +96,10 @@ class Source:
     def rows(self) -> int:
         return self.dataset.rows
 
-    def identity(self, sample: int) -> str:
+    def identity(self, sample: int, seed: int) -> str:
         """16 hexadecimal digits of the content of the files, and of all that says what their rows are."""
         config = {**dataclasses.asdict(self.config), "path": None, "in_batches": None, "label_delay": None}
-        said = json.dumps([self.dataset.digest(), config, self._seed, sample], sort_keys=True, default=str)
+        said = json.dumps([self.dataset.digest(), config, seed, sample], sort_keys=True, default=str)
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
@@ -391,16 +388,75 @@ def table_of(source: Source, found: Scan, frame: pd.DataFrame, numbers: Numbers)
     )
 
 
-def sample_table(project: Project, found: InBatches, *, progress: Say | None = None) -> Table:
-    """A sample of the rows with a notice that says so: for what looks at rows, and trains nothing that is kept."""
-    say, seed = progress or (lambda text: None), project.config.project.seed
-    source = Source(project, found)
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """Rows to look at: all, or a sample of those that are read in batches.
+
+    table: the rows. times: of all rows, ascending. labelled: how many of all have a target. notices: that they are
+    a sample.
+    """
+
+    table: Table
+    times: Times
+    labelled: int
+    notices: tuple[str, ...] = ()
+
+
+def look_at(config: DataConfig, folder: Path, *, seed: int = 0, progress: Say | None = None) -> Looked:
+    """The rows that [data] describes for what looks at them, and trains nothing that is kept."""
+    if (found := in_batches(config, folder)) is not None:
+        return sampled(config, found, seed=seed, progress=progress)
+    table = read(config, folder)
+    return Looked(table, table.times, int(table.frame[config.target].notna().sum()))
+
+
+def sampled(config: DataConfig, found: InBatches, *, seed: int = 0, progress: Say | None = None) -> Looked:
+    """A sample of the rows, of every part in its share."""
+    say = progress or (lambda text: None)
+    source = Source(config, found)
     say("reading the times")
     scanned = scan(source, seed)
     say("drawing a sample")
     frame, numbers = source.sampled(draw(scanned.part, SAMPLE, seed), scanned.part)
     table = table_of(source, scanned, frame, numbers)
-    return dataclasses.replace(table, notices=(sentence(source, len(numbers), "looked at"),))
+    notice = sentence(source, len(numbers), "looked at")
+    return Looked(table, scanned.times[scanned.order], int(scanned.known.sum()), (notice,))
+
+
+def rows_after(config: DataConfig, found: InBatches, moment: np.datetime64, *, seed: int = 0) -> Table | None:
+    """The rows with a target that came after a moment, a sample where they are many; None where there is none."""
+    source = Source(config, found)
+    scanned = scan(source, seed)
+    newer = np.flatnonzero(scanned.known & (scanned.times > moment))
+    if not len(newer):
+        return None
+    if len(newer) > SAMPLE:
+        newer = np.random.default_rng((seed, SAMPLE)).choice(newer, SAMPLE, replace=False, shuffle=False)
+    wanted = np.zeros(source.rows, bool)
+    wanted[newer] = True
+    frame, numbers = source.sampled(wanted, np.full(source.rows, TEST, np.int8))
+    return dataclasses.replace(table_of(source, scanned, frame, numbers), parts=None)
+
+
+def column_of(
+    config: DataConfig, found: InBatches, name: str, ids: npt.NDArray[np.object_]
+) -> npt.NDArray[Any]:
+    """The values of a column in the rows of these names. Raises KeyError where one of them is not of the data."""
+    import pandas as pd
+
+    wanted, found_values = set(ids.tolist()), dict[str, Any]()
+    for batch in Source(config, found).batches(list(dict.fromkeys(filter(None, (config.key, name))))):
+        pairs = zip(names_of(batch, config.key), batch.frame[name], strict=True)
+        found_values |= {text: value for text, value in pairs if text in wanted}
+    return pd.Series([found_values[text] for text in ids]).to_numpy()
+
+
+def names_of(batch: Batch, key: str | None) -> list[str]:
+    """The names of the rows of a batch: their keys, or their numbers in the data."""
+    if key is None:
+        return [str(row) for row in range(batch.rows.start, batch.rows.stop)]
+    names: list[str] = batch.frame[key].astype(str).tolist()
+    return names
 
 
 def sentence(source: Source, sample: int, what: str) -> str:

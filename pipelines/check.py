@@ -21,6 +21,7 @@ from monitoring.loss_alarm import PRIOR_BLOCKS
 from monitoring.window import cut, rows_by_window
 from pipelines import drift_checks
 from pipelines.alerts import check_webhook
+from pipelines.batches import Looked, look_at
 from pipelines.errors import UserError
 from pipelines.first_rows import examples
 from pipelines.learning import LEAST_VALIDATION
@@ -32,7 +33,8 @@ from pipelines.prepared import last_prepared, window_length
 from pipelines.problem import Problem, Trouble, faults, trying
 from pipelines.reachable import unreachable, unusable_place, unwritable
 from pipelines.reference import whole_blocks
-from pipelines.sources import Table, read
+from pipelines.row_times import Times
+from pipelines.sources import Table
 from pipelines.table import Column, render
 from pipelines.trial import Trial, try_network
 from pipelines.userfile import load_function
@@ -138,13 +140,14 @@ def check(project: Project, *, progress: Say | None = None) -> CheckResult:
     begin, say = time.monotonic(), progress or (lambda text: None)
     problems = [*_stores(project), *_webhook(project), *_code(project)]
     say("reading the data")
-    table, data, found = _data(project)
+    looked, data, found = _data(project, say)
     problems += found
+    table = None if looked is None else looked.table
     schema, trial = None, None
     checks: tuple[str, ...] = ()
-    if table is not None:
+    if looked is not None:
         say("learning what a row is")
-        schema, checks, found = _schema(project, table)
+        schema, checks, found = _schema(project, looked)
         problems += found
     if table is not None and schema is not None:
         goal, found = _goal(project, schema.target.task)
@@ -207,22 +210,23 @@ def _code(project: Project) -> list[Problem]:
 # --- the data ---
 
 
-def _data(project: Project) -> tuple[Table | None, DataFacts | None, list[Problem]]:
-    config = project.config.data
+def _data(project: Project, say: Say) -> tuple[Looked | None, DataFacts | None, list[Problem]]:
     try:
         with trying("data", "[data]", project.folder):
-            table = read(config, project.folder)
+            looked = look_at(
+                project.config.data, project.folder, seed=project.config.project.seed, progress=say
+            )
     except Trouble as trouble:
         return None, None, faults("data", trouble.problem.text)
-    found = [Problem("note", "data", notice) for notice in table.notices]
-    labelled = int(table.frame[config.target].notna().sum())
+    table, labelled = looked.table, looked.labelled
+    found = [Problem("note", "data", notice) for notice in (*looked.notices, *table.notices)]
     found += _few_rows(labelled)
     if not table.has_times:
         text = "[data] names no time: write time = COLUMN, or start and step for rows at equal steps"
         facts = DataFacts(len(table.times), labelled, None, None, None, 0, None)
-        return table, facts, [*found, Problem("fault", "data", text)]
-    facts, odd = _windows(project, table, labelled)
-    return table, facts, [*found, *odd]
+        return looked, facts, [*found, Problem("fault", "data", text)]
+    facts, odd = _windows(project, looked.times, labelled)
+    return looked, facts, [*found, *odd]
 
 
 def _few_rows(labelled: int) -> list[Problem]:
@@ -236,18 +240,18 @@ def _few_rows(labelled: int) -> list[Problem]:
     return [Problem("warning", "data", text)]
 
 
-def _windows(project: Project, table: Table, labelled: int) -> tuple[DataFacts, list[Problem]]:
+def _windows(project: Project, times: Times, labelled: int) -> tuple[DataFacts, list[Problem]]:
     """The period and its windows, and whether they are enough to judge by."""
-    length, first = window_length(project, table), moment_of(table.times[0])
-    begins, ends = (str(time.astype("datetime64[s]")) for time in (table.times[0], table.times[-1]))
+    length, first = window_length(project, times), moment_of(times[0])
+    begins, ends = (str(time.astype("datetime64[s]")) for time in (times[0], times[-1]))
     try:
-        blocks = rows_by_window(table.times, cut(table.times, first, length))
+        blocks = rows_by_window(times, cut(times, first, length))
     except (ValueError, OverflowError) as error:
-        facts = DataFacts(len(table.times), labelled, begins, ends, str(length), 0, 0.0)
+        facts = DataFacts(len(times), labelled, begins, ends, str(length), 0, 0.0)
         return facts, faults("monitor.window", f"monitor.window = {str(length)!r}: {error}")
     rows = float(np.median([len(block) for block in blocks]))
-    facts = DataFacts(len(table.times), labelled, begins, ends, str(length), len(blocks), rows)
-    return facts, _few_windows(project, len(whole_blocks(blocks)), rows * labelled / len(table.times))
+    facts = DataFacts(len(times), labelled, begins, ends, str(length), len(blocks), rows)
+    return facts, _few_windows(project, len(whole_blocks(blocks)), rows * labelled / len(times))
 
 
 def _few_windows(project: Project, whole: int, labelled: float) -> list[Problem]:
@@ -269,9 +273,9 @@ def _few_windows(project: Project, whole: int, labelled: float) -> list[Problem]
 # --- the schema ---
 
 
-def _schema(project: Project, table: Table) -> tuple[Schema | None, tuple[str, ...], list[Problem]]:
+def _schema(project: Project, looked: Looked) -> tuple[Schema | None, tuple[str, ...], list[Problem]]:
     """What a training will learn from the older rows, and whether all rows are fit for it."""
-    target = project.config.data.target
+    target, table = project.config.data.target, looked.table
     try:
         split = split_table(
             project.config.data, table, seed=project.config.project.seed, validation=VALIDATION
@@ -287,20 +291,21 @@ def _schema(project: Project, table: Table) -> tuple[Schema | None, tuple[str, .
     by_time = project.config.data.split == "time"
     newest = f"among the {'newest' if by_time else 'validation'} {VALIDATION:.0%} of the rows"
     found = [Problem("fault", "data", f"{newest}, {fault}") for fault in late]
-    checks, odd = _rows(project, table, schema, split)
+    checks, odd = _rows(project, looked, schema, split)
     return None if late else schema, checks, [*found, *odd]
 
 
 def _rows(
-    project: Project, table: Table, schema: Schema, split: Split
+    project: Project, looked: Looked, schema: Schema, split: Split
 ) -> tuple[tuple[str, ...], list[Problem]]:
     """The names of the rules that looked at the rows, and what they found."""
+    table = looked.table
     columns = {str(name): table.frame[name].to_numpy() for name in table.frame.columns}
     times = table.times if table.has_times else None
     rows = CheckedRows(columns, schema, split.train, split.validation, times, _expected(project, table))
     found = [*checked(rows), *drift_checks.split_drift(rows)]
     if table.has_times:
-        log, window = Path(project.log()), window_length(project, table)
+        log, window = Path(project.log()), window_length(project, looked.times)
         with contextlib.suppress(UserError, OverflowError, ValueError):  # of log and window, told before
             found += drift_checks.production_drift(rows, log, window)
     problems = [Problem(one.severity, "data", one.text, one.check) for one in found]

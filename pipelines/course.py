@@ -41,7 +41,7 @@ def plan(project: Project, table: Table) -> Course:
         raise UserError(
             "[data] names no time: write time = COLUMN, or start and step for rows that come at equal steps"
         )
-    window = window_length(project, table)
+    window = window_length(project, table.times)
     if config.train_until is not None:
         begins = config.train_until.astimezone(UTC) if config.train_until.tzinfo else config.train_until
         begins = begins.replace(tzinfo=UTC)

@@ -23,12 +23,13 @@ from models.cross_validation import (
 )
 from models.schema import Schema, infer_task
 from models.split import strata_of
+from pipelines.batches import look_at
 from pipelines.errors import UserError
 from pipelines.figures import count, decimals_for, number
 from pipelines.objective import objective
 from pipelines.parts import VALIDATION, parts_of
 from pipelines.project import Project
-from pipelines.sources import Table, read
+from pipelines.sources import Table
 from pipelines.table import Column, render
 from pipelines.training import fit_config_of, recipe_of
 
@@ -51,7 +52,7 @@ class CrossValidated:
     """The losses of all folds, on rows that neither taught nor stopped their network.
 
     standard_error: of the mean, from the spread between folds. gain: by how much the network's loss is lower than the
-    simple model's, on the same rows.
+    simple model's, on the same rows. notices: of which rows, where these are not all.
     """
 
     name: str
@@ -63,6 +64,7 @@ class CrossValidated:
     standard_error: float
     gain: float
     gain_error: float
+    notices: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         rows = [
@@ -77,7 +79,7 @@ class CrossValidated:
             }
             for place, fold in enumerate(self.folds)
         ]
-        return [*render(rows, _COLUMNS), self._mean_line(), self._gain_line()]
+        return [*self.notices, *render(rows, _COLUMNS), self._mean_line(), self._gain_line()]
 
     def _mean_line(self) -> str:
         decimals = decimals_for([self.mean])
@@ -119,7 +121,8 @@ def cross_validate_project(
     say = progress or (lambda text: None)
     say("reading the data")
     config, seed = project.config, project.config.project.seed
-    table = parts_of(config.data, read(config.data, project.folder), seed=seed, validation=VALIDATION).table
+    looked = look_at(config.data, project.folder, seed=seed, progress=progress)
+    table = parts_of(config.data, looked.table, seed=seed, validation=VALIDATION).table
     chosen = kind or _OF_SPLIT[config.data.split]
     task = infer_task(table.frame[config.data.target])
     parts = _folds(project, table, chosen, folds)
@@ -144,10 +147,12 @@ def cross_validate_project(
         )
     except ValueError as problem:
         raise UserError(f"the data cannot be cross-validated: {problem}") from None
-    return _result(project, chosen, table, goal.name, found)
+    return _result(project, chosen, table, goal.name, found, looked.notices)
 
 
-def _result(project: Project, kind: Kind, table: Table, loss: str, found: CrossValidation) -> CrossValidated:
+def _result(
+    project: Project, kind: Kind, table: Table, loss: str, found: CrossValidation, notices: tuple[str, ...]
+) -> CrossValidated:
     return CrossValidated(
         project.name,
         kind,
@@ -158,6 +163,7 @@ def _result(project: Project, kind: Kind, table: Table, loss: str, found: CrossV
         found.standard_error,
         found.gain,
         found.gain_error,
+        notices,
     )
 
 

@@ -23,7 +23,7 @@ from models.rows import Rows
 from models.schema import Schema
 from monitoring.profile import Profile, merge, profile, reference_bins
 from monitoring.shift import ShiftThresholds, calibrate
-from monitoring.window import Window, WindowLength, cut, default_window, locate
+from monitoring.window import Window, WindowLength, cut, locate
 from pipelines.batches import (
     SAMPLE,
     STOP,
@@ -33,6 +33,7 @@ from pipelines.batches import (
     Scan,
     Source,
     draw,
+    names_of,
     scan,
     sentence,
     table_of,
@@ -46,7 +47,7 @@ from pipelines.memory import in_words
 from pipelines.moments import moment_of
 from pipelines.objective import Objective
 from pipelines.packaging import CHECKED_ROWS
-from pipelines.prepared import fit_schema, folder_of, keep_rows
+from pipelines.prepared import fit_schema, folder_of, keep_rows, window_length
 from pipelines.reading import InBatches
 from pipelines.reference import LEAST_BLOCK, MOST_BLOCKS, Reference, make_correction, make_loss_reference
 from pipelines.row_times import Times
@@ -122,8 +123,9 @@ class FileRows:
             return {place: str(row) for row, place in rows.items()}
         found = {}
         for batch in self.source.batches([self.key]):
+            names = names_of(batch, self.key)
             for row in rows.keys() & set(range(batch.rows.start, batch.rows.stop)):
-                found[rows[row]] = str(batch.frame[self.key].astype(str).iloc[row - batch.begin])
+                found[rows[row]] = names[row - batch.begin]
         return found
 
     def reference(self, model: keras.Model, goal: Objective) -> Reference:
@@ -219,9 +221,9 @@ def prepare_files(
     batch, the sample and some 40 bytes for each row. sample: rows at most, SAMPLE by itself.
     """
     say, most = progress or (lambda text: None), SAMPLE if sample is None else sample
-    source = Source(project, found, batch=batch)
+    source = Source(project.config.data, found, batch=batch)
     say("reading the data: what they contain")
-    identity = source.identity(most)
+    identity = source.identity(most, project.config.project.seed)
     folder = folder_of(project, identity) / f"files-{_said(project)}"
     fresh = not (folder / _META).is_file()
     if fresh:
@@ -261,7 +263,7 @@ def _prepare(project: Project, source: Source, folder: Path, identity: str, samp
     seed = project.config.project.seed
     say(f"reading the times of {source.rows:,} rows")
     scanned = scan(source, seed)
-    window = _window(project, scanned)
+    window = window_length(project, scanned.times)
     say("learning what a row is")
     table, ends = _sample(source, scanned, sample, seed)
     schema = fit_schema(project, table.rows(np.flatnonzero(table.parts == TRAIN)))
@@ -310,11 +312,6 @@ def _sample(source: Source, scanned: Scan, most: int, seed: int) -> tuple[Table,
     apart = np.isin(by_time, np.concatenate(list(ends.values()))) & ~wanted[by_time]
     found = {name: whole.frame[np.isin(by_time, rows)] for name, rows in ends.items()}
     return whole.rows(~apart), found
-
-
-def _window(project: Project, scanned: Scan) -> WindowLength:
-    written = project.config.monitor.window
-    return WindowLength.parse(written) if written else default_window(scanned.times)
 
 
 def _unseen_since(project: Project, scanned: Scan) -> int | None:

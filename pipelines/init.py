@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from pipelines.batches import Looked, look_at
 from pipelines.config import FILE_NAME, DataConfig, describe, name_from
 from pipelines.duration import parse_duration
 from pipelines.errors import UserError
+from pipelines.reading import in_batches
 from pipelines.section import KeyDoc, write_value
-from pipelines.sources import Table, read, read_source
+from pipelines.sources import read_source
 from pipelines.written_date import parse_moment
 
 if TYPE_CHECKING:
@@ -106,8 +108,7 @@ def init(folder: Path, wish: Wish) -> InitResult:
     if path.exists():
         raise UserError(f"{path} exists already. Edit it, or name another folder")
     config = _data_config(wish)
-    table = read(config, Path.cwd())
-    found = _look(table, config)
+    found = _look(look_at(config, Path.cwd()), config)
     _write_new(
         path, project_file(name_from(path.absolute().parent), found, _written_data(config, wish, path.parent))
     )
@@ -158,6 +159,8 @@ def _step(text: str) -> timedelta:
 def _advice(wish: Wish) -> str:
     """Names columns that look like times, where the file can be read."""
     config = DataConfig(target=wish.target, path=str(wish.data))
+    if in_batches(config, Path.cwd()) is not None:
+        return ""  # a guess is not worth a pass over so many rows
     frame = read_source(config, Path.cwd()).frame
     likely = [name for name in frame.columns if _looks_like_time(frame[name])]
     return f"; {', '.join(map(repr, likely))} looks like a time" if likely else ""
@@ -180,27 +183,28 @@ def _looks_like_time(values: pd.Series[Any]) -> bool:
 # --- what was found ---
 
 
-def _look(table: Table, config: DataConfig) -> Found:
+def _look(looked: Looked, config: DataConfig) -> Found:
     from models.schema import CategoryColumn, NumberColumn, Schema
     from monitoring.window import default_window
 
+    table = looked.table
     try:
         schema = Schema.fit(table.frame, config.target)
     except ValueError as error:
         raise UserError(f"{config.path}: {error}") from None
     missing = {str(name): int(count) for name, count in table.frame.isna().sum().items() if count}
     return Found(
-        rows=len(table.ids),
-        first=_moment(table.times[0]),
-        last=_moment(table.times[-1]),
+        rows=len(looked.times),
+        first=_moment(looked.times[0]),
+        last=_moment(looked.times[-1]),
         target=config.target,
         task=schema.target.task,
         classes=schema.target.classes,
         numbers=tuple(column.name for column in schema.columns if isinstance(column, NumberColumn)),
         categories=tuple(column.name for column in schema.columns if isinstance(column, CategoryColumn)),
         missing=missing,
-        window=str(default_window(table.times)),
-        warnings=(*table.notices, *_leaks(table.frame, schema)),
+        window=str(default_window(looked.times)),
+        warnings=(*looked.notices, *table.notices, *_leaks(table.frame, schema)),
     )
 
 

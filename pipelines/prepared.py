@@ -51,7 +51,7 @@ def prepare_rows(project: Project, table: Table | None = None) -> Prepared:
         raise UserError(
             "[data] names no time: write time = COLUMN, or start and step for rows that come at equal steps"
         )
-    window = window_length(project, table)
+    window = window_length(project, table.times)
     fresh = keep_rows(project, table.identity, table, window)
     return Prepared(table.identity, table, window, fresh)
 
@@ -85,7 +85,7 @@ def read_prepared(project: Project, identity: str) -> Prepared:
     moments = times.to_numpy(dtype="datetime64[ns]")
     table = Table(frame, moments, ids.to_numpy(dtype=object), groups=groups, weights=weights, parts=parts)
     meta = json.loads((folder / META).read_text("utf-8"))
-    length = window_length(project, table)
+    length = window_length(project, table.times)
     if meta.get("sample_of") and not project.config.monitor.window:
         length = WindowLength.parse(meta["window"])  # of all rows: a sample would choose longer ones
     return Prepared(identity, table, length, False, meta.get("sample_of"))
@@ -102,10 +102,10 @@ def last_prepared(project: Project) -> Prepared | None:
         return None
 
 
-def window_length(project: Project, table: Table) -> WindowLength:
-    """The project's window, or the shortest that usually holds enough rows."""
+def window_length(project: Project, times: Times) -> WindowLength:
+    """The project's window, or the shortest that usually holds enough of the rows of these times."""
     written = project.config.monitor.window
-    return WindowLength.parse(written) if written else default_window(table.times)
+    return WindowLength.parse(written) if written else default_window(times)
 
 
 def fit_schema(project: Project, table: Table) -> Schema:

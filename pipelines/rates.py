@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.rate_range import HIGHEST, LOWEST, STEPS, RateRange, rate_range
+from pipelines.batches import look_at
 from pipelines.errors import UserError
 from pipelines.first_rows import examples
 from pipelines.objective import objective
 from pipelines.parts import VALIDATION, parts_of
 from pipelines.prepared import fit_schema
-from pipelines.sources import read
 from pipelines.training import fit_config_of, recipe_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def rates(
     say = progress or (lambda text: None)
     if picture is not None:
         check_picture(picture)
-    found, name = _found(project, lowest or LOWEST, highest or HIGHEST, steps or STEPS, say)
+    found, name, notices = _found(project, lowest or LOWEST, highest or HIGHEST, steps or STEPS, say)
     config = project.config.network
     if picture is not None:
         from pipelines.rate_picture import write_picture
@@ -94,7 +94,7 @@ def rates(
         steepest=found.steepest,
         diverged_at=found.diverged_at,
         before=found.before,
-        reasons=found.reasons,
+        reasons=(*notices, *found.reasons),
         rates=tuple(found.rates.tolist()),
         losses=tuple(found.losses.tolist()),
         smoothed=tuple(found.smoothed.tolist()),
@@ -110,10 +110,14 @@ def check_picture(path: Path) -> None:
         raise UserError(f"{path}: a picture is written as {', '.join(WRITERS)}. Name such a file")
 
 
-def _found(project: Project, lowest: float, highest: float, steps: int, say: Say) -> tuple[RateRange, str]:
+def _found(
+    project: Project, lowest: float, highest: float, steps: int, say: Say
+) -> tuple[RateRange, str, tuple[str, ...]]:
     say("reading the data")
-    table = read(project.config.data, project.folder)
-    parts = parts_of(project.config.data, table, seed=project.config.project.seed, validation=VALIDATION)
+    looked = look_at(project.config.data, project.folder, seed=project.config.project.seed, progress=say)
+    parts = parts_of(
+        project.config.data, looked.table, seed=project.config.project.seed, validation=VALIDATION
+    )
     older = parts.table.rows(parts.split.train)
     schema = fit_schema(project, older)
     goal = objective(project, schema.target.task)
@@ -134,7 +138,7 @@ def _found(project: Project, lowest: float, highest: float, steps: int, say: Say
         )
     except ValueError as error:
         raise UserError(f"[network] {error}") from None
-    return found, goal.name
+    return found, goal.name, looked.notices
 
 
 def chart(

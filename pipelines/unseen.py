@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.batches import column_of, rows_after
+from pipelines.config import DataConfig
 from pipelines.errors import UserError
 from pipelines.learning import joined_weights
 from pipelines.moments import moment_of, numpy_moment
 from pipelines.parts import VALIDATION, Parts, parts_again
 from pipelines.prepared import read_prepared
+from pipelines.reading import in_batches
 from pipelines.service import RETRAINING, bundle_of
 from pipelines.sources import Table, read, read_frame
 
@@ -61,7 +64,8 @@ def unseen_rows(
         return of_log
     held_out = _held_out(stores, versions)
     if held_out is not None and len(held_out.times) >= LEAST_ROWS:
-        return Unseen(held_out, "those that data.test_share held out from all training")
+        notices = _of_sample(stores, versions[0])
+        return Unseen(held_out, "those that data.test_share held out from all training", notices=notices)
     newer = _newer(stores, since)
     if newer is not None and len(newer.times) >= max(LEAST_ROWS, len(logged.times)):
         return Unseen(newer, f"those of the data after {_day(since)}, which the version has not seen")
@@ -115,18 +119,28 @@ def with_column(stores: Stores, table: Table, name: str) -> Any:
     UserError where the data have no such column, or these rows are not of the data.
     """
     config = stores.project.config.data
-    frame = read_frame(config, stores.project.folder)
-    if name not in frame.columns:
+    found = in_batches(config, stores.project.folder)
+    columns = found.dataset.names if found else read_frame(config, stores.project.folder).columns
+    if name not in columns:
         known = ", ".join(map(repr, [*table.frame.columns, *TIME_COLUMNS][:20]))
         raise UserError(f"[evaluate] slices: there is no column {name!r}; known are {known}")
-    keys = frame[config.key].astype(str) if config.key else [str(row) for row in range(len(frame))]
-    place = {key: row for row, key in enumerate(keys)}
-    if not all(row in place for row in table.ids):
+    try:
+        if found is not None:
+            return column_of(config, found, name, table.ids)
+        return _column(config, stores.project.folder, name, table.ids)
+    except KeyError:
         raise UserError(
             f"[evaluate] slices: column {name!r} is no input of the network, and the rows that are judged are not of "
             "the data, so that it is not known of them"
-        )
-    return frame[name].to_numpy()[[place[row] for row in table.ids]]
+        ) from None
+
+
+def _column(config: DataConfig, folder: Path, name: str, ids: npt.NDArray[Any]) -> Any:
+    """A column of the data in the rows of these names; KeyError where one is not of the data."""
+    frame = read_frame(config, folder)
+    keys = frame[config.key].astype(str) if config.key else [str(row) for row in range(len(frame))]
+    place = {key: row for row, key in enumerate(keys)}
+    return frame[name].to_numpy()[[place[row] for row in ids]]
 
 
 TIME_COLUMNS = ("hour of day", "weekday", "month")
@@ -153,7 +167,9 @@ def time_columns(times: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
 
 def _of_file(stores: Stores, versions: Sequence[ModelVersion], file: Path, since: np.datetime64) -> Unseen:
     """The rows of a file without those that a version has learned from, which are known by their content."""
-    config = dataclasses.replace(stores.project.config.data, path=str(file.absolute()), load=None)
+    config = dataclasses.replace(
+        stores.project.config.data, path=str(file.absolute()), load=None, in_batches=None
+    )
     found = _labelled(stores, read(config, stores.project.folder))
     new = np.ones(len(found.times), bool)
     for version in versions:
@@ -165,7 +181,7 @@ def _of_file(stores: Stores, versions: Sequence[ModelVersion], file: Path, since
             f"{file} holds {len(rows.times):,} rows with a target that the version has not learned from; expected at "
             f"least {LEAST_ROWS}. Name a file with rows of another time"
         )
-    notices = []
+    notices = [note for version in versions for note in _of_sample(stores, version)]
     if not new.all():
         notices.append(f"{int((~new).sum()):,} rows of {file.name} taught the version and were left out")
     if old := int((rows.times <= since).sum()):
@@ -198,8 +214,11 @@ def _held_out(stores: Stores, versions: Sequence[ModelVersion]) -> Table | None:
 
 def _newer(stores: Stores, since: np.datetime64) -> Table | None:
     """Rows of the project's data after a moment; None where the data are not there any more."""
+    config, folder = stores.project.config, stores.project.folder
     try:
-        table = read(stores.project.config.data, stores.project.folder)
+        if (found := in_batches(config.data, folder)) is not None:
+            return rows_after(config.data, found, since, seed=config.project.seed)
+        table = read(config.data, folder)
     except UserError as error:
         logger.info("no newer rows: %s", error)
         return None
@@ -247,7 +266,8 @@ def _tuned(stores: Stores, version: ModelVersion, now: datetime) -> Unseen:
             f"{len(table.times)} rows with a target are left to judge version {version.version} on; expected at least "
             f"{LEAST_ROWS}. Wait for labels, or name a file with --data"
         )
-    return Unseen(table, source, True, (advice,))
+    notices = _of_sample(stores, version) if version.kind == "fit" else ()
+    return Unseen(table, source, True, (advice, *notices))
 
 
 def _first_parts(stores: Stores, version: ModelVersion) -> Parts:
@@ -255,11 +275,23 @@ def _first_parts(stores: Stores, version: ModelVersion) -> Parts:
     key = ("parts", version.version)
     if key not in stores.memo:
         settings = bundle_of(stores, version.version).settings
-        table = read_prepared(stores.project, settings["data"]).table
+        prepared = read_prepared(stores.project, settings["data"])
+        table, stores.memo["sample", version.version] = prepared.table, prepared.sample_of
         config, remembered = stores.project.config.data, settings.get("parts", {})
         stores.memo[key] = parts_again(config, remembered, table, validation=VALIDATION)
     found: Parts = stores.memo[key]
     return found
+
+
+def _of_sample(stores: Stores, version: ModelVersion) -> tuple[str, ...]:
+    """That of the rows of a first training a sample is known, where they were read in batches."""
+    parts, of = _first_parts(stores, version), stores.memo["sample", version.version]
+    if of is None:
+        return ()
+    kept = len(parts.table.times) + len(parts.test.times)
+    return (
+        f"of the {of:,} rows of the first training, read in batches, {kept:,} were kept, drawn at random",
+    )
 
 
 def _labelled(stores: Stores, table: Table) -> Table:

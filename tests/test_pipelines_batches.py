@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from models.split import group_numbers
 from pipelines import batches
-from pipelines.batches import STOP, TEST, TRAIN, Source, _Codes, draw, sample_table, scan
+from pipelines.batches import STOP, TEST, TRAIN, Source, _Codes, draw, sampled, scan
+from pipelines.config import DataConfig
 from pipelines.errors import UserError
-from pipelines.project import Project, open_project
+from pipelines.project import open_project
 from pipelines.reading import InBatches, in_batches
 
 
@@ -33,7 +34,7 @@ def frame(rows: int = 2000) -> pd.DataFrame:
     )
 
 
-def opened(folder: Path, rows: pd.DataFrame, more: str = "") -> tuple[Project, InBatches]:
+def opened(folder: Path, rows: pd.DataFrame, more: str = "") -> tuple[DataConfig, InBatches]:
     table = pa.Table.from_pandas(rows, preserve_index=False)
     parquet.write_table(table, folder / "rows.parquet", row_group_size=300)
     text = (
@@ -43,7 +44,7 @@ def opened(folder: Path, rows: pd.DataFrame, more: str = "") -> tuple[Project, I
     project = open_project(folder)
     found = in_batches(project.config.data, folder)
     assert found is not None
-    return project, found
+    return project.config.data, found
 
 
 def test_rows_out_of_order_are_cut_by_their_time(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_batches_hold_every_row_once(tmp_path: Path) -> None:
 
 def test_the_identity_is_of_the_content_and_of_what_says_what_it_means(tmp_path: Path) -> None:
     def identity(rows: pd.DataFrame, more: str = "") -> str:
-        return Source(*opened(tmp_path, rows, more)).identity(1000)
+        return Source(*opened(tmp_path, rows, more)).identity(1000, 0)
 
     whole = identity(frame())
     assert identity(frame()) == whole
@@ -93,12 +94,13 @@ def test_a_sampled_table_is_some_of_the_rows_and_says_so(
     monkeypatch.setattr(batches, "SAMPLE", 400)
     rows = frame()
     told: list[str] = []
-    table = sample_table(*opened(tmp_path, rows.sample(frac=1, random_state=1)), progress=told.append)
-    assert len(table.times) == 400
+    looked = sampled(*opened(tmp_path, rows.sample(frac=1, random_state=1)), progress=told.append)
+    table = looked.table
+    assert (len(table.times), len(looked.times), looked.labelled) == (400, 2000, int(rows["y"].notna().sum()))
     assert (np.diff(table.times) > np.timedelta64(0)).all()
     places = table.ids.astype(int) - 10_000
     np.testing.assert_array_equal(table.frame["x"], rows["x"].iloc[places])
-    assert table.notices == (
+    assert looked.notices == (
         "2,000 rows are read in batches: [data] in_batches = true; a sample of 400 of them, drawn with the seed, is "
         "looked at",
     )

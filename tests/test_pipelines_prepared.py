@@ -94,7 +94,7 @@ def test_the_window_is_the_projects_or_the_shortest_that_holds_enough(
 ) -> None:
     assert prepare_rows(project()).window == WindowLength(1, "month")
     opened = project(more='[monitor]\nwindow = "12h"\n')
-    assert window_length(opened, prepare_rows(opened).table) == WindowLength(12, "hour")
+    assert window_length(opened, prepare_rows(opened).times) == WindowLength(12, "hour")
 
 
 def test_a_schema_that_cannot_be_learned_tells_every_column(project: Callable[..., Project]) -> None:
