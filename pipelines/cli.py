@@ -81,6 +81,12 @@ def _evaluate(project: Project, options: argparse.Namespace, progress: Progress)
     return evaluate.evaluate(project, wish, progress=progress)
 
 
+def _reproduce(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines.reproduce import reproduce
+
+    return reproduce(project, options.version, progress=progress)
+
+
 def _cross_validate(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     from pipelines import cross_validation
 
@@ -432,6 +438,21 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "train a network and store it as a version; a killed training resumes",
         "train --project bikes",
         "train --project bikes --json",
+    )
+    reproduce = _command(
+        commands,
+        "reproduce",
+        _reproduce,
+        "train a version again from what it was made of, and compare every weight",
+        "reproduce --project bikes",
+        "reproduce --project bikes 3 --json",
+    )
+    reproduce.add_argument(
+        "version",
+        metavar="VERSION",
+        nargs="?",
+        type=int,
+        help="number of the version (default: the champion)",
     )
     _add_rates(commands)
     _add_evaluate(commands)

@@ -29,6 +29,7 @@ from pipelines.learning import (
     joined_weights,
     make_lesson,
 )
+from pipelines.making import made_of
 from pipelines.moments import numpy_moment
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
@@ -130,7 +131,7 @@ def retrain_version(
     known = known_rows(stores, service, champion, change, now)
     key = f"{decision.action}-{service.version}-{judgement.number}"
     parameters = {"cause": judgement.verdict.kind, "champion": service.version, "window": judgement.number}
-    tags = {"losswatch.reason": "; ".join(decision.reasons)[:4000]}
+    tags = {"losswatch.reason": "; ".join(decision.reasons)[:4000], **made_of(stores.project).tags()}
     with stores.registry.run(key, kind=decision.action, parameters=parameters, tags=tags) as run:
         if run.version is not None:  # an earlier process was stopped between the version and the gate
             version, learned = run.version, None
@@ -161,6 +162,18 @@ def retrain_version(
     )
     _conclude(stores, service, retraining, known, goal, now)
     return retraining
+
+
+def learn_again(
+    stores: Stores, service: Service, judgement: WindowJudgement, decision: RetrainDecision, now: datetime
+) -> Learned:
+    """What a retraining learns from what is known at `now`; nothing is written."""
+    champion = bundle_of(stores, service.version)
+    change = numpy_moment(judgement.harm_since or judgement.window.start)
+    known = known_rows(stores, service, champion, change, now)
+    goal = objective(stores.project, champion.schema.target.task)
+    schema = _schema(stores, champion, known, decision)
+    return _learn(stores, champion, schema, known, judgement, decision, goal)
 
 
 def known_rows(

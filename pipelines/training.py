@@ -24,6 +24,7 @@ from pipelines.first_rows import FirstRows, first_rows
 from pipelines.held_out import held_out_by
 from pipelines.kept_curve import TrainingRecord, keep_broken, keep_curve
 from pipelines.learning import Examples, Learned, RowLosses, first_fit
+from pipelines.making import made_of
 from pipelines.moments import moment_of
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
@@ -146,7 +147,7 @@ def train_version(
         "loss": goal.name,
         **dataclasses.asdict(project.config.network),
     }
-    tags = {"losswatch.data": rows.identity, "losswatch.code": identity}
+    tags = {"losswatch.data": rows.identity, "losswatch.code": identity, **made_of(project).tags()}
     with stores.registry.run(f"fit-{identity}", kind="fit", parameters=parameters, tags=tags) as run:
         figures = _Figures(rows, goal, project.config.project.seed)
         if run.version is not None:
@@ -248,6 +249,7 @@ def settings_of(
         "window": str(rows.window),
         "split": project.config.data.split,
         "parts": remembered_parts(project.config.data, seed=project.config.project.seed),
+        "made_of": dataclasses.asdict(made_of(project)),
     }
 
 

@@ -32,6 +32,9 @@ class Line:
     weights: Array
     binary: bool
 
+    def get_weights(self) -> list[Array]:
+        return [self.weights]
+
 
 @dataclass(frozen=True)
 class Fitted:
