@@ -16,7 +16,8 @@ import pyarrow.parquet as parquet
 import pytest
 from deltalake import write_deltalake
 
-from pipelines import file_rows
+from pipelines import file_rows, steps
+from pipelines.bundle import Bundle
 from pipelines.errors import Failed, UserError
 from pipelines.file_rows import FileRows, prepare_files
 from pipelines.first_rows import FirstRows, first_rows
@@ -25,6 +26,7 @@ from pipelines.prepared import prepare_rows, read_prepared
 from pipelines.project import Project, open_project
 from pipelines.reading import in_batches
 from pipelines.reference import write_reference
+from pipelines.service import bundle_of
 
 ROWS = 3000
 
@@ -286,3 +288,49 @@ def test_a_weight_below_zero_is_told_by_its_row(tmp_path: Path) -> None:
     opened = project(tmp_path, write(tmp_path, rows), 'weight = "counts"\n')
     with pytest.raises(UserError, match="weight 'counts' is -1 in row 1501"):
         in_files(opened)
+
+
+@pytest.fixture
+def registries(beside: Any, linear_networks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Straight lines for networks, and registries in memory."""
+    beside("projects").install(monkeypatch, beside("fakes"))
+
+
+def trained(opened: Project, *, batches: bool) -> tuple[steps.TrainResult, Bundle]:
+    opened = replace(reading(opened, batches=batches), state=opened.folder / f"state {batches}")
+    found = steps.train(opened)
+    return found, bundle_of(steps.open_stores(opened), found.version)
+
+
+def test_a_version_from_batches_is_that_from_memory(tmp_path: Path, registries: None) -> None:
+    opened = project(tmp_path, write(tmp_path, frame()), 'test_share = 0.1\nweight = "counts"\n')
+    (ours, bundle), (theirs, expected) = (trained(opened, batches=way) for way in (True, False))
+    for name in ("rows", "loss", "loss_constant", "loss_simple", "epochs", "best_epoch"):
+        assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-9)
+    assert ours.notes[0] == "3,000 rows are read in batches: [data] in_batches = true"
+    assert bundle.golden == expected.golden
+    assert bundle.schema == expected.schema
+    assert {**bundle.settings, "data": ""} == {**expected.settings, "data": ""}
+    assert bundle.reference["loss"] == pytest.approx(expected.reference["loss"], rel=1e-9)
+
+
+def test_the_same_rows_are_trained_once(tmp_path: Path, registries: None) -> None:
+    opened = project(tmp_path, write(tmp_path, frame()))
+    first, again = (trained(opened, batches=True)[0] for _ in range(2))
+    assert (first.skipped, again.skipped, again.version) == (False, True, first.version)
+    assert again.loss_simple == first.loss_simple
+    write(tmp_path, frame(seed=1))
+    assert not trained(opened, batches=True)[0].skipped
+
+
+def test_a_preparation_says_what_it_found_and_what_it_does(tmp_path: Path) -> None:
+    opened = reading(project(tmp_path, write(tmp_path, frame())), batches=True)
+    told: list[str] = []
+    found = steps.prepare(opened, progress=told.append)
+    expected = steps.prepare(replace(reading(opened, batches=False), state=tmp_path / "other"))
+    for name in ("rows", "first", "last", "columns", "inputs", "task", "window", "fresh"):
+        assert getattr(found, name) == getattr(expected, name)
+    assert found.notices[0].startswith("3,000 rows are read in batches")
+    assert told[0] == "reading the data: what they contain"
+    assert told[-1] == "preparing row 3,000 of 3,000"
+    assert steps.prepare(opened).fresh is False
