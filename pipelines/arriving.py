@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -16,27 +18,31 @@ import orjson
 from pipelines.errors import UserError
 from pipelines.file_lock import Locked, file_lock
 
-Queue = Literal["rows", "labels"]
+Queue = Literal["requests", "labels"]
 
 _KEPT = 24 * 3600 * 1_000_000  # microseconds for which a row that was moved on still answers a client's retry
 _KEPT_FOR_READERS = 600 * 1_000_000  # a reader looks at the tables first: what lands meanwhile it finds here
 _NEWEST = 2**63 - 1
-_BATCH = 20_000  # rows that are moved on at once: some 50 MB in memory
+_BATCH = 8000  # rows that are moved on at once: of 20 columns some 20 MB in memory
 _CHUNK = 1000  # rows that are deleted at once, for requests wait meanwhile
 _CHECKPOINT = (
     4000  # pages of 4 KiB, after which the file itself is written; at 1,000 an insert cost a third more
 )
 _CACHE = 16_000  # KiB
 _CHECKED_AT_START = 256 * 2**20  # bytes: a larger file is not read through, or the start would take seconds
+_LOOK_SECONDS = 0.05  # between two looks whether the file is still there
 _LOCKED_SECONDS = (
     0.05  # for which a commit waits for a stranger's lock before the client is asked to come again
 )
 _TABLES = """
-CREATE TABLE IF NOT EXISTS rows (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL, known_at INTEGER NOT NULL,
-    version INTEGER NOT NULL, prediction BLOB NOT NULL, inputs BLOB NOT NULL, caller TEXT NOT NULL,
-    own INTEGER NOT NULL
+CREATE TABLE IF NOT EXISTS requests (
+    number INTEGER PRIMARY KEY, rows INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    known_at INTEGER NOT NULL, version INTEGER NOT NULL, caller TEXT NOT NULL, own INTEGER NOT NULL,
+    content BLOB NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS ids (
+    id TEXT PRIMARY KEY, number INTEGER NOT NULL, place INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS labels (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL, value BLOB NOT NULL, known_at INTEGER NOT NULL
 ) STRICT;
@@ -44,11 +50,9 @@ CREATE TABLE IF NOT EXISTS batches (
     queue TEXT NOT NULL, batch INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (queue, batch)
 ) STRICT, WITHOUT ROWID;
 """
-_INSERT = (
-    "INSERT INTO rows (number, id, time, known_at, version, prediction, inputs, caller, own)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_COLUMNS = "id, time, known_at, version, prediction, inputs, caller"
+_INSERT = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "known_at, version, caller, own, content"
+_FIND = f"SELECT place, {_COLUMNS} FROM ids JOIN requests USING (number) WHERE id = ?"
 
 
 class Conflict(Exception):
@@ -72,24 +76,42 @@ class ArrivingRow:
     caller: str = ""
 
 
-class PackedRow(NamedTuple):
-    """A row as it is stored. prediction: a JSON list; inputs: a JSON object with sorted names."""
+class Arrival(NamedTuple):
+    """The scored rows of one request.
 
-    id: str
-    time: int
+    times: one each, known_at: of all, microseconds since 1970 in UTC; predictions: some numbers each, None where
+    one is missing; columns: the values of all rows by name; own: whether the client named the ids, so that they may
+    have come before.
+    """
+
+    ids: Sequence[str]
+    times: Sequence[int]
+    predictions: Sequence[Sequence[float | None]]
+    columns: Mapping[str, Sequence[Any]]
     known_at: int
     version: int
-    prediction: bytes
-    inputs: bytes
     caller: str
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """The rows of one request. own: whether the client named the ids, so that they may have come before."""
-
-    rows: Sequence[PackedRow]
     own: bool
+
+    def inputs(self, place: int) -> dict[str, Any]:
+        """The inputs of one row."""
+        return {name: values[place] for name, values in self.columns.items()}
+
+    def take(self, places: Sequence[int]) -> Arrival:
+        """Some of the rows."""
+        return self._replace(
+            ids=[self.ids[place] for place in places],
+            times=[self.times[place] for place in places],
+            predictions=[self.predictions[place] for place in places],
+            columns={name: [values[place] for place in places] for name, values in self.columns.items()},
+        )
+
+
+class Stored(NamedTuple):
+    """The rows of a request of which some came before: these have the answer that they had then."""
+
+    predictions: list[Sequence[float | None]]
+    versions: list[int]
 
 
 @dataclass(frozen=True)
@@ -127,8 +149,9 @@ class Arriving:
             self._held.close()
             raise
         self._inode = os.stat(self.path).st_ino
-        self._next = {queue: self._first_number(queue) for queue in ("rows", "labels")}
+        self._next = {queue: self._first_number(queue) for queue in ("requests", "labels")}
         self._forgotten = 0
+        self._looked = -math.inf
 
     def _opened(self, synchronous: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -166,41 +189,88 @@ class Arriving:
 
         `Conflict` where an id is there with other inputs.
         """
-        (stored,) = self.add_together([Arrival([_packed(row) for row in rows], own=True)])
-        if isinstance(stored, Conflict):
-            raise stored
-        return tuple(map(_unpacked, stored))
+        arrivals = [_arrival(row) for row in rows]
+        with self._transaction() as connection:
+            found = [self._added(connection, arrival) for arrival in arrivals]
+            for one in found:
+                if isinstance(one, Conflict):
+                    raise one  # and nothing of it is kept
+            return tuple(_first(connection, row.id) or row for row in rows)
 
     def add_together(
         self, arrivals: Sequence[Arrival], *, wait: bool = True
-    ) -> list[Sequence[PackedRow] | Conflict]:
-        """Commits several requests at once, and gives for each its rows as they are stored, or its conflict.
+    ) -> list[Stored | Conflict | None]:
+        """Commits several requests at once; tells of each what came before, None where nothing did, or its conflict.
 
         Each request comes in whole or not at all; where the commit fails, none of them. wait: whether to wait for
         a thread that is writing; `Busy` where not.
         """
+        if (
+            len(arrivals) == 1 and not arrivals[0].own
+        ):  # one statement is a commit of its own, at a third of the cost
+            self._add_alone(arrivals[0], wait=wait)
+            return [None]
         with self._transaction(wait=wait) as connection:
             return [self._added(connection, arrival) for arrival in arrivals]
 
-    def _added(self, connection: sqlite3.Connection, arrival: Arrival) -> Sequence[PackedRow] | Conflict:
-        if not arrival.own:
-            self._insert(connection, arrival.rows, own=False)
-            return arrival.rows
-        stored = [_stored(connection, row.id) for row in arrival.rows]
-        for row, first in zip(arrival.rows, stored, strict=True):
-            if first is not None and first.inputs != row.inputs:
-                return Conflict(
-                    f"id {row.id!r} came before with other inputs. Send a new id for a new row, "
-                    "or the same row again for the same answer"
-                )
-        new = [row for row, first in zip(arrival.rows, stored, strict=True) if first is None]
-        self._insert(connection, new, own=True)
-        return [first or row for row, first in zip(arrival.rows, stored, strict=True)]
+    def _add_alone(self, arrival: Arrival, *, wait: bool) -> None:
+        if not self._lock.acquire(wait):
+            raise Busy
+        number = self._next["requests"]
+        try:
+            self._check_there()
+            self._insert(self._connection, arrival)
+        except BaseException:
+            self._next["requests"] = number
+            raise
+        finally:
+            self._lock.release()
 
-    def _insert(self, connection: sqlite3.Connection, rows: Sequence[PackedRow], *, own: bool) -> None:
-        number = self._next["rows"]
-        connection.executemany(_INSERT, [(number + place, *row, own) for place, row in enumerate(rows)])
-        self._next["rows"] = number + len(rows)
+    def _added(self, connection: sqlite3.Connection, arrival: Arrival) -> Stored | Conflict | None:
+        if not arrival.own:
+            self._insert(connection, arrival)
+            return None
+        before = [connection.execute(_FIND, (id,)).fetchone() for id in arrival.ids]
+        if not any(before):
+            self._insert(connection, arrival)
+            return None
+        return self._joined(connection, arrival, before)
+
+    def _joined(
+        self, connection: sqlite3.Connection, arrival: Arrival, before: Sequence[Any]
+    ) -> Stored | Conflict:
+        stored = Stored(list(arrival.predictions), [arrival.version] * len(arrival.ids))
+        for place, found in enumerate(before):
+            if found is not None:
+                first = _unpacked(found[1:])
+                if not _same(first.inputs(found[0]), arrival.inputs(place)):
+                    return Conflict(
+                        f"id {arrival.ids[place]!r} came before with other inputs. Send a new id for a new row, "
+                        "or the same row again for the same answer"
+                    )
+                stored.predictions[place] = first.predictions[found[0]]
+                stored.versions[place] = first.version
+        new = [place for place, found in enumerate(before) if found is None]
+        if new:
+            self._insert(connection, arrival.take(new))
+        return stored
+
+    def _insert(self, connection: sqlite3.Connection, arrival: Arrival) -> None:
+        number, times = self._next["requests"], arrival.times
+        content = orjson.dumps((arrival.ids, times, arrival.predictions, arrival.columns))
+        connection.execute(
+            _INSERT,
+            (
+                number, len(times), min(times), max(times), arrival.known_at, arrival.version, arrival.caller,
+                arrival.own, content,
+            ),
+        )  # fmt: skip
+        if arrival.own:
+            connection.executemany(
+                "INSERT INTO ids VALUES (?, ?, ?)",
+                [(id, number, place) for place, id in enumerate(arrival.ids)],
+            )
+        self._next["requests"] = number + 1
 
     def add_labels(self, labels: Sequence[ArrivingLabel]) -> None:
         """Commits all labels or none; a label of the same id and a later known_at replaces an earlier one."""
@@ -225,7 +295,7 @@ class Arriving:
             ).fetchone()
             batch, newest = max(int(batch), landed), self._next[queue] - 1
             if newest > last and not _none_between(connection, queue, last, newest):
-                ends = [*range(last + _BATCH, newest, _BATCH), newest]
+                ends = [*_cuts(connection, queue, last), newest]
                 connection.executemany(
                     "INSERT INTO batches (queue, batch, last) VALUES (?, ?, ?)",
                     [(queue, batch + place, end) for place, end in enumerate(ends, 1)],
@@ -235,13 +305,14 @@ class Arriving:
             )
             return tuple(int(number) for (number,) in batches)
 
-    def rows(self, batch: int) -> tuple[ArrivingRow, ...]:
-        """The rows of a batch. They are read beside the writer, so that requests do not wait for it."""
+    def requests(self, batch: int) -> tuple[Arrival, ...]:
+        """The rows of a batch, by request. They are read beside the writer, so that nobody waits for it."""
         with _reading(self.path) as connection:
-            return _rows(connection, "number > ? AND number <= ?", _ends(connection, "rows", batch))
+            ends = _ends(connection, "requests", batch)
+            return _requests(connection, "number > ? AND number <= ?", ends)
 
     def labels(self, batch: int) -> tuple[ArrivingLabel, ...]:
-        """The labels of a batch; see `rows`."""
+        """The labels of a batch; see `requests`."""
         with _reading(self.path) as connection:
             return _labels(connection, "number > ? AND number <= ?", _ends(connection, "labels", batch))
 
@@ -258,7 +329,7 @@ class Arriving:
             ).fetchone()
             if newest is None:
                 return
-            after = self._forgotten if queue == "rows" else 0
+            after = self._forgotten if queue == "requests" else 0
             readers = min(last, _older(connection, queue, int(newest[0]) - _KEPT_FOR_READERS, after))
             retries = min(last, _older(connection, queue, int(newest[0]) - _KEPT, 0))
         if queue == "labels":
@@ -274,11 +345,18 @@ class Arriving:
                 f"SELECT coalesce(min(number), 0) FROM {queue} WHERE number > ?", (after,)
             ).fetchone()
         for start in range(int(first), last + 1, _CHUNK) if first else ():
+            end = min(start + _CHUNK - 1, last)
             with self._transaction() as connection:
-                end = min(start + _CHUNK - 1, last)
+                if queue == "requests" and not where:
+                    self._delete_ids(connection, start, end)
                 connection.execute(
                     f"DELETE FROM {queue} WHERE number >= ? AND number <= ?{where}", (start, end)
                 )
+
+    def _delete_ids(self, connection: sqlite3.Connection, start: int, end: int) -> None:
+        old = _requests(connection, "number >= ? AND number <= ? AND own = 1", (start, end))
+        ids = [(id,) for arrival in old for id in arrival.ids]
+        connection.executemany("DELETE FROM ids WHERE id = ?", ids)
 
     @contextmanager
     def _transaction(self, *, wait: bool = True) -> Iterator[sqlite3.Connection]:
@@ -301,11 +379,16 @@ class Arriving:
 
     def _check_there(self) -> None:
         """A file that was removed still takes rows, and nobody would ever find them."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
         try:
             there = os.stat(self.path).st_ino == self._inode
         except OSError:
             there = False
         if not there:
+            self._looked = -math.inf
             raise sqlite3.OperationalError(
                 f"{self.path} was removed or replaced while it was written. Put it back, or start the server anew"
             )
@@ -335,8 +418,10 @@ def waiting_rows(
     if not _has_tables(path):
         return ()
     with _reading(path) as connection:
-        where = "number > ? AND time >= ? AND time < ? AND known_at <= ?"
-        return _rows(connection, where, (_last_of(connection, "rows", landed), start, end, known_until))
+        where = "number > ? AND last >= ? AND first < ? AND known_at <= ?"
+        after = _last_of(connection, "requests", landed)
+        found = _requests(connection, where, (after, start, end, known_until))
+        return tuple(row for arrival in found for row in _rows_of(arrival) if start <= row.time < end)
 
 
 def waiting_labels(path: Path, landed: int, *, known_until: int = _NEWEST) -> tuple[ArrivingLabel, ...]:
@@ -393,28 +478,60 @@ def _older(connection: sqlite3.Connection, queue: Queue, known_at: int, after: i
     return int(found[0]) - 1 if found else after
 
 
-def _packed(row: ArrivingRow) -> PackedRow:
-    inputs = orjson.dumps(row.inputs, option=orjson.OPT_SORT_KEYS)
-    return PackedRow(
-        row.id, row.time, row.known_at, row.version, orjson.dumps(row.prediction), inputs, row.caller
+def _cuts(connection: sqlite3.Connection, queue: Queue, after: int) -> Iterator[int]:
+    """Numbers at which a batch is full, so that none is much larger than the memory for it."""
+    rows = "rows" if queue == "requests" else "1"
+    waiting = 0
+    for number, count in connection.execute(
+        f"SELECT number, {rows} FROM {queue} WHERE number > ? ORDER BY number", (after,)
+    ):
+        if waiting and waiting + count > _BATCH:
+            yield int(number) - 1
+            waiting = 0
+        waiting += count
+
+
+def _arrival(row: ArrivingRow) -> Arrival:
+    columns = {name: [value] for name, value in sorted(row.inputs.items())}
+    return Arrival(
+        [row.id], [row.time], [row.prediction], columns, row.known_at, row.version, row.caller, own=True
     )
 
 
-def _unpacked(row: PackedRow) -> ArrivingRow:
-    prediction = tuple(orjson.loads(row.prediction))
-    return ArrivingRow(
-        row.id, row.time, row.known_at, row.version, prediction, orjson.loads(row.inputs), row.caller
-    )
+def _unpacked(found: Sequence[Any]) -> Arrival:
+    known_at, version, caller, own, content = found
+    ids, times, predictions, columns = orjson.loads(content)
+    return Arrival(ids, times, predictions, columns, known_at, version, caller, bool(own))
 
 
-def _stored(connection: sqlite3.Connection, id: str) -> PackedRow | None:
-    found = connection.execute(f"SELECT {_COLUMNS} FROM rows WHERE id = ?", (id,)).fetchone()
-    return PackedRow(*found) if found else None
+def _rows_of(arrival: Arrival) -> Iterator[ArrivingRow]:
+    for place, id in enumerate(arrival.ids):
+        prediction: Any = tuple(arrival.predictions[place])
+        yield ArrivingRow(
+            id,
+            arrival.times[place],
+            arrival.known_at,
+            arrival.version,
+            prediction,
+            arrival.inputs(place),
+            arrival.caller,
+        )
 
 
-def _rows(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[ArrivingRow, ...]:
-    found = connection.execute(f"SELECT {_COLUMNS} FROM rows WHERE {where} ORDER BY number", values)
-    return tuple(_unpacked(PackedRow(*row)) for row in found)
+def _first(connection: sqlite3.Connection, id: str) -> ArrivingRow | None:
+    found = connection.execute(_FIND, (id,)).fetchone()
+    return list(_rows_of(_unpacked(found[1:])))[found[0]] if found else None
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two rows have the same inputs to the letter: 1, 1.0 and true are three."""
+    sort = orjson.OPT_SORT_KEYS
+    return orjson.dumps(one, option=sort) == orjson.dumps(other, option=sort)
+
+
+def _requests(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[Arrival, ...]:
+    found = connection.execute(f"SELECT {_COLUMNS} FROM requests WHERE {where} ORDER BY number", values)
+    return tuple(map(_unpacked, found))
 
 
 def _labels(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[ArrivingLabel, ...]:

@@ -8,10 +8,12 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipelines.bundle import digest
+from pipelines.invocations import Form, booleans_of
 from pipelines.scoring import Scorer
 
 if TYPE_CHECKING:
@@ -34,6 +36,16 @@ class Served:
 
     version: int
     scorer: Scorer
+
+    @cached_property
+    def form(self) -> Form:
+        """What its rows look like in a request."""
+        return Form(self.scorer.schema, booleans_of(self.scorer.bundle.golden.rows))
+
+    @cached_property
+    def sorted_names(self) -> tuple[str, ...]:
+        """The names of the columns, in the order in which the log keeps them."""
+        return tuple(sorted(self.scorer.schema.column_names))
 
 
 class Champion:

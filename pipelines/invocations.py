@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
 
-import numpy as np
 import orjson
 
 from models.schema import Column, Schema
@@ -49,29 +49,48 @@ class Invocation:
     times: Array | None = None
 
 
-def read_invocation(
-    body: bytes, content_type: str, schema: Schema, booleans: frozenset[str] = frozenset()
-) -> Invocation:
-    """The rows of a request, checked against the schema; `BadRequest` names the first thing that is wrong.
+class Form:
+    """What the rows of a version look like in a request.
 
     booleans: number columns whose values are true and false; in any other a bool is refused.
     """
+
+    def __init__(self, schema: Schema, booleans: frozenset[str] = frozenset()) -> None:
+        self.schema, self.booleans = schema, booleans
+        self.names = list(schema.column_names)
+        self.known = frozenset(self.names)
+        self.allowed = [_allowed(column, booleans) for column in schema.columns]
+        self.dates = any(column.takes == "date" for column in schema.columns)
+
+
+def _allowed(column: Column, booleans: frozenset[str]) -> frozenset[type]:
+    if column.takes != "number":
+        return frozenset((str, int, float, bool, NoneType))
+    return frozenset((int, float, NoneType, bool) if column.name in booleans else (int, float, NoneType))
+
+
+def read_invocation(body: bytes, content_type: str, form: Form) -> Invocation:
+    """The rows of a request, checked against the schema; `BadRequest` names the first thing that is wrong."""
+    if content_type == "application/json":
+        return _checked(_from_json(body, form), form)
     kind, _, options = content_type.partition(";")
     if options.strip() and options.replace(" ", "").lower() != "charset=utf-8":
         raise BadRequest("Content-Type", repr(content_type[:80]), "charset=utf-8", rule="charset", status=415)
     if kind.strip().lower() == "application/json":
-        invocation = _from_json(body, schema)
-    elif kind.strip().lower() == "text/csv":
-        invocation = _from_csv(body, schema, booleans)
-    else:
-        expected = "application/json or text/csv"
-        raise BadRequest("Content-Type", repr(kind[:80]), expected, rule="media type", status=415)
+        return _checked(_from_json(body, form), form)
+    if kind.strip().lower() == "text/csv":
+        return _checked(_from_csv(body, form), form)
+    expected = "application/json or text/csv"
+    raise BadRequest("Content-Type", repr(kind[:80]), expected, rule="media type", status=415)
+
+
+def _checked(invocation: Invocation, form: Form) -> Invocation:
     if not invocation.rows:
         raise BadRequest("", "the request holds no rows", "at least one", rule="rows")
     if invocation.rows > MOST_ROWS:
         found = f"{invocation.rows:,} rows"
         raise BadRequest("", found, f"at most {MOST_ROWS:,} in a request", rule="rows", status=413)
-    _check_values(invocation.columns, schema, booleans)
+    _check_values(invocation.columns, form)
     return invocation
 
 
@@ -118,7 +137,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # --- JSON --------------------------------------------------------------------------------------------
 
 
-def _from_json(body: bytes, schema: Schema) -> Invocation:
+def _from_json(body: bytes, form: Form) -> Invocation:
     content = read_json(body)
     named = [name for name in FORMATS if name in content]
     if len(named) != 1:
@@ -128,19 +147,19 @@ def _from_json(body: bytes, schema: Schema) -> Invocation:
     if unknown:
         expected = f"{named[0]}, ids or times"
         raise BadRequest(unknown[0][:80], "no part of a request", expected, rule="unknown name")
-    columns = _columns(named[0], content[named[0]], schema)
-    kept, rows = _of_schema(columns, schema)
+    columns = _columns(named[0], content[named[0]], form)
+    kept, rows = _of_schema(columns, form)
     return Invocation(kept, rows, _ids(content.get("ids"), rows), _times(content.get("times"), rows))
 
 
-def _columns(name: str, value: Any, schema: Schema) -> dict[str, list[Any]]:
+def _columns(name: str, value: Any, form: Form) -> dict[str, list[Any]]:
     if name == "dataframe_split":
         return _from_split(value)
     if name == "dataframe_records":
-        return _from_rows(name, value, schema)
+        return _from_rows(name, value, form)
     if isinstance(value, dict):
         return {column: values if isinstance(values, list) else [values] for column, values in value.items()}
-    return _from_rows(name, value, schema)
+    return _from_rows(name, value, form)
 
 
 def _from_split(value: Any) -> dict[str, list[Any]]:
@@ -165,31 +184,30 @@ def _from_lists(field: str, names: Sequence[str], data: Any) -> dict[str, list[A
     return dict(zip(names, columns, strict=True))
 
 
-def _from_rows(field: str, value: Any, schema: Schema) -> dict[str, list[Any]]:
+def _from_rows(field: str, value: Any, form: Form) -> dict[str, list[Any]]:
     """Rows as objects by column name, or as lists in the order of the schema's columns."""
     if not isinstance(value, list):
         raise BadRequest(field, _name_of(value), "a list of rows")
     if value and all(isinstance(row, list) for row in value):
-        return _from_lists(field, schema.column_names, value)
+        return _from_lists(field, form.names, value)
     for place, row in enumerate(value):
         if not isinstance(row, dict):
             raise BadRequest(f"{field}[{place}]", _name_of(row), "an object by column name")
     return columns_of(value)
 
 
-def _of_schema(columns: Mapping[str, list[Any]], schema: Schema) -> tuple[dict[str, list[Any]], int]:
+def _of_schema(columns: Mapping[str, list[Any]], form: Form) -> tuple[dict[str, list[Any]], int]:
     """The schema's columns and the number of rows; other columns have no effect and are left out."""
-    rows = max((len(values) for values in columns.values()), default=0)
-    missing = [name for name in schema.column_names if name not in columns]
-    if missing and rows:
-        expected = f"the columns {_shown(list(schema.column_names))}"
-        raise BadRequest(missing[0], "missing", expected, rule="column")
+    rows = max(map(len, columns.values()), default=0)
+    if rows and not form.known <= columns.keys():
+        missing = next(name for name in form.names if name not in columns)
+        raise BadRequest(missing, "missing", f"the columns {_shown(form.names)}", rule="column")
     for name, values in columns.items():
         if len(values) != rows:
             raise BadRequest(
                 name[:80], f"{len(values)} values", f"{rows}, as in another column", rule="length"
             )
-    return {name: columns[name] for name in schema.column_names if name in columns}, rows
+    return {name: columns[name] for name in form.names if name in columns}, rows
 
 
 def _ids(value: Any, rows: int) -> tuple[str, ...] | None:
@@ -226,7 +244,7 @@ def _time(value: Any, place: int) -> datetime:
 # --- CSV ---------------------------------------------------------------------------------------------
 
 
-def _from_csv(body: bytes, schema: Schema, booleans: frozenset[str]) -> Invocation:
+def _from_csv(body: bytes, form: Form) -> Invocation:
     try:
         lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -236,10 +254,10 @@ def _from_csv(body: bytes, schema: Schema, booleans: frozenset[str]) -> Invocati
     names, rows = lines[0], [line for line in lines[1:] if line]
     if len(set(names)) < len(names):
         raise BadRequest("", "a column name comes twice in the first line", "each name once", rule="unique")
-    columns, count = _of_schema(_from_lists("row", names, rows), schema)
+    columns, count = _of_schema(_from_lists("row", names, rows), form)
     if not count:
         return Invocation({}, 0)
-    read = {column.name: _read(column, columns[column.name], booleans) for column in schema.columns}
+    read = {column.name: _read(column, columns[column.name], form.booleans) for column in form.schema.columns}
     return Invocation(read, count)
 
 
@@ -284,26 +302,23 @@ def _number(name: str, row: int, text: str) -> float:
 # --- values ------------------------------------------------------------------------------------------
 
 
-def _check_values(columns: Mapping[str, Sequence[Any]], schema: Schema, booleans: frozenset[str]) -> None:
-    for column in schema.columns:
-        number = column.takes == "number"
-        allowed = {int, float, type(None)} if number else {str, int, float, bool, type(None)}
-        if column.name in booleans:
-            allowed.add(bool)
-        strange = set(map(type, columns[column.name])) - allowed
-        if strange:
-            row = next(row for row, value in enumerate(columns[column.name]) if type(value) in strange)
-            found = f"{_name_of(columns[column.name][row])} in row {row} (from 0)"
-            expected = "a number or null" if number else "a text, a number or null"
-            raise BadRequest(column.name, found, expected, rule="type")
-    if any(map(_is_suspicious, schema.columns, columns.values())):
-        for fault in schema.check(columns):
+def _check_values(columns: Mapping[str, Sequence[Any]], form: Form) -> None:
+    """columns: those of the schema, in its order."""
+    suspicious = form.dates  # whether values of the right type may still be none that the schema takes
+    for name, allowed, values in zip(columns, form.allowed, columns.values(), strict=True):
+        if not allowed.issuperset(map(type, values)):
+            raise _of_another_type(name, allowed, values)
+        if math.inf in values or -math.inf in values:
+            suspicious = True
+    if suspicious:
+        for fault in form.schema.check(columns):
             raise BadRequest(fault.column, fault.problem, rule="value")
 
 
-def _is_suspicious(column: Column, values: Sequence[Any]) -> bool:
-    """Whether values of the right type may still be none that the schema takes."""
-    return column.takes == "date" or math.inf in values or -math.inf in values
+def _of_another_type(name: str, allowed: frozenset[type], values: Sequence[Any]) -> BadRequest:
+    row = next(row for row, value in enumerate(values) if type(value) not in allowed)
+    expected = "a text, a number or null" if str in allowed else "a number or null"
+    return BadRequest(name, f"{_name_of(values[row])} in row {row} (from 0)", expected, rule="type")
 
 
 def booleans_of(rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:
@@ -323,14 +338,3 @@ def _name_of(value: Any) -> str:
 def _shown(names: Sequence[str]) -> str:
     text = ", ".join(names) or "nothing"
     return text if len(text) <= 200 else text[:200] + "..."
-
-
-def json_rows(answers: Array) -> Any:
-    """Predictions as MLflow's loader of the version gives them: numbers, or lists where a row has several.
-
-    >>> json_rows(np.array([[0.5], [np.nan]]))
-    [0.5, None]
-    """
-    values = np.where(np.isfinite(answers), answers, np.nan).tolist()
-    rows = [[None if value != value else value for value in row] for row in values]
-    return [row[0] for row in rows] if answers.shape[1] == 1 else rows

@@ -26,7 +26,7 @@ from pipelines.arriving import (
     ArrivingLabel,
     ArrivingRow,
     Conflict,
-    PackedRow,
+    Stored,
     waiting_labels,
     waiting_rows,
 )
@@ -40,6 +40,7 @@ from pipelines.log_rows import (
     LabelRows,
     ScoredRows,
     arrived_labels,
+    arrived_requests,
     arrived_rows,
     event_row,
     given,
@@ -248,11 +249,11 @@ class Log:
 
     def arrive_together(
         self, arrivals: Sequence[Arrival], *, wait: bool = True
-    ) -> list[Sequence[PackedRow] | Conflict]:
+    ) -> list[Stored | Conflict | None]:
         """Adds the rows of several requests in one commit, each request whole or not at all.
 
-        Gives for each its rows as they are stored, or its conflict. wait: whether to wait for a thread that is
-        writing; `arriving.Busy` where not.
+        Tells of each what came before, None where nothing did, or its conflict. wait: whether to wait for a thread
+        that is writing; `arriving.Busy` where not.
         """
         return self._writer().add_together(arrivals, wait=wait)
 
@@ -268,11 +269,11 @@ class Log:
 
     def _flush_rows(self) -> int:
         writer, landed, moved = self._writer(), self._predictions.landed(_FLUSHED), 0
-        for batch in writer.to_move("rows", landed):
-            rows = writer.rows(batch)
-            self._predictions.append(arrived_rows(rows).table, (_FLUSHED, batch))
-            landed, moved = batch, moved + len(rows)
-        writer.forget("rows", landed)
+        for batch in writer.to_move("requests", landed):
+            rows = arrived_requests(writer.requests(batch))
+            self._predictions.append(rows.table, (_FLUSHED, batch))
+            landed, moved = batch, moved + len(rows.ids)
+        writer.forget("requests", landed)
         return moved
 
     def _flush_labels(self) -> int:

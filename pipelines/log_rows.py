@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from pipelines.arriving import ArrivingLabel, ArrivingRow
+from pipelines.arriving import Arrival, ArrivingLabel, ArrivingRow
 from pipelines.packing import (
     NUMBERS,
     STORAGE,
@@ -154,6 +154,30 @@ def arrived_rows(rows: Sequence[ArrivingRow]) -> ScoredRows:
     )
 
 
+def arrived_requests(arrivals: Sequence[Arrival]) -> ScoredRows:
+    """The rows of requests from SQLite, on the way into the table."""
+    counts = [len(arrival.ids) for arrival in arrivals]
+    known_at = np.array([arrival.known_at for arrival in arrivals], dtype="datetime64[us]")
+    versions = np.array([arrival.version for arrival in arrivals], dtype=np.int64)
+    names = dict.fromkeys(name for arrival in arrivals for name in arrival.columns)
+    return ScoredRows(
+        [id for arrival in arrivals for id in arrival.ids],
+        np.array([time for arrival in arrivals for time in arrival.times], dtype="datetime64[us]"),
+        np.repeat(known_at, counts),
+        np.repeat(versions, counts),
+        padded([prediction for arrival in arrivals for prediction in arrival.predictions]),
+        {name: plain(_joined(arrivals, name)) for name in names},
+        [arrival.caller for arrival in arrivals for _ in arrival.ids],
+    )
+
+
+def _joined(arrivals: Sequence[Arrival], name: str) -> list[Any]:
+    joined: list[Any] = []
+    for arrival in arrivals:
+        joined += arrival.columns.get(name) or [None] * len(arrival.ids)
+    return joined
+
+
 def arrived_labels(labels: Sequence[ArrivingLabel]) -> LabelRows:
     """Labels from SQLite, on the way into the table."""
     known_at = np.array([label.known_at for label in labels], dtype="datetime64[us]")
@@ -219,7 +243,9 @@ def matrix(predictions: Any) -> Array:
 
 def padded(predictions: Sequence[Sequence[float | None]]) -> Array:
     """Rows of numbers as float64 (n, k), nan after the end of a shorter row and where a number is missing."""
-    width = max((len(row) for row in predictions), default=1)
+    width = max(map(len, predictions), default=1)
+    if width == 1:
+        return np.array([row[0] if row else None for row in predictions], np.float64).reshape(-1, 1)
     filled = np.full((len(predictions), width), np.nan)
     for place, row in enumerate(predictions):
         filled[place, : len(row)] = row

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from types import NoneType
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ STORAGE = {
     "time": TIMESTAMP,
 }
 _EXACT = 2**53  # the largest whole number up to which every whole number is a double
+_OF_JSON = {str, int, float, bool, NoneType}
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,11 @@ def plain(values: Any) -> Array:
     if array.dtype.kind in "biufM":
         return array
     objects = array.tolist()
-    if _types(objects) <= {str, NoneType}:  # by far the most frequent, and 20 times as quick
+    types = _types(objects)
+    if types <= {str, NoneType}:  # by far the most frequent, and 20 times as quick
         return _objects(objects)
+    if types <= _OF_JSON:  # nan is unlike itself, and nothing else among these is
+        return _objects([value if value == value else None for value in objects])
     return _objects([None if missing(value) else value for value in objects])
 
 
@@ -87,6 +92,10 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     >>> columns_of([{"a": 1, "b": "x"}, {"a": 2}])
     {'a': [1, 2], 'b': ['x', None]}
     """
+    names = dict.fromkeys(rows[0]) if rows else {}
+    if len(names) > 1 and all(row.keys() == names.keys() for row in rows):
+        columns = zip(*map(itemgetter(*names), rows), strict=True)
+        return dict(zip(names, map(list, columns), strict=True))
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
 
@@ -139,6 +148,10 @@ def pack(values: Any, kind: Kind | None = None) -> Packed | None:
         return _packed(kind, array, fits, _moments)
     if array.dtype.kind in "bf" or (array.dtype.kind in "iu" and _exact(array)):
         return Packed(kind, doubles(array.astype(np.float64)), None)
+    if _types(array) <= _OF_JSON - {str}:
+        numbers = array.astype(np.float64)  # None becomes nan
+        if not np.any(np.abs(numbers) >= _EXACT):
+            return Packed(kind, doubles(numbers), None)
     return _packed(kind, array, [_is_double(value) for value in array], _numbers)
 
 

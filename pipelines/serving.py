@@ -4,245 +4,340 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
+import gc
 import importlib.metadata
 import ipaddress
 import logging
 import os
-import secrets
+import resource
+import signal
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import datetime
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import orjson
-import uvicorn
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+import uvloop
 
-from pipelines.champion import Champion, Served, Versions
+from pipelines.answering import Answering, Source, error_body, refusal_body, why_refused
+from pipelines.champion import Champion, Versions
 from pipelines.errors import UserError
-from pipelines.invocations import BadRequest, booleans_of, json_rows, read_invocation, read_json
-from pipelines.log import Answer, Conflict, Log
-from pipelines.moments import microseconds
+from pipelines.http_server import JSON, RETRY, Exchange, HttpServer, Limits, Refusal
+from pipelines.invocations import BadRequest, read_json
+from pipelines.log import Log
 from pipelines.project import Project
+from pipelines.serving_figures import Figures
+from pipelines.tokens import FILE, VARIABLE, Role, Tokens, of_environment
 
 logger = logging.getLogger(__name__)
 
-TOKEN = "LOSSWATCH_TOKEN"
-_LARGEST_BODY = 10 * 2**20  # bytes; about 50,000 rows of 20 columns
-_LONGEST_HEADER = 8000  # bytes; clients refuse lines of 64 KiB, proxies often of 8
 _FLUSH_EVERY = 5.0  # seconds; a reader sees rows that wait as well, so nobody waits for this
-_GRACE = 10  # seconds in which requests under way may end after SIGTERM
+_GRACE = 10.0  # seconds in which requests under way may end after SIGTERM
 _LONGEST_LABEL = 1000  # characters
+_MOST_LABELS = 100_000  # of a request
+_SWITCH_SECONDS = 0.0005  # after which a thread in the background lets the event loop go on; 5 ms by default
+_MOST_HOSTS = 100  # names of this machine that are remembered
+_PAGE_HEADERS = (
+    b"content-type: text/html; charset=utf-8\r\ncontent-security-policy: default-src 'none'; style-src 'unsafe-inline'"
+    b"\r\nx-content-type-options: nosniff\r\n"
+)
+_FIGURES_HEADERS = b"content-type: text/plain; version=0.0.4; charset=utf-8\r\n"
 
 
-class Source(Protocol):
-    """Where the version comes from that answers."""
+@dataclass(frozen=True)
+class Route:
+    """What answers at a path. role: whose token opens it, None for any; open: asked by whoever may reach us."""
 
-    def current(self) -> Served | None: ...
-
-
-def create_app(
-    source: Source,
-    log: Log,
-    *,
-    now: Callable[[], datetime],
-    token: str | None = None,
-    flush_every: float = _FLUSH_EVERY,
-) -> Starlette:
-    """The server as an application, which the caller runs.
-
-    token: asked for by /invocations and /labels where it is set; without one only requests that name this
-    machine itself as their host are answered. flush_every: seconds between two moves from SQLite to Delta.
-    """
-    server = _Server(source, log, now, token, flush_every)
-    routes = [
-        Route("/invocations", server.invocations, methods=["POST"]),
-        Route("/labels", server.labels, methods=["POST"]),
-        Route("/ping", server.ready),
-        Route("/health", server.ready),
-        Route("/readyz", server.ready),
-        Route("/livez", server.alive),
-        Route("/version", server.version),
-    ]
-    return Starlette(
-        routes=routes,
-        exception_handlers={BadRequest: _refused, Conflict: _conflicting, sqlite3.Error: _log_failed},
-        lifespan=server.lifespan,
-    )
+    method: str
+    answer: Callable[[Exchange], None]
+    role: Role | None = None
+    open: bool = False
 
 
-class _Server:
+class ScoringServer:
+    """Answers requests with whatever version its source gives, until it is stopped."""
+
     def __init__(
         self,
         source: Source,
         log: Log,
+        *,
+        folder: Path,
         now: Callable[[], datetime],
-        token: str | None,
-        flush_every: float,
+        tokens: Tokens,
+        limits: Limits | None = None,
+        flush_every: float = _FLUSH_EVERY,
     ) -> None:
-        self._source, self._log, self._now = source, log, now
-        self._token, self._flush_every = token, flush_every
+        """folder: where the log lies; flush_every: seconds between two moves from SQLite to the tables.
 
-    @contextlib.asynccontextmanager
-    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        flushing = asyncio.create_task(self._flush_for_ever())
+        tokens: where there is none, only requests are answered that name this machine itself as their host.
+        """
+        self._source, self._log, self._now, self._folder = source, log, now, folder
+        self._tokens, self._flush_every = tokens, flush_every
+        self._figures = Figures()
+        self._http = HttpServer(self, limits)
+        self._answering = Answering(source, log, self._figures, now=now, folder=folder)
+        self._labelling = ThreadPoolExecutor(1, thread_name_prefix="labels")
+        self._hosts: set[bytes] = set()
+        self._ended = threading.Event()
+        self._stop: Callable[[], object] = self._ended.set
+        self._routes = {
+            "/invocations": Route("POST", self._answering.take, "client"),
+            "/labels": Route("POST", self._labels, "labeller"),
+            "/ping": Route("GET", self._ready, open=True),
+            "/health": Route("GET", self._ready, open=True),
+            "/readyz": Route("GET", self._ready, open=True),
+            "/livez": Route("GET", self._alive, open=True),
+            "/version": Route("GET", self._version),
+            "/metrics": Route("GET", self._metrics, "viewer"),
+            "/openapi.json": Route("GET", self._openapi),
+            "/docs": Route("GET", self._docs),
+        }
+
+    # --- running ---
+
+    def run(self, listening: socket.socket, *, grace: float = _GRACE, signals: bool = False) -> None:
+        """Answers until `stop` is called; signals: whether SIGTERM and SIGINT do so, too."""
+        flushing = threading.Thread(target=self._flush_for_ever, name="flush", daemon=True)
+        flushing.start()
         try:
-            yield
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve(listening, grace, signals))
         finally:
-            flushing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await flushing
-            await run_in_threadpool(self._flush)
+            self._ended.set()
+            self._answering.close()
+            self._labelling.shutdown()
+            flushing.join()
 
-    async def _flush_for_ever(self) -> None:
+    async def _serve(self, listening: socket.socket, grace: float, signals: bool) -> None:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        self._stop = lambda: loop.call_soon_threadsafe(stop.set)
+        if self._ended.is_set():
+            return
+        serving = asyncio.create_task(self._http.serve(listening, stop, grace=grace))
+
+        def end() -> None:
+            if stop.is_set():  # the second one does not wait for requests under way
+                serving.cancel()
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT) if signals else ():
+            loop.add_signal_handler(number, end)
+        refreshing = asyncio.create_task(self._refresh_tokens())
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+        refreshing.cancel()
+
+    def stop(self) -> None:
+        """Ends `run` when what is under way is answered; from any thread."""
+        self._ended.set()
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            self._stop()
+
+    async def _refresh_tokens(self) -> None:
         while True:
-            await asyncio.sleep(self._flush_every)
-            await run_in_threadpool(self._flush)
+            await asyncio.sleep(1.0)
+            try:
+                self._tokens.refresh()
+            except UserError as error:
+                logger.error("the tokens stay as they were: %s", error)
+
+    def _flush_for_ever(self) -> None:
+        while not self._ended.wait(self._flush_every):
+            self._flush()
+        self._flush()
 
     def _flush(self) -> None:
         try:
-            self._log.flush()
+            self._figures.moved += self._log.flush()
+            self._figures.flushed_at = time.time()
         except Exception:  # the rows are safe in SQLite; the next flush moves them
+            self._figures.failed_flushes += 1
             logger.exception("rows could not be moved into the tables of the log")
 
-    async def invocations(self, request: Request) -> Response:
-        """Scores the rows of a request; the answer is sent when its rows are committed."""
-        self._authorise(request)
-        body = await _body(request)
-        content_type = request.headers.get("content-type", "")
+    # --- what the HTTP server asks ---
+
+    def admit(self, exchange: Exchange) -> Refusal | None:
+        """Who may ask for what, before a byte of the body is kept."""
+        route = self._routes.get(exchange.path)
+        if route is None:
+            exchange.path = "other"
+            return _refusal(404, "", "nothing is here; see /docs", "path")
+        if exchange.method != route.method and (exchange.method, route.method) != ("HEAD", "GET"):
+            allow = b"allow: GET, HEAD\r\n" if route.method == "GET" else b"allow: POST\r\n"
+            refusal = _refusal(405, "", f"expected {route.method}", "method")
+            return Refusal(405, refusal.body, refusal.headers + allow)
+        if exchange.headers.get(b"content-encoding", b"identity") != b"identity":
+            return _refusal(415, "Content-Encoding", "expected the body as it is, not compressed", "encoding")
+        return None if route.open else self._stranger(route, exchange)
+
+    def _stranger(self, route: Route, exchange: Exchange) -> Refusal | None:
+        headers = exchange.headers
+        if not self._tokens:
+            return self._from_elsewhere(headers)
+        token = self._tokens.find(headers.get(b"authorization", b""), datetime.now(UTC))
+        if token is None:
+            refusal = _refusal(401, "Authorization", "expected 'Bearer' and a token of this server", "token")
+            return Refusal(401, refusal.body, refusal.headers + b"www-authenticate: Bearer\r\n")
+        if not token.allows(route.role):
+            text = f"a token of the role {token.role} does not open this; expected {route.role} or operator"
+            return _refusal(403, "Authorization", text, "role")
+        if token.name:
+            exchange.caller = token.name
+        return None
+
+    def _from_elsewhere(self, headers: Mapping[bytes, bytes]) -> Refusal | None:
+        """Without tokens a page in a browser may not reach in, neither by a name of its own nor from its own place."""
+        host = headers.get(b"host", b"")
+        if host not in self._hosts:
+            if not is_loopback(_hostname(host)):
+                return _refusal(403, "Host", "only localhost is answered where no token is set", "host")
+            if len(self._hosts) < _MOST_HOSTS:
+                self._hosts.add(host)
+        origin = headers.get(b"origin")
+        if origin is not None and not is_loopback(_hostname(origin.partition(b"://")[2])):
+            return _refusal(
+                403, "Origin", "a page from elsewhere may not ask where no token is set", "origin"
+            )
+        return None
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answers what was admitted."""
+        try:
+            self._routes[exchange.path].answer(exchange)
+        except BadRequest as error:
+            status = 422 if error.status == 400 and exchange.path != "/invocations" else error.status
+            exchange.reply(status, refusal_body(error), JSON + b"retry-after: 3\r\n" if status == 503 else JSON)
+
+    def refused(self, status: int, reason: str) -> bytes:
+        """The body of an answer to a request that breaks a limit."""
+        return error_body("", reason, rule="limit")
+
+    def answered(self, exchange: Exchange, status: int) -> None:
+        """Counts an answer."""
+        self._figures.answered(exchange.path, status, time.perf_counter() - exchange.begun)
+
+    # --- what is answered ---
+
+    def _labels(self, exchange: Exchange) -> None:
+        """Takes what turned out to be true of rows that were scored."""
+        body, loop = exchange.body, asyncio.get_running_loop()
+
+        def work() -> None:
+            status, answer = self._labelled(body)
+            headers = JSON + RETRY if status == 503 else JSON
+            loop.call_soon_threadsafe(exchange.reply, status, answer, headers)
+
+        self._labelling.submit(work)
+
+    def _labelled(self, body: bytes) -> tuple[int, bytes]:
+        try:
+            labels = _read_labels(body)
+            ids, values = [id for id, _ in labels], [value for _, value in labels]
+            self._log.arrive_labels(ids, values, known_at=self._now())
+            self._figures.labels += len(labels)
+            return 200, orjson.dumps({"accepted": len(labels)})
+        except BadRequest as error:
+            return 422 if error.status == 400 else error.status, refusal_body(error)
+        except sqlite3.Error as error:
+            reason = why_refused(error, self._folder, ())
+            logger.error("the log takes no labels: %s", reason)
+            return 503, error_body("", reason, rule="log")
+        except Exception:
+            logger.exception("labels could not be taken")
+            return 500, error_body("", "a fault of the server, see its log", rule="server")
+
+    def _ready(self, exchange: Exchange) -> None:
+        served = self._source.current()
+        ready = served is not None and not self._http.draining
+        exchange.reply(200 if ready else 503, b"\n", self._version_header() + (b"" if ready else RETRY))
+
+    def _alive(self, exchange: Exchange) -> None:
+        exchange.reply(200, b"\n")
+
+    def _version(self, exchange: Exchange) -> None:
+        """The version of MLflow whose protocol is spoken, as MLflow's own server says it."""
+        exchange.reply(200, importlib.metadata.version("mlflow").encode(), self._version_header())
+
+    def _version_header(self) -> bytes:
+        served = self._source.current()
+        return JSON + (b"losswatch-version: %d\r\n" % served.version if served else b"")
+
+    def _metrics(self, exchange: Exchange) -> None:
+        served, http = self._source.current(), self._http
+        gauges = {
+            "connections": ("connections that are open", float(len(http.connections))),
+            "waiting_requests": ("requests that are read and not answered", float(self._answering.waiting)),
+            "held_bytes": ("bytes of the bodies that are held", float(http.held)),
+            "turned_away": ("connections and bodies for which there was no room", float(http.turned_away)),
+            "last_flush_seconds": ("when rows were last moved into the tables", self._figures.flushed_at),
+        }
+        text = self._figures.text(gauges, served.version if served else None)
+        exchange.reply(200, text.encode(), _FIGURES_HEADERS)
+
+    def _description(self) -> dict[str, Any]:
+        from pipelines.api_page import openapi
+
         served = self._source.current()
         if served is None:
-            raise BadRequest("", "no version is loaded yet; try again in a few seconds", status=503)
-        answer = await run_in_threadpool(self._score, body, content_type, served, _caller(request))
-        return _answered(answer)
+            return openapi(None, None, frozenset())
+        return openapi(served.scorer.schema, served.version, served.form.booleans)
 
-    def _score(self, body: bytes, content_type: str, served: Served, caller: str) -> Answer:
-        scorer = served.scorer
-        booleans = booleans_of(scorer.bundle.golden.rows)
-        asked = read_invocation(body, content_type, scorer.schema, booleans)
-        now = self._now()
-        moment = np.datetime64(microseconds(now), "us")
-        return self._log.arrive(
-            asked.ids or new_ids(now, asked.rows),
-            np.full(asked.rows, moment) if asked.times is None else asked.times,
-            asked.columns,
-            scorer.predict(asked.columns),
-            version=served.version,
-            known_at=now,
-            caller=caller,
-        )
+    def _openapi(self, exchange: Exchange) -> None:
+        exchange.reply(200, orjson.dumps(self._description()))
 
-    async def labels(self, request: Request) -> Response:
-        """Takes what turned out to be true of rows that were scored."""
-        self._authorise(request)
-        labels = _read_labels(await _body(request))
-        ids, values = [id for id, _ in labels], [value for _, value in labels]
-        await run_in_threadpool(self._log.arrive_labels, ids, values, known_at=self._now())
-        return _json({"accepted": len(labels)})
+    def _docs(self, exchange: Exchange) -> None:
+        from pipelines.api_page import docs_page
 
-    async def ready(self, _: Request) -> Response:
         served = self._source.current()
-        headers = {} if served is None else {"losswatch-version": str(served.version)}
-        return Response("\n", 503 if served is None else 200, headers, media_type="application/json")
-
-    async def alive(self, _: Request) -> Response:
-        return Response("\n", media_type="application/json")
-
-    async def version(self, _: Request) -> Response:
-        """The version of MLflow whose protocol is spoken, as MLflow's own server says it."""
-        served = self._source.current()
-        headers = {} if served is None else {"losswatch-version": str(served.version)}
-        return Response(importlib.metadata.version("mlflow"), 200, headers, media_type="application/json")
-
-    def _authorise(self, request: Request) -> None:
-        if self._token is None:
-            if not is_loopback(request.url.hostname or ""):  # a page in a browser may not reach in by a name
-                raise BadRequest("Host", "only localhost is answered where no token is set", status=403)
-            return
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
-            raise BadRequest("Authorization", "expected 'Bearer' and the token of this server", status=401)
+        rows = served.scorer.bundle.golden.rows if served else ()
+        names = served.scorer.schema.column_names if served else ()
+        example = {name: rows[0].get(name) for name in names} if rows else {}
+        exchange.reply(200, docs_page(self._description(), example).encode(), _PAGE_HEADERS)
 
 
-def new_ids(now: datetime, rows: int) -> list[str]:
-    """Ids that nobody else makes and that grow with time, so that rows are found quickly by them."""
-    start = f"{microseconds(now):016x}-{secrets.token_hex(6)}"
-    return [f"{start}-{row:05x}" for row in range(rows)]
+def _refusal(status: int, field: str, reason: str, rule: str) -> Refusal:
+    return Refusal(status, error_body(field, reason, rule=rule))
 
 
-async def _body(request: Request) -> bytes:
-    """The body, counted while it comes in, whatever its header says of its length."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > _LARGEST_BODY:
-            limit = _LARGEST_BODY // 2**20
-            raise BadRequest("", f"the body is larger than {limit} MiB; send fewer rows", status=413)
-        parts.append(part)
-    return b"".join(parts)
+def _hostname(host: bytes) -> str:
+    """A header's host without its port.
+
+    >>> _hostname(b"localhost:8000"), _hostname(b"[::1]:8000"), _hostname(b"127.0.0.1")
+    ('localhost', '::1', '127.0.0.1')
+    """
+    text = host.decode("latin-1").partition("/")[0]
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0]
 
 
 def _read_labels(body: bytes) -> list[tuple[str, Any]]:
     labels = read_json(body).get("labels")
     if not isinstance(labels, list) or not labels:
-        raise BadRequest("labels", 'expected a list such as [{"id": "...", "value": 1}]')
+        raise BadRequest("labels", "none came", 'a list such as [{"id": "...", "value": 1}]', rule="rows")
+    if len(labels) > _MOST_LABELS:
+        found = f"{len(labels):,} labels"
+        raise BadRequest("labels", found, f"at most {_MOST_LABELS:,}", rule="rows", status=413)
     return [_read_label(label, f"labels[{place}]") for place, label in enumerate(labels)]
 
 
 def _read_label(label: Any, field: str) -> tuple[str, Any]:
     if not isinstance(label, dict) or set(label) != {"id", "value"}:
-        raise BadRequest(field, "expected an object with id and value")
+        raise BadRequest(field, "something else came", "an object with id and value")
     if not isinstance(label["id"], str) or not label["id"]:
-        raise BadRequest(f"{field}.id", "expected a text, as an answer of /invocations gives it")
+        raise BadRequest(f"{field}.id", "no text", "an id as an answer of /invocations gives it", rule="id")
     value = label["value"]
     if not isinstance(value, str | int | float) or len(str(value)) > _LONGEST_LABEL:
-        raise BadRequest(f"{field}.value", "expected a number, a text, true or false")
+        raise BadRequest(f"{field}.value", "no label", "a number, a text, true or false", rule="type")
     return label["id"], value
-
-
-def _answered(answer: Answer) -> Response:
-    """MLflow's answer; ids and versions in headers, or in the body where they are too long for one."""
-    content: dict[str, Any] = {"predictions": json_rows(answer.predictions)}
-    headers = {"losswatch-version": ",".join(map(str, dict.fromkeys(answer.versions)))}
-    ids = ",".join(answer.ids)
-    if len(ids) <= _LONGEST_HEADER and ids.isascii():
-        headers["losswatch-ids"] = ids
-    else:
-        content["ids"] = answer.ids
-    return _json(content, headers=headers)
-
-
-def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(content), status, headers, media_type="application/json")
-
-
-def _caller(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, BadRequest)
-    headers = {"retry-after": "3"} if error.status == 503 else {}
-    return _json({"error": {"field": error.field, "reason": error.reason}}, error.status, headers)
-
-
-async def _conflicting(_: Request, error: Exception) -> Response:
-    return _json({"error": {"field": "ids", "reason": str(error)}}, 409)
-
-
-async def _log_failed(_: Request, error: Exception) -> Response:
-    logger.error("the log takes no rows: %s", error)
-    reason = f"the log takes no rows now ({error}); without it nothing is answered"
-    return _json({"error": {"field": "", "reason": reason}}, 503, {"retry-after": "3"})
 
 
 # --- the process -------------------------------------------------------------------------------------
@@ -254,30 +349,32 @@ def serve(project: Project, *, environ: Mapping[str, str] = os.environ) -> None:
     `UserError` before anything starts: an open address without a token, a port in use, a second server.
     """
     host, port = project.config.serve.host, project.config.serve.port
-    token = environ.get(TOKEN) or None
-    _check_address(host, token)
+    tokens = Tokens(project.state / FILE, of_environment(environ.get(VARIABLE)))
+    _check_address(host, tokens)
     listening = _listen(host, port)
-    log = Log(Path(project.log(environ)))
+    folder = Path(project.log(environ))
+    log = Log(folder)
     with contextlib.closing(listening), contextlib.closing(log):
         log.open_for_arriving()
         champion = Champion(lambda: _registry(project, environ), project.state / "serving.json")
         champion.start()
         try:
-            app = create_app(champion, log, now=project.now, token=token)
-            config = uvicorn.Config(
-                app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE
-            )
-            _Process(config).run(sockets=[listening])
+            server = ScoringServer(champion, log, folder=folder, now=project.now, tokens=tokens)
+            _prepare_process()
+            server.run(listening, signals=True)
         finally:
             champion.stop()
 
 
-class _Process(uvicorn.Server):
-    """Ends with exit code 0 on SIGTERM, which uvicorn itself would raise once more when all is done."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.force_exit = self.should_exit  # the second one does not wait for requests under way
-        self.should_exit = True
+def _prepare_process() -> None:
+    """Many connections, short turns of the threads in the background, and no search for garbage in what stays."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = Limits().connections + 200
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
 
 
 def _registry(project: Project, environ: Mapping[str, str]) -> Versions:
@@ -288,11 +385,12 @@ def _registry(project: Project, environ: Mapping[str, str]) -> Versions:
     return Registry(project.tracking(environ), project.artifacts(environ), project.name, cache=project.state)
 
 
-def _check_address(host: str, token: str | None) -> None:
-    if token is None and not is_loopback(host):
+def _check_address(host: str, tokens: Tokens) -> None:
+    if not tokens and not is_loopback(host):
         raise UserError(
-            f"[serve] host = {host!r}: anybody who reaches this address could send rows. Set {TOKEN} to a "
-            'long random text that clients send as "Authorization: Bearer ...", or host = "127.0.0.1"'
+            f"[serve] host = {host!r}: anybody who reaches this address could send rows. Set {VARIABLE} to a "
+            'long random text that clients send as "Authorization: Bearer ...", make a token with losswatch token, '
+            'or set host = "127.0.0.1"'
         )
 
 

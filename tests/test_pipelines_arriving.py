@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import orjson
 import pytest
 
 from pipelines.arriving import (
@@ -17,7 +18,7 @@ from pipelines.arriving import (
     ArrivingRow,
     Busy,
     Conflict,
-    PackedRow,
+    Stored,
     waiting_labels,
     waiting_rows,
 )
@@ -36,13 +37,15 @@ def arriving(tmp_path: Path) -> Iterator[Arriving]:
 def test_rows_wait_until_their_batch_has_landed(arriving: Arriving, tmp_path: Path) -> None:
     path = tmp_path / "arriving.db"
     arriving.add([ROW])
-    assert arriving.to_move("rows", 4) == (5,)
-    assert arriving.rows(5) == (ROW,)
+    assert arriving.to_move("requests", 4) == (5,)
+    (moved,) = arriving.requests(5)
+    assert (moved.ids, moved.times, moved.predictions) == (["a"], [10], [[0.5]])
+    assert moved.inputs(0) == ROW.inputs
     arriving.add([replace(ROW, id="b")])
     assert [row.id for row in waiting_rows(path, 4)] == ["a", "b"]
     assert [row.id for row in waiting_rows(path, 5)] == ["b"]
-    assert arriving.to_move("rows", 4) == (5, 6)
-    assert arriving.to_move("rows", 6) == ()
+    assert arriving.to_move("requests", 4) == (5, 6)
+    assert arriving.to_move("requests", 6) == ()
 
 
 def test_a_reader_may_ask_for_a_part(arriving: Arriving, tmp_path: Path) -> None:
@@ -88,31 +91,36 @@ def test_a_full_disk_leaves_no_half_request_and_the_next_one_comes_in(
 
 
 def _made(id: str, known_at: int) -> Arrival:
-    return Arrival([PackedRow(id, 10, known_at, 1, b"[0.5]", b"{}", "")], own=False)
+    return Arrival([id], [10], [[0.5]], {}, known_at, 1, "", own=False)
+
+
+def _own(*ids: str, wind: float = 1.5, prediction: float = 0.7) -> Arrival:
+    columns: dict[str, list[Any]] = {"carrier": [None] * len(ids), "wind": [wind] * len(ids)}
+    return Arrival(ids, [10] * len(ids), [[prediction]] * len(ids), columns, 21, 2, "", own=True)
 
 
 def test_requests_that_come_together_are_one_commit_and_have_an_answer_each(
     arriving: Arriving, tmp_path: Path
 ) -> None:
     arriving.add([ROW])
-    again = PackedRow("a", 10, 21, 2, b"[0.7]", b'{"carrier":null,"wind":1.5}', "")
-    answers = arriving.add_together(
-        [
-            _made("b", 20),
-            Arrival([again._replace(id="c"), again._replace(inputs=b"{}")], own=True),
-            Arrival([again], own=True),
-        ]
-    )
-    assert [row.id for row in waiting_rows(tmp_path / "arriving.db", 0)] == ["a", "b"]
+    answers = arriving.add_together([_made("b", 20), _own("c", "a", wind=9.0), _own("d", "a")])
+    assert [row.id for row in waiting_rows(tmp_path / "arriving.db", 0)] == ["a", "b", "d"]
+    assert answers[0] is None
     assert isinstance(answers[1], Conflict)
-    assert answers[2] == [PackedRow("a", 10, 20, 1, b"[0.5]", again.inputs, "127.0.0.1")]
+    assert answers[2] == Stored([[0.7], [0.5]], [2, 1])
 
 
 def test_an_id_that_comes_twice_in_one_group_is_one_row(arriving: Arriving, tmp_path: Path) -> None:
-    row = PackedRow("a", 10, 20, 1, b"[0.5]", b"{}", "")
-    answers = arriving.add_together([Arrival([row], own=True), Arrival([row._replace(time=11)], own=True)])
-    assert answers == [[row], [row]]
+    answers = arriving.add_together([_own("a", prediction=0.1), _own("a", prediction=0.2)])
+    assert answers == [None, Stored([[0.1]], [2])]
     assert len(waiting_rows(tmp_path / "arriving.db", 0)) == 1
+
+
+@pytest.mark.parametrize("other", [1, True, "1.0", None])
+def test_one_number_in_another_form_is_another_row(arriving: Arriving, other: Any) -> None:
+    assert arriving.add_together([_own("a", wind=1.0)]) == [None]
+    (answer,) = arriving.add_together([_own("a", wind=other)])
+    assert isinstance(answer, Conflict)
 
 
 def test_who_does_not_want_to_wait_for_another_thread_is_told(arriving: Arriving) -> None:
@@ -124,12 +132,28 @@ def test_who_does_not_want_to_wait_for_another_thread_is_told(arriving: Arriving
 def test_many_rows_are_moved_in_several_batches(arriving: Arriving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.arriving._BATCH", 4)
     arriving.add([replace(ROW, id=str(number)) for number in range(10)])
-    batches = arriving.to_move("rows", 0)
-    assert [[row.id for row in arriving.rows(batch)] for batch in batches] == [
+    batches = arriving.to_move("requests", 0)
+    assert [[one.ids[0] for one in arriving.requests(batch)] for batch in batches] == [
         ["0", "1", "2", "3"],
         ["4", "5", "6", "7"],
         ["8", "9"],
     ]
+
+
+def test_a_large_request_is_a_batch_of_its_own(arriving: Arriving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.arriving._BATCH", 3)
+    for ids in (["a", "b"], ["c", "d", "e", "f", "g"], ["h"]):
+        arriving.add_together([_own(*ids)])
+    moved = [[one.ids for one in arriving.requests(batch)] for batch in arriving.to_move("requests", 0)]
+    assert moved == [[["a", "b"]], [["c", "d", "e", "f", "g"]], [["h"]]]
+
+
+def test_a_row_that_was_forgotten_may_come_again(arriving: Arriving) -> None:
+    arriving.add([ROW])
+    arriving.to_move("requests", 0)
+    arriving.add([replace(ROW, id="b", known_at=ROW.known_at + 25 * 3600 * 1_000_000)])
+    arriving.forget("requests", 1)
+    assert arriving.add_together([_own("a", wind=3.0)]) == [None]
 
 
 def test_moved_rows_go_when_no_reader_and_no_client_can_want_them(
@@ -139,40 +163,44 @@ def test_moved_rows_go_when_no_reader_and_no_client_can_want_them(
     minute = 60 * 1_000_000
 
     def kept() -> list[str]:
-        return [id for (id,) in arriving._connection.execute("SELECT id FROM rows ORDER BY number")]
+        return [
+            orjson.loads(content)[0][0]
+            for (content,) in arriving._connection.execute("SELECT content FROM requests ORDER BY number")
+        ]
 
     for number in range(8):
         arriving.add_together([_made(f"made {number}", number * minute)])
         arriving.add([replace(ROW, id=f"own {number}", known_at=number * minute)])
-    assert arriving.to_move("rows", 0) == (1,)
+    assert arriving.to_move("requests", 0) == (1,)
     arriving.add_together([_made("last", 15 * minute)])
-    arriving.forget("rows", 0)
+    arriving.forget("requests", 0)
     assert len(kept()) == 17
-    arriving.forget("rows", 1)
+    arriving.forget("requests", 1)
     left = [f"own {number}" for number in range(5)]
     assert kept() == [*left, *(f"{who} {n}" for n in (5, 6, 7) for who in ("made", "own")), "last"]
     arriving.add_together([_made("next day", 24 * 60 * minute + 6 * minute)])
-    arriving.forget("rows", 1)
+    arriving.forget("requests", 1)
     assert kept() == ["own 6", "own 7", "last", "next day"]
 
 
 def test_numbers_go_on_after_everything_was_moved_and_forgotten(tmp_path: Path) -> None:
     first = Arriving(tmp_path)
     first.add_together([_made("a", 1)])
-    first.to_move("rows", 0)
-    first._connection.execute("DELETE FROM rows")
+    first.to_move("requests", 0)
+    first._connection.execute("DELETE FROM requests")
     first.close()
     second = Arriving(tmp_path)
     second.add_together([_made("b", 2)])
     assert [row.id for row in waiting_rows(tmp_path / "arriving.db", 1)] == ["b"]
-    assert second.to_move("rows", 1) == (2,)
-    assert [row.id for row in second.rows(2)] == ["b"]
+    assert second.to_move("requests", 1) == (2,)
+    assert [one.ids[0] for one in second.requests(2)] == ["b"]
     second.close()
 
 
 def test_a_file_that_is_removed_while_it_is_written_takes_no_more_rows(
-    arriving: Arriving, tmp_path: Path
+    arriving: Arriving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipelines.arriving._LOOK_SECONDS", 0.0)
     arriving.add([ROW])
     (tmp_path / "arriving.db").rename(tmp_path / "elsewhere")
     with pytest.raises(sqlite3.OperationalError, match="removed or replaced"):

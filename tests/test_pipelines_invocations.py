@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.schema import Schema
-from pipelines.invocations import BadRequest, Invocation, json_rows, read_invocation
+from pipelines.invocations import BadRequest, Form, Invocation, read_invocation
 
 FRAME = {
     "hour": [5, 6, 7] * 10,
@@ -32,7 +32,7 @@ BOOLEANS = frozenset({"holiday"})
 
 def ask(content: Any, content_type: str = "application/json") -> Invocation:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return read_invocation(body, content_type, SCHEMA, BOOLEANS)
+    return read_invocation(body, content_type, Form(SCHEMA, BOOLEANS))
 
 
 SPLIT = {"columns": list(ROWS[0]), "data": [list(row.values()) for row in ROWS]}
@@ -221,8 +221,3 @@ def test_whatever_comes_is_read_or_refused(form: str, value: Any, ids: Any) -> N
     except BadRequest:
         return
     assert SCHEMA.inputs(asked.columns).shape == (asked.rows, SCHEMA.width)
-
-
-def test_one_output_is_a_number_a_row_and_several_are_a_list() -> None:
-    assert json_rows(np.array([[0.25], [0.5]])) == [0.25, 0.5]
-    assert json_rows(np.array([[0.25, 0.75]])) == [[0.25, 0.75]]

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -14,8 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,26 +24,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.answering import Ids
 from pipelines.champion import Served
 from pipelines.errors import UserError
 from pipelines.log import Log
 from pipelines.project import Project, open_project
 from pipelines.scoring import Scorer
-from pipelines.serving import create_app, new_ids, serve
-
-with warnings.catch_warnings():  # it would rather have a successor of httpx, which nothing else here needs
-    warnings.simplefilter("ignore")
-    from starlette.testclient import TestClient
+from pipelines.serving import ScoringServer, serve
+from pipelines.tokens import Tokens, add_token, remove_token
 
 NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
-HERE = "http://127.0.0.1:8000"
 
 
-def _versions() -> Any:
-    """tests/versions.py; `tests` is no package."""
-    spec = importlib.util.spec_from_file_location(
-        "losswatch_versions", Path(__file__).with_name("versions.py")
-    )
+def _module(name: str) -> Any:
+    """A module of tests/; `tests` is no package."""
+    spec = importlib.util.spec_from_file_location(f"losswatch_{name}", Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -52,7 +47,7 @@ def _versions() -> Any:
     return module
 
 
-VERSIONS = _versions()
+VERSIONS, ASKING = _module("versions"), _module("asking")
 
 
 @dataclass
@@ -85,10 +80,28 @@ def log(tmp_path: Path) -> Iterator[Log]:
     opened.close()
 
 
+@dataclass(frozen=True)
+class Client:
+    """Asks one server."""
+
+    port: int
+
+    def post(self, path: str, content: Any, **options: Any) -> Any:
+        return ASKING.ask(self.port, path, content, method="POST", **options)
+
+    def get(self, path: str, **options: Any) -> Any:
+        return ASKING.ask(self.port, path, **options)
+
+
+def serving(source: Fixed, log: Log, folder: Path, **options: Any) -> Any:
+    given = {"now": lambda: NOW, "tokens": Tokens(folder / "tokens.json"), **options}
+    return ASKING.running(ScoringServer(source, log, folder=folder, **given))
+
+
 @pytest.fixture
-def client(source: Fixed, log: Log) -> Iterator[TestClient]:
-    with TestClient(create_app(source, log, now=lambda: NOW), base_url=HERE) as opened:
-        yield opened
+def client(source: Fixed, log: Log, tmp_path: Path) -> Iterator[Client]:
+    with serving(source, log, tmp_path) as port:
+        yield Client(port)
 
 
 def rows(count: int = 3) -> dict[str, list[Any]]:
@@ -104,13 +117,13 @@ def logged(log: Log) -> Any:
 
 
 def test_an_answer_gives_predictions_and_says_which_version_and_rows_they_are(
-    client: TestClient, source: Fixed, log: Log
+    client: Client, source: Fixed, log: Log
 ) -> None:
-    answer = client.post("/invocations", json={"inputs": rows()})
-    assert answer.status_code == 200
+    answer = client.post("/invocations", {"inputs": rows()})
+    assert answer.status == 200
     assert source.served is not None
     expected = source.served.scorer.predict(rows())[:, 0].astype(float).tolist()
-    assert answer.json() == {"predictions": expected}
+    assert answer.content == {"predictions": expected}
     assert answer.headers["losswatch-version"] == "3"
     found = logged(log)
     assert found.ids.tolist() == sorted(answer.headers["losswatch-ids"].split(","))
@@ -122,105 +135,106 @@ def test_an_answer_gives_predictions_and_says_which_version_and_rows_they_are(
 
 
 def test_for_more_classes_an_answer_has_a_list_for_each_row(
-    client: TestClient, source: Fixed, scorers: dict[str, Scorer]
+    client: Client, source: Fixed, scorers: dict[str, Scorer]
 ) -> None:
     source.served = Served(4, scorers["multiclass"])
-    predictions = client.post("/invocations", json={"inputs": rows(2)}).json()["predictions"]
+    predictions = client.post("/invocations", {"inputs": rows(2)}).content["predictions"]
     assert np.shape(predictions) == (2, 3)
     np.testing.assert_allclose(np.sum(predictions, axis=1), 1.0, rtol=1e-6)
 
 
-def test_rows_keep_the_ids_and_times_that_a_request_gives_them(client: TestClient, log: Log) -> None:
+def test_rows_keep_the_ids_and_times_that_a_request_gives_them(client: Client, log: Log) -> None:
     body = {"inputs": rows(2), "ids": ["b", "a"], "times": ["2013-03-01T00:00Z", "2013-02-28T00:00Z"]}
-    answer = client.post("/invocations", json=body)
+    answer = client.post("/invocations", body)
     assert answer.headers["losswatch-ids"] == "b,a"
     assert logged(log).ids.tolist() == ["a", "b"]
 
 
-def test_ids_that_are_too_long_for_a_header_are_in_the_body(client: TestClient) -> None:
-    answer = client.post("/invocations", json={"inputs": rows(400)})
+def test_ids_that_are_too_long_for_a_header_are_in_the_body(client: Client) -> None:
+    answer = client.post("/invocations", {"inputs": rows(400)})
     assert "losswatch-ids" not in answer.headers
-    assert len(answer.json()["ids"]) == 400
-    other = client.post("/invocations", json={"inputs": rows(1), "ids": ["ö"]})
-    assert other.json()["ids"] == ["ö"]
+    assert len(answer.content["ids"]) == 400
+    other = client.post("/invocations", {"inputs": rows(1), "ids": ["ö"]})
+    assert other.content["ids"] == ["ö"]
 
 
 def test_a_retry_gets_its_first_answer_and_adds_no_row(
-    client: TestClient, source: Fixed, log: Log, scorers: dict[str, Scorer]
+    client: Client, source: Fixed, log: Log, scorers: dict[str, Scorer]
 ) -> None:
-    first = client.post("/invocations", json={"inputs": rows(1), "ids": ["a"]})
+    first = client.post("/invocations", {"inputs": rows(1), "ids": ["a"]})
     source.served = Served(4, scorers["binary"])
-    again = client.post("/invocations", json={"inputs": rows(1), "ids": ["a"]})
-    assert again.content == first.content
+    again = client.post("/invocations", {"inputs": rows(1), "ids": ["a"]})
+    assert again.body == first.body
     assert again.headers["losswatch-version"] == "3"
     assert len(logged(log)) == 1
 
 
-def test_an_id_that_comes_with_another_row_is_a_conflict(client: TestClient) -> None:
-    client.post("/invocations", json={"inputs": rows(1), "ids": ["a"]})
+def test_an_id_that_comes_with_another_row_is_a_conflict(client: Client) -> None:
+    client.post("/invocations", {"inputs": rows(1), "ids": ["a"]})
     other = {**rows(1), "wind": [99.0]}
-    answer = client.post("/invocations", json={"inputs": other, "ids": ["a"]})
-    assert answer.status_code == 409
-    assert "came before with other inputs" in answer.json()["error"]["reason"]
+    answer = client.post("/invocations", {"inputs": other, "ids": ["a"]})
+    assert answer.status == 409
+    assert "came before with other inputs" in answer.error["reason"]
 
 
-def test_labels_are_joined_to_their_rows(client: TestClient, log: Log) -> None:
-    client.post("/invocations", json={"inputs": rows(2), "ids": ["a", "b"]})
-    answer = client.post("/labels", json={"labels": [{"id": "b", "value": "late"}]})
-    assert (answer.status_code, answer.json()) == (200, {"accepted": 1})
+def test_labels_are_joined_to_their_rows(client: Client, log: Log) -> None:
+    client.post("/invocations", {"inputs": rows(2), "ids": ["a", "b"]})
+    answer = client.post("/labels", {"labels": [{"id": "b", "value": "late"}]})
+    assert (answer.status, answer.content) == (200, {"accepted": 1})
     assert logged(log).labels.tolist() == [None, "late"]
 
 
-def test_csv_is_answered_as_json_is(client: TestClient) -> None:
+def test_csv_is_answered_as_json_is(client: Client) -> None:
     import pandas as pd
 
     text = pd.DataFrame(rows()).to_csv(index=False)
-    answer = client.post("/invocations", content=text, headers={"content-type": "text/csv"})
-    assert answer.json() == client.post("/invocations", json={"inputs": rows()}).json()
+    answer = client.post("/invocations", text.encode(), kind="text/csv")
+    assert answer.content == client.post("/invocations", {"inputs": rows()}).content
 
 
-def test_the_other_routes_say_what_serves(client: TestClient, source: Fixed) -> None:
+def test_the_other_routes_say_what_serves(client: Client, source: Fixed) -> None:
     for route in ("/ping", "/health", "/readyz"):
         answer = client.get(route)
-        assert (answer.status_code, answer.text) == (200, "\n")
+        assert (answer.status, answer.body) == (200, b"\n")
         assert answer.headers["losswatch-version"] == "3"
     version = client.get("/version")
-    assert version.text == importlib.metadata.version("mlflow")
+    assert version.body.decode() == importlib.metadata.version("mlflow")
     assert version.headers["losswatch-version"] == "3"
     source.served = None
-    assert client.get("/ping").status_code == 503
-    assert client.get("/readyz").status_code == 503
-    assert client.get("/livez").status_code == 200
-    assert client.get("/version").status_code == 200
+    assert client.get("/ping").status == 503
+    assert client.get("/readyz").status == 503
+    assert client.get("/livez").status == 200
+    assert client.get("/version").status == 200
 
 
 def test_what_arrived_is_moved_into_the_tables_while_the_server_runs_and_at_its_end(
-    source: Fixed, log: Log
+    source: Fixed, log: Log, tmp_path: Path
 ) -> None:
-    app = create_app(source, log, now=lambda: NOW, flush_every=0.05)
-    with TestClient(app, base_url=HERE) as client:
-        client.post("/invocations", json={"inputs": rows(2)})
+    with serving(source, log, tmp_path, flush_every=0.05) as port:
+        client = Client(port)
+        client.post("/invocations", {"inputs": rows(2)})
         deadline = time.monotonic() + 20
         while log._predictions.landed("arriving") == 0:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        client.post("/invocations", json={"inputs": rows(2)})
+        client.post("/invocations", {"inputs": rows(2)})
     assert log.flush() == 0
     assert len(logged(log)) == 4
 
 
 def test_ids_grow_with_time() -> None:
-    first, second = new_ids(NOW, 3), new_ids(NOW + timedelta(microseconds=1), 3)
-    assert first + second == sorted({*first, *second})
+    ids = Ids()
+    found = [*ids.new(5, 3), *ids.new(5, 2), *ids.new(6, 3)]
+    assert found == sorted(set(found))
 
 
 # --- refusals ----------------------------------------------------------------------------------------
 
 
-def test_a_mistake_in_a_request_is_named_and_nothing_is_logged(client: TestClient, log: Log) -> None:
-    answer = client.post("/invocations", json={"inputs": {**rows(1), "wind": ["strong"]}})
-    assert answer.status_code == 400
-    assert answer.json()["error"]["field"] == "wind"
+def test_a_mistake_in_a_request_is_named_and_nothing_is_logged(client: Client, log: Log) -> None:
+    answer = client.post("/invocations", {"inputs": {**rows(1), "wind": ["strong"]}})
+    assert answer.status == 400
+    assert answer.error["field"] == "wind"
     assert len(logged(log)) == 0
 
 
@@ -237,73 +251,157 @@ def test_a_mistake_in_a_request_is_named_and_nothing_is_logged(client: TestClien
         ({"labels": [{"id": "a", "value": "x" * 2000}]}, "labels[0].value"),
     ],
 )
-def test_a_mistake_in_labels_is_named(client: TestClient, content: Any, field: str) -> None:
-    answer = client.post("/labels", json=content)
-    assert (answer.status_code, answer.json()["error"]["field"]) == (400, field)
+def test_a_mistake_in_labels_is_named(client: Client, content: Any, field: str) -> None:
+    answer = client.post("/labels", content)
+    assert (answer.status, answer.error["field"]) == (422, field)
 
 
-def test_a_body_that_is_too_large_is_refused_while_it_comes_in(client: TestClient) -> None:
-    def parts() -> Iterator[bytes]:
-        yield from (b" " * 2**20 for _ in range(11))
-
-    answer = client.post("/invocations", content=parts(), headers={"content-type": "application/json"})
-    assert answer.status_code == 413
-    assert "larger than 10 MiB" in answer.json()["error"]["reason"]
+def test_a_body_that_is_too_large_is_refused_while_it_comes_in(client: Client) -> None:
+    answer = client.post("/invocations", b" " * (10 * 2**20 + 1))
+    assert answer.status == 413
+    assert "larger than 10 MiB" in answer.error["reason"]
 
 
-def test_before_a_version_is_loaded_requests_are_asked_to_come_again(
-    client: TestClient, source: Fixed
-) -> None:
+def test_before_a_version_is_loaded_requests_are_asked_to_come_again(client: Client, source: Fixed) -> None:
     source.served = None
-    answer = client.post("/invocations", json={"inputs": rows(1)})
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "3")
+    answer = client.post("/invocations", {"inputs": rows(1)})
+    assert (answer.status, answer.headers["retry-after"]) == (503, "3")
 
 
 def test_without_the_log_nothing_is_answered(
-    client: TestClient, log: Log, monkeypatch: pytest.MonkeyPatch
+    client: Client, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+    def broken(*_: Any, **__: Any) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(log, "arrive", full)
-    answer = client.post("/invocations", json={"inputs": rows(1)})
-    assert answer.status_code == 503
-    assert "disk is full" in answer.json()["error"]["reason"]
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "arrive_together", broken)
+        answer = client.post("/invocations", {"inputs": rows(1)})
+    assert (answer.status, answer.headers["retry-after"]) == (503, "3")
+    assert "disk I/O error" in answer.error["reason"]
+    assert client.post("/invocations", {"inputs": rows(1)}).status == 200
+
+
+def test_a_full_disk_is_told_with_its_bytes_and_mends_itself(client: Client, log: Log) -> None:
+    writer = log._writer()
+    (pages,) = writer._connection.execute("PRAGMA page_count").fetchone()
+    writer._connection.execute(f"PRAGMA max_page_count = {pages}")
+    for count in (200, 2000):  # the small and the large way
+        answer = client.post("/invocations", {"inputs": rows(count), "ids": [f"x{n}" for n in range(count)]})
+        assert answer.status == 503
+        assert re.search(r"the log is full: \d+ bytes free, about \d+ needed", answer.error["reason"])
+    writer._connection.execute("PRAGMA max_page_count = 1000000")
+    assert client.post("/invocations", {"inputs": rows(2000)}).status == 200
+    assert len(logged(log)) == 2000
 
 
 def test_a_flush_that_fails_is_tried_again(
-    source: Fixed, log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    source: Fixed, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> int:
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
         patch.setattr(log, "flush", fail)
-        with TestClient(create_app(source, log, now=lambda: NOW), base_url=HERE) as client:
-            client.post("/invocations", json={"inputs": rows(2)})
+        with serving(source, log, tmp_path) as port:
+            Client(port).post("/invocations", {"inputs": rows(2)})
     assert "rows could not be moved" in caplog.text
     assert log.flush() == 2
 
 
-def test_a_token_is_asked_for_where_one_is_set(source: Fixed, log: Log) -> None:
-    app = create_app(source, log, now=lambda: NOW, token="secret")
-    with TestClient(app, base_url="http://scoring.example") as client:
-        for route in ("/invocations", "/labels"):
-            for given in ({}, {"authorization": "Bearer other"}, {"authorization": "Bearer ö".encode()}):
-                assert client.post(route, json={}, headers=given).status_code == 401
-        bearer = {"authorization": "Bearer secret"}
-        assert client.post("/invocations", json={"inputs": rows(1)}, headers=bearer).status_code == 200
-        assert client.get("/ping").status_code == 200
+# --- who may ask -------------------------------------------------------------------------------------
+
+
+def test_a_token_is_asked_for_where_one_is_set(source: Fixed, log: Log, tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "tokens.json", ["a-secret-of-ours", "the-one-after-it"])
+    with serving(source, log, tmp_path, tokens=tokens) as port:
+        client = Client(port)
+        for path in ("/invocations", "/labels"):
+            for given in ({}, {"authorization": "Bearer other"}, {"authorization": "Bearer ö"}):
+                answer = client.post(path, {}, headers=given)
+                assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+        for token in ("a-secret-of-ours", "the-one-after-it"):
+            bearer = {"authorization": f"Bearer {token}", "host": "scoring.example"}
+            assert client.post("/invocations", {"inputs": rows(1)}, headers=bearer).status == 200
+        assert client.get("/ping").status == 200
+
+
+MAY: dict[Any, set[str]] = {
+    "client": {"/invocations", "/version", "/openapi.json", "/docs"},
+    "labeller": {"/labels", "/version", "/openapi.json", "/docs"},
+    "viewer": {"/metrics", "/version", "/openapi.json", "/docs"},
+    "operator": {"/invocations", "/labels", "/metrics", "/version", "/openapi.json", "/docs"},
+    "none": set(),
+}
+
+
+@pytest.mark.parametrize("role", MAY)
+def test_each_role_opens_its_own_paths_and_no_other(
+    role: str, source: Fixed, log: Log, tmp_path: Path
+) -> None:
+    path = tmp_path / "tokens.json"
+    secrets = {one: add_token(path, one, name=one, days=None, now=NOW).secret for one in MAY if one != "none"}
+    given = {"authorization": f"Bearer {secrets.get(role, 'x')}"}
+    bodies = {"/invocations": {"inputs": rows(1)}, "/labels": {"labels": [{"id": "a", "value": 1}]}}
+    server = ScoringServer(source, log, folder=tmp_path, now=lambda: NOW, tokens=Tokens(path))
+    with ASKING.running(server) as port:
+        for route in server._routes:
+            answer = ASKING.ask(port, route, bodies.get(route), headers=given)
+            free = route in ("/ping", "/health", "/readyz", "/livez")
+            refused = 401 if role == "none" else 403
+            assert answer.status == (200 if free or route in MAY[role] else refused), route
+
+
+def test_the_name_of_a_token_is_the_caller_in_the_log(source: Fixed, log: Log, tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    made = add_token(path, "client", name="shop", days=None, now=NOW)
+    with serving(source, log, tmp_path, tokens=Tokens(path)) as port:
+        bearer = {"authorization": f"Bearer {made.secret}"}
+        assert Client(port).post("/invocations", {"inputs": rows(1)}, headers=bearer).status == 200
+    assert log._predictions.read([])[0]["caller"].to_pylist() == ["shop"]
+
+
+def test_a_token_is_taken_and_taken_back_while_the_server_runs(
+    source: Fixed, log: Log, tmp_path: Path
+) -> None:
+    path = tmp_path / "tokens.json"
+    old = add_token(path, "client", name="", days=None, now=NOW)
+    with serving(source, log, tmp_path, tokens=Tokens(path)) as port:
+        new = add_token(path, "client", name="", days=None, now=NOW)
+        _until(lambda: _status(port, new.secret) == 200)
+        assert _status(port, old.secret) == 200
+        remove_token(path, old.token.id)
+        _until(lambda: _status(port, old.secret) == 401)
+        assert _status(port, new.secret) == 200
+
+
+def _status(port: int, secret: str) -> int:
+    headers = {"authorization": f"Bearer {secret}"}
+    status: int = ASKING.ask(port, "/invocations", {"inputs": rows(1)}, headers=headers).status
+    return status
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_page_from_elsewhere_may_not_ask_where_no_token_is_set(client: Client) -> None:
+    for origin, status in (("https://evil.example", 403), ("null", 403), ("http://localhost:3000", 200)):
+        answer = client.post("/invocations", {"inputs": rows(1)}, headers={"origin": origin})
+        assert answer.status == status
 
 
 @pytest.mark.parametrize(
     ("host", "status"), [("127.0.0.1:80", 200), ("[::1]:80", 200), ("evil.example", 403)]
 )
 def test_without_a_token_only_this_machine_is_answered_by_its_own_name(
-    client: TestClient, host: str, status: int
+    client: Client, host: str, status: int
 ) -> None:
-    answer = client.post("/invocations", json={"inputs": rows(1)}, headers={"host": host})
-    assert answer.status_code == status
+    answer = client.post("/invocations", {"inputs": rows(1)}, headers={"host": host})
+    assert answer.status == status
 
 
 # --- the process -------------------------------------------------------------------------------------
@@ -320,7 +418,7 @@ def test_an_open_address_without_a_token_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\[serve\] host = '0.0.0.0': anybody .* Set LOSSWATCH_TOKEN"):
         serve(project(tmp_path, host="0.0.0.0"), environ={})
     with pytest.raises(UserError, match="Set LOSSWATCH_TOKEN"):
-        serve(project(tmp_path, host="scoring.example"), environ={"LOSSWATCH_TOKEN": ""})
+        serve(project(tmp_path, host="scoring.example"), environ={"LOSSWATCH_TOKEN": " ,"})
     assert not (tmp_path / ".losswatch").exists()
 
 

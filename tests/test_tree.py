@@ -166,8 +166,8 @@ def test_nothing_imports_the_tests_or_the_benchmarks() -> None:
     [
         ("prefect", {"pipelines/flows.py"}),
         ("deltalake", {"pipelines/delta.py"}),
-        ("starlette", {"pipelines/serving.py"}),
-        ("uvicorn", {"pipelines/serving.py"}),
+        ("httptools", {"pipelines/http_server.py"}),
+        ("uvloop", {"pipelines/serving.py"}),
         ("mlflow", {"pipelines/registry.py", "pipelines/pyfunc_model.py"}),
     ],
 )

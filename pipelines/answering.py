@@ -1,0 +1,303 @@
+"""Requests to score rows, together where they come together, each answered when its rows are committed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count, islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import orjson
+
+from pipelines.arriving import Arrival, Busy, Conflict, Stored
+from pipelines.champion import Served
+from pipelines.http_server import JSON, RETRY, Exchange
+from pipelines.invocations import BadRequest, Invocation, read_invocation
+from pipelines.log import Log
+from pipelines.moments import microseconds
+from pipelines.packing import Array
+from pipelines.serving_figures import Figures
+
+logger = logging.getLogger(__name__)
+
+_LARGE_BODY = (
+    64 * 2**10
+)  # bytes; reading more of JSON keeps everybody else waiting for more than a millisecond
+_MANY_ROWS = 256  # the same of rows
+_MOST_LARGE = 8  # large requests that wait; more are asked to come again
+_AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
+_DEADLINE = 60.0  # seconds for a large request
+_LONGEST_HEADER = 8000  # bytes; clients refuse lines of 64 KiB, proxies often of 8
+_PAGE = 4096  # bytes; a commit writes some whole pages
+_TRY_AGAIN = b"retry-after: 3\r\n"
+
+
+class Source(Protocol):
+    """Where the version comes from that answers."""
+
+    def current(self) -> Served | None: ...
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request on its way: read and prepared, then scored (`answers`) and packed for the log."""
+
+    exchange: Exchange
+    served: Served
+    invocation: Invocation
+    inputs: Array
+    arrival: Arrival
+
+
+class Answering:
+    """Takes requests in the event loop and answers them.
+
+    Small ones that come in one turn of the loop are scored by one call and committed together; large ones go
+    through a thread of their own. Nothing is answered before it is committed.
+    """
+
+    def __init__(
+        self, source: Source, log: Log, figures: Figures, *, now: Callable[[], datetime], folder: Path
+    ) -> None:
+        """folder: where the log lies, whose free space is told when it is full."""
+        self._source, self._log, self._figures = source, log, figures
+        self._now, self._folder = now, folder
+        self._waiting: list[_Asked] = []
+        self._blocked: list[_Asked] = []
+        self._planned = False
+        self._large = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="large")
+        self._ids = Ids()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that were read and are not answered yet."""
+        return len(self._waiting) + len(self._blocked) + self._large
+
+    def close(self) -> None:
+        """Waits for the thread of large requests."""
+        self._thread.shutdown(wait=True)
+
+    def take(self, exchange: Exchange) -> None:
+        """Scores the rows of a request; raises `BadRequest` where it is none."""
+        served = self._source.current()
+        if served is None:
+            raise BadRequest(
+                "", "no version is loaded yet; try again in a few seconds", rule="ready", status=503
+            )
+        content_type = exchange.headers.get(b"content-type", b"").decode("latin-1")
+        body = exchange.body
+        if len(body) > _LARGE_BODY or served.scorer.engine != "onnx":
+            self._hand_over(exchange, served, lambda: read_invocation(body, content_type, served.form))
+            return
+        asked = read_invocation(body, content_type, served.form)
+        if asked.rows > _MANY_ROWS:
+            self._hand_over(exchange, served, lambda: asked)
+            return
+        inputs = served.scorer.prepared(list(asked.columns.values()))
+        self._waiting.append(_Asked(exchange, served, asked, inputs, _NOTHING))
+        self._plan()
+
+    # --- small requests, in the event loop ---
+
+    def _plan(self, seconds: float = 0.0) -> None:
+        """What is read in this turn of the loop is scored in the next, all at once."""
+        if not self._planned:
+            self._planned = True
+            loop = asyncio.get_running_loop()
+            _ = loop.call_later(seconds, self._turn) if seconds else loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._planned = False
+        new, self._waiting = self._waiting, []
+        together, self._blocked = [*self._blocked, *new], []
+        try:
+            self._score(new)
+            self._store(together)
+        except Exception:
+            logger.exception("requests could not be answered")
+            for one in together:
+                one.exchange.reply(500, error_body("", "a fault of the server, see its log", rule="server"))
+
+    def _score(self, asked: Sequence[_Asked]) -> None:
+        known_at = microseconds(self._now()) if asked else 0
+        while asked:
+            served = asked[0].served  # nearly always the one of all
+            same = [one for one in asked if one.served is served]
+            asked = [one for one in asked if one.served is not served]
+            inputs = same[0].inputs if len(same) == 1 else np.concatenate([one.inputs for one in same])
+            answers = iter(served.scorer.predict_inputs(inputs).tolist())
+            for one in same:
+                own = list(islice(answers, one.invocation.rows))
+                one.arrival = self._arrival(served, one.invocation, own, known_at, one.exchange.caller)
+
+    def _store(self, asked: list[_Asked]) -> None:
+        if not asked:
+            return
+        try:
+            stored = self._log.arrive_together([one.arrival for one in asked], wait=False)
+        except Busy:
+            self._blocked = asked
+            self._plan(_AGAIN_SECONDS)
+            return
+        except sqlite3.Error as error:
+            reason = self._refused_by_log(error, [one.arrival for one in asked])
+            for one in asked:
+                one.exchange.reply(503, reason, JSON + _TRY_AGAIN)
+            return
+        self._figures.commits += 1
+        for one, before in zip(asked, stored, strict=True):
+            one.exchange.reply(*self._answer(one.arrival, before))
+
+    # --- large requests, in a thread ---
+
+    def _hand_over(self, exchange: Exchange, served: Served, read: Callable[[], Invocation]) -> None:
+        if self._large >= _MOST_LARGE:
+            reason = f"{self._large} large requests wait already; try again in a moment"
+            exchange.reply(503, error_body("", reason, rule="overload"), JSON + RETRY)
+            return
+        self._large += 1
+        loop = asyncio.get_running_loop()
+        late = error_body("", f"no answer within {_DEADLINE:g} seconds; send fewer rows", rule="time")
+        deadline = loop.call_later(_DEADLINE, exchange.reply, 504, late)
+
+        def finish(status: int, body: bytes, headers: bytes) -> None:
+            self._large -= 1
+            deadline.cancel()
+            exchange.reply(status, body, headers)
+
+        def work() -> None:
+            answer = self._large_answer(served, read, exchange.caller)
+            loop.call_soon_threadsafe(finish, *answer)
+
+        self._thread.submit(work)
+
+    def _large_answer(
+        self, served: Served, read: Callable[[], Invocation], caller: str
+    ) -> tuple[int, bytes, bytes]:
+        arrival = _NOTHING
+        try:
+            asked = read()
+            answers = served.scorer.predict(asked.columns).tolist()
+            arrival = self._arrival(served, asked, answers, microseconds(self._now()), caller)
+            (before,) = self._log.arrive_together([arrival])
+            self._figures.commits += 1
+            return self._answer(arrival, before)
+        except BadRequest as error:
+            return error.status, refusal_body(error), JSON
+        except sqlite3.Error as error:
+            return 503, self._refused_by_log(error, [arrival]), JSON + _TRY_AGAIN
+        except Exception:
+            logger.exception("a request could not be answered")
+            return 500, error_body("", "a fault of the server, see its log", rule="server"), JSON
+
+    # --- both ---
+
+    def _arrival(
+        self, served: Served, asked: Invocation, answers: list[list[float]], known_at: int, caller: str
+    ) -> Arrival:
+        own, rows = asked.ids is not None, asked.rows
+        return Arrival(
+            asked.ids or self._ids.new(known_at, rows),
+            [known_at] * rows if asked.times is None else asked.times.view(np.int64).tolist(),
+            answers,
+            {name: asked.columns[name] for name in served.sorted_names},
+            known_at,
+            served.version,
+            caller,
+            own,
+        )
+
+    def _answer(self, arrival: Arrival, before: Stored | Conflict | None) -> tuple[int, bytes, bytes]:
+        if isinstance(before, Conflict):
+            return 409, error_body("ids", str(before), rule="conflict"), JSON
+        self._figures.rows += len(arrival.ids)
+        if before is None:
+            return _answered(arrival.ids, arrival.predictions, str(arrival.version))
+        versions = ",".join(map(str, dict.fromkeys(before.versions)))
+        return _answered(arrival.ids, before.predictions, versions)
+
+    def _refused_by_log(self, error: sqlite3.Error, arrivals: Sequence[Arrival]) -> bytes:
+        self._figures.failed_commits += 1
+        reason = why_refused(error, self._folder, arrivals)
+        logger.error("the log takes no rows: %s", reason)
+        return error_body("", f"{reason}; without the log nothing is answered", rule="log")
+
+
+_NOTHING = Arrival((), (), (), {}, 0, 0, "", own=False)
+
+
+def _answered(
+    ids: Sequence[str], answers: Sequence[Sequence[float | None]], versions: str
+) -> tuple[int, bytes, bytes]:
+    """MLflow's answer; ids and versions in headers, or in the body where they are too long for one.
+
+    Predictions are as MLflow's loader of the version gives them: a number for each row, or a list where there are
+    several; what is no finite number is null.
+    """
+    predictions = [answer[0] for answer in answers] if len(answers[0]) == 1 else answers
+    joined = ",".join(ids)
+    headers = f"content-type: application/json\r\nlosswatch-version: {versions}\r\n"
+    if len(joined) <= _LONGEST_HEADER and joined.isascii():
+        body = orjson.dumps({"predictions": predictions})
+        return 200, body, f"{headers}losswatch-ids: {joined}\r\n".encode("ascii")
+    return 200, orjson.dumps({"predictions": predictions, "ids": ids}), headers.encode("ascii")
+
+
+def why_refused(error: sqlite3.Error, folder: Path, arrivals: Sequence[Arrival]) -> str:
+    """Why the log took no rows, with the bytes that are free and needed where that is why."""
+    if getattr(error, "sqlite_errorname", "") != "SQLITE_FULL":
+        return f"the log takes no rows now ({error})"
+    needed = 8 * _PAGE + sum(_size(arrival) for arrival in arrivals)
+    return f"the log is full: {shutil.disk_usage(folder).free} bytes free, about {needed} needed"
+
+
+def _size(arrival: Arrival) -> int:
+    """About how many bytes a request takes in the log, before and after it is moved."""
+    return 2 * len(orjson.dumps((arrival.ids, arrival.columns, arrival.predictions)))
+
+
+class Ids:
+    """Ids that nobody else makes and that grow with time, so that rows are found quickly by them."""
+
+    def __init__(self) -> None:
+        self._process = secrets.token_hex(6)
+        self._count = count()  # one step of it is one step for all threads
+
+    def new(self, known_at: int, rows: int) -> list[str]:
+        """Ids for some rows. known_at: microseconds since 1970."""
+        start = f"{known_at:016x}-{self._process}{next(self._count):010x}"
+        return [f"{start}-{row:05x}" for row in range(rows)]
+
+
+def refusal_body(error: BadRequest) -> bytes:
+    """What a client is told of a request that cannot be answered."""
+    return error_body(error.field, error.reason, rule=error.rule, expected=error.expected)
+
+
+def error_body(field: str, reason: str, *, rule: str, expected: str = "") -> bytes:
+    """The form of every error: field, rule, reason and what was expected; the rest is what MLflow's clients read.
+
+    >>> error_body("wind", "a text; expected a number", rule="type", expected="a number")[:60]
+    b'{"error":{"field":"wind","rule":"type","reason":"a text; exp'
+    """
+    message = f"{field}: {reason}" if field else reason
+    texts = (field, rule, reason, expected, message)
+    try:
+        return _error(*texts)
+    except orjson.JSONEncodeError:  # a lone surrogate of a client's
+        return _error(*map(ascii, texts))
+
+
+def _error(field: str, rule: str, reason: str, expected: str, message: str) -> bytes:
+    error = {"field": field, "rule": rule, "reason": reason, "expected": expected}
+    return orjson.dumps({"error": error, "error_code": "BAD_REQUEST", "message": message})

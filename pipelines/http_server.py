@@ -1,0 +1,420 @@
+"""HTTP/1.1 for many small requests: parsed in C, no task a request, every limit counted while a request comes in.
+
+An application is asked twice: whether it wants a request at all, when its headers are there, and for the answer,
+when its body is. It answers whenever it can, by `Exchange.reply`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from socket import socket
+from typing import Protocol, cast
+
+import httptools
+
+logger = logging.getLogger(__name__)
+
+_SWEEP_SECONDS = 0.5
+_LEAVING_SECONDS = 5.0  # in which a client may read an answer after which the connection is closed
+_LINGER_SECONDS = 0.5  # after SIGTERM, in which requests that are on their way are still taken
+_MOST_WAITING = 8  # requests that one client sent ahead before it is read on
+_STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+JSON = b"content-type: application/json\r\n"
+RETRY = b"retry-after: 1\r\n"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a client may take. head, body, bodies: bytes, bodies those of all requests together; times in seconds."""
+
+    head: int = 16 * 2**10
+    headers: int = 100
+    body: int = 10 * 2**20  # about 50,000 rows of 20 columns
+    bodies: int = 64 * 2**20
+    connections: int = 1000
+    reading: float = 30.0  # from the first byte of a request to its last
+    idle: float = 75.0  # proxies keep a connection for 60 s, and must be the first to close it
+    writing: float = 30.0
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer that needs no body of the request. headers: lines that end with CRLF."""
+
+    status: int
+    body: bytes
+    headers: bytes = JSON
+
+
+class Application(Protocol):
+    """What answers."""
+
+    def admit(self, exchange: Exchange) -> Refusal | None:
+        """Looks at the head of a request; the body of one that is refused is not kept."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answers a request, now or later."""
+
+    def refused(self, status: int, reason: str) -> bytes:
+        """The body of an answer to a request that breaks a limit or is no HTTP."""
+
+    def answered(self, exchange: Exchange, status: int) -> None:
+        """Hears of every answer to a request."""
+
+
+class Exchange:
+    """One request, and the way to answer it once. headers: by name in lower case; caller: who it is for the log."""
+
+    __slots__ = (
+        "_connection", "_parts", "answered", "begun", "caller", "headers", "keep", "method", "path", "query", "refusal", "size",
+        "url",
+    )  # fmt: skip
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._parts: list[bytes] = []
+        self.method = self.path = ""
+        self.caller = connection.peer
+        self.url = self.query = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.size = 0
+        self.keep = True
+        self.answered = False
+        self.begun = 0.0
+        self.refusal: Refusal | None = None
+
+    @property
+    def body(self) -> bytes:
+        parts = self._parts
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def add(self, part: bytes) -> None:
+        """Keeps one more part of the body."""
+        self._parts.append(part)
+
+    def reply(self, status: int, body: bytes, headers: bytes = JSON) -> None:
+        """Sends the answer; a second one, after a deadline for instance, is dropped. headers: end with CRLF."""
+        if not self.answered:
+            self.answered = True
+            self._parts = []
+            self._connection.answer(self, status, body, headers)
+
+
+class HttpServer:
+    """Connections, and what they may take together."""
+
+    def __init__(self, application: Application, limits: Limits | None = None) -> None:
+        self.application = application
+        self.limits = limits or Limits()
+        self.connections: set[_Connection] = set()
+        self.held = 0  # bytes of bodies
+        self.clock = 0.0  # seconds, as of the last sweep: exact enough for limits of seconds
+        self.draining = False
+        self.turned_away = 0
+
+    async def serve(self, listening: socket, stop: asyncio.Event, *, grace: float) -> None:
+        """Answers until `stop` is set, then what has come in, for at most `grace` seconds."""
+        loop = asyncio.get_running_loop()
+        self.clock = loop.time()
+        server = await loop.create_server(lambda: _Connection(self), sock=listening, backlog=2048)
+        sweeping = loop.create_task(self._sweep_for_ever())
+        try:
+            await stop.wait()
+            await self._drain(server, grace)
+        finally:
+            sweeping.cancel()
+            server.close()
+            for connection in tuple(self.connections):
+                connection.abort()
+
+    async def _sweep_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            self.clock = loop.time()
+            for connection in tuple(self.connections):
+                connection.sweep(self.clock, self.limits)
+
+    async def _drain(self, server: asyncio.AbstractServer, grace: float) -> None:
+        """Requests that are on their way are taken for a moment; after its answer each connection is closed."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace
+        self.draining = True
+        await asyncio.sleep(min(_LINGER_SECONDS, grace))
+        server.close()
+        while self.connections and loop.time() < end:
+            for connection in tuple(self.connections):
+                connection.close_if_idle()
+            await asyncio.sleep(0.01)
+
+    def has_room(self) -> bool:
+        """Whether one more connection may come; the one that was idle for longest makes room."""
+        if len(self.connections) < self.limits.connections:
+            return True
+        idle = [connection for connection in self.connections if connection.idle]
+        if idle:
+            min(idle, key=lambda connection: connection.since).abort()
+        return bool(idle)
+
+
+class _Connection(asyncio.Protocol):
+    """A client, request after request. since: when it last began to send, or was answered."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._reading: Exchange | None = None
+        self._active: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._head = 0
+        self._leaving = self._stuck = False
+        self.since = server.clock
+        self.peer = ""
+
+    # --- what asyncio calls ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        address = transport.get_extra_info("peername")
+        self.peer = str(address[0]) if address else ""
+        room = self._server.has_room()
+        self._server.connections.add(self)
+        if not room:
+            self._server.turned_away += 1
+            self.refuse(503, "too many connections; try again in a moment")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        self._leaving = True
+        for exchange in (self._reading, self._active, *self._waiting):
+            if exchange is not None and not exchange.answered:
+                self._server.held -= exchange.size
+                exchange.size = 0
+        self._reading = None
+        self._waiting.clear()
+
+    def data_received(self, data: bytes) -> None:
+        if self._leaving:  # what a refused client still sends is read, so that it gets to read the refusal
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # nothing else is spoken here; the request itself is answered
+            self._last()
+        except httptools.HttpParserError as error:
+            self.refuse(400, f"this is not HTTP/1.1: {error}")
+
+    def eof_received(self) -> bool:
+        """A client that has said everything still gets the answer that is under way."""
+        if self._active is not None and not self._leaving:
+            self._last()
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        self._stuck, self.since = True, self._server.clock
+
+    def resume_writing(self) -> None:
+        self._stuck = False
+        self._next()
+
+    # --- what the parser calls ---
+
+    def on_message_begin(self) -> None:
+        self._reading = Exchange(self)
+        self._head = 0
+        if self._active is None:
+            self.since = self._server.clock
+
+    def on_url(self, url: bytes) -> None:
+        if (exchange := self._reading) is not None and self._counted(len(url), 414):
+            exchange.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        exchange = self._reading
+        if exchange is None or not self._counted(len(name) + len(value) + 4, 431):
+            return
+        name = name.lower()
+        if name in exchange.headers and name in (b"host", b"authorization", b"content-type"):
+            self.refuse(400, f"the header {name.decode()} came twice")
+            return
+        exchange.headers[name] = value
+        if len(exchange.headers) > self._server.limits.headers:
+            self.refuse(431, f"more than {self._server.limits.headers} headers")
+
+    def on_headers_complete(self) -> None:
+        exchange = self._reading
+        if exchange is None or self._leaving:
+            return
+        path, _, exchange.query = exchange.url.partition(b"?")
+        exchange.path = path.decode("latin-1")
+        exchange.method = self._parser.get_method().decode("latin-1")
+        exchange.keep = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
+        if int(exchange.headers.get(b"content-length", b"0")) > self._server.limits.body:
+            self._too_large()
+            return
+        exchange.refusal = self._server.application.admit(exchange)
+        expects = exchange.headers.get(b"expect", b"").lower() == b"100-continue"
+        if expects and exchange.refusal is None and self._active is None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, part: bytes) -> None:
+        exchange, server = self._reading, self._server
+        if exchange is None or self._leaving or exchange.refusal is not None:
+            return
+        exchange.size += len(part)
+        server.held += len(part)
+        exchange.add(part)
+        if exchange.size > server.limits.body:
+            self._too_large()
+        elif server.held > server.limits.bodies:
+            server.turned_away += 1
+            self.refuse(503, "too many large requests at once; try again in a moment")
+
+    def on_message_complete(self) -> None:
+        exchange = self._reading
+        if exchange is None or self._leaving:
+            return
+        self._reading = None
+        exchange.begun = time.perf_counter()
+        if self._active is None and not self._stuck:
+            self._start(exchange)
+            return
+        self._waiting.append(exchange)
+        if len(self._waiting) >= _MOST_WAITING:
+            self._transport.pause_reading()
+
+    # --- answers ---
+
+    def _start(self, exchange: Exchange) -> None:
+        self._active = exchange
+        if exchange.refusal is not None:
+            exchange.reply(exchange.refusal.status, exchange.refusal.body, exchange.refusal.headers)
+            return
+        try:
+            self._server.application.handle(exchange)
+        except Exception:  # the others go on
+            logger.exception("a request could not be answered")
+            exchange.reply(500, self._server.application.refused(500, "a fault of the server, see its log"))
+
+    def answer(self, exchange: Exchange, status: int, body: bytes, headers: bytes) -> None:
+        """Writes an answer and goes on with the next request."""
+        self._server.held -= exchange.size
+        exchange.size = 0
+        if self._active is not exchange or self._transport.is_closing():
+            self._active = None if self._active is exchange else self._active
+            return
+        self._server.application.answered(exchange, status)
+        keep = exchange.keep and not self._server.draining
+        self._transport.write(
+            b"%b%bcontent-length: %d\r\n%b\r\n%b"
+            % (
+                _STATUS[status],
+                headers,
+                len(body),
+                b"" if keep else b"connection: close\r\n",
+                b"" if exchange.method == "HEAD" else body,
+            )
+        )
+        self._active, self.since = None, self._server.clock
+        if not keep:
+            self._leave()
+        elif self._waiting:
+            self._next()
+
+    def _next(self) -> None:
+        if self._waiting and self._active is None and not self._stuck and not self._leaving:
+            exchange = self._waiting.popleft()
+            if not self._waiting:
+                self._transport.resume_reading()
+            self._start(exchange)
+
+    def refuse(self, status: int, reason: str) -> None:
+        """Says what is wrong and closes; what the client still sends is read and thrown away for a moment."""
+        if self._leaving:
+            return
+        if self._active is not None:  # its answer comes first, and is the last one
+            self._last()
+            return
+        body = self._server.application.refused(status, reason)
+        retry = RETRY if status == 503 else b""
+        self._transport.write(
+            b"%b%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (_STATUS[status], JSON, retry, len(body), body)
+        )
+        self._leave()
+
+    def _last(self) -> None:
+        """The requests that have come in whole are answered; nothing more is read."""
+        if self._active is None:
+            self._leave()
+            return
+        last = self._waiting[-1] if self._waiting else self._active
+        last.keep = False
+        self._transport.pause_reading()
+
+    def _leave(self) -> None:
+        if self._reading is not None:
+            self._server.held -= self._reading.size
+            self._reading = None
+        self._leaving, self.since = True, self._server.clock
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def _too_large(self) -> None:
+        self.refuse(413, f"the body is larger than {self._server.limits.body // 2**20} MiB; send fewer rows")
+
+    def _counted(self, size: int, status: int) -> bool:
+        self._head += size
+        if self._head > self._server.limits.head:
+            self.refuse(
+                status, f"address and headers are larger than {self._server.limits.head // 2**10} KiB"
+            )
+        return not self._leaving
+
+    # --- time ---
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        return self._active is None and self._reading is None and not self._leaving
+
+    def sweep(self, clock: float, limits: Limits) -> None:
+        """Lets go of a client that takes too long."""
+        waited = clock - self.since
+        if self._leaving:
+            if waited > _LEAVING_SECONDS:
+                self.abort()
+        elif self._stuck:
+            if waited > limits.writing:
+                self.abort()
+        elif self._active is None and self._reading is not None:
+            if waited > limits.reading:
+                self.refuse(408, f"the request took longer than {limits.reading:g} seconds to come in")
+        elif self._active is None and waited > limits.idle:
+            self._transport.close()
+
+    def close_if_idle(self) -> None:
+        """Ends a connection between two requests."""
+        if self.idle:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Ends a connection at once."""
+        self._transport.abort()
+
+
+def header_lines(headers: Mapping[str, str]) -> bytes:
+    """Headers as `reply` takes them, without anything that could end a line.
+
+    >>> header_lines({"losswatch-version": "3"})
+    b'losswatch-version: 3\\r\\n'
+    """
+    lines = (f"{name}: {value}" for name, value in headers.items())
+    return b"".join("".join(line.splitlines()).encode("latin-1", "replace") + b"\r\n" for line in lines)
