@@ -323,10 +323,16 @@ def _unseen_since(project: Project, scanned: Scan) -> int | None:
 
 
 def _notices(source: Source, scanned: Scan) -> list[str]:
-    unknown = int((~scanned.known).sum())
-    if not unknown:
-        return []
-    return [f"the target {source.config.target!r} is missing in {unknown:,} of {source.rows:,} rows"]
+    found = []
+    earlier = np.diff(scanned.times) < np.timedelta64(0)
+    if earlier.any():
+        row = int(np.argmax(earlier)) + 2
+        found.append(
+            f"the rows are not in time order (row {row} is the first that is earlier); they were sorted"
+        )
+    if unknown := int((~scanned.known).sum()):
+        found.append(f"the target {source.config.target!r} is missing in {unknown:,} of {source.rows:,} rows")
+    return found
 
 
 def _write_files(

@@ -324,13 +324,15 @@ def test_the_same_rows_are_trained_once(tmp_path: Path, registries: None) -> Non
 
 
 def test_a_preparation_says_what_it_found_and_what_it_does(tmp_path: Path) -> None:
-    opened = reading(project(tmp_path, write(tmp_path, frame())), batches=True)
+    rows = frame().sample(frac=1, random_state=4)
+    opened = reading(project(tmp_path, write(tmp_path, rows)), batches=True)
     told: list[str] = []
     found = steps.prepare(opened, progress=told.append)
     expected = steps.prepare(replace(reading(opened, batches=False), state=tmp_path / "other"))
     for name in ("rows", "first", "last", "columns", "inputs", "task", "window", "fresh"):
         assert getattr(found, name) == getattr(expected, name)
     assert found.notices[0].startswith("3,000 rows are read in batches")
+    assert found.notices[1:] == expected.notices
     assert told[0] == "reading the data: what they contain"
     assert told[-1] == "preparing row 3,000 of 3,000"
     assert steps.prepare(opened).fresh is False
