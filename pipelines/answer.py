@@ -14,6 +14,8 @@ from typing import Any
 def to_json(result: object) -> str:
     """One JSON object; what is undefined (nan, infinite) is null, a duration its seconds, a time ISO 8601.
 
+    A field whose metadata say `json: False` is for the terminal alone.
+
     >>> @dataclasses.dataclass(frozen=True)
     ... class Result:
     ...     loss: float
@@ -29,7 +31,8 @@ def to_json(result: object) -> str:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = [field for field in dataclasses.fields(value) if field.metadata.get("json", True)]
+        return {field.name: _plain(getattr(value, field.name)) for field in fields}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list | set | frozenset):

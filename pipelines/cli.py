@@ -65,6 +65,15 @@ def _rates(project: Project, options: argparse.Namespace, progress: Progress) ->
     )
 
 
+def _curve(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pathlib import Path
+
+    from pipelines import curves
+
+    folder = Path(options.out) if options.out else None
+    return curves.curve(project, version=options.version, run=options.run_id, folder=folder)
+
+
 def _evaluate(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     from pathlib import Path
 
@@ -340,6 +349,27 @@ def _positive_count(text: str) -> int:
     return int(text)
 
 
+def _add_curve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "curve",
+        _curve,
+        "draw the loss of a training again: a page, pictures, and two lines of text",
+        "curve --project bikes",
+        "curve --project bikes --version 3 --out pictures",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--version", metavar="N", type=int, help="number of a version (default: the newest training)"
+    )
+    which.add_argument(
+        "--run", metavar="ID", dest="run_id", help="the first letters of a run, also of one that failed"
+    )
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="where to write them (default: in the project's state)"
+    )
+
+
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(
         commands,
@@ -454,6 +484,7 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         type=int,
         help="number of the version (default: the champion)",
     )
+    _add_curve(commands)
     _add_rates(commands)
     _add_evaluate(commands)
     _add_cross_validate(commands)
@@ -606,11 +637,11 @@ def _result(options: argparse.Namespace, progress: Progress) -> Any:
     import os
     from pathlib import Path
 
-    from pipelines.environment import plan_threads
+    from pipelines.environment import plan_devices
     from pipelines.project import open_project
 
     project = open_project(Path(options.project))
-    plan_threads(os.environ, project.config)
+    plan_devices(os.environ, project.config)
     return options.run(project, options, progress)
 
 

@@ -191,9 +191,10 @@ def _scale(axes: Axes, low: float, high: float, *, logarithmic: bool) -> None:
 
 
 def _whole_numbers(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda epoch, _: "start" if epoch == -1 else f"{epoch:g}"))
 
 
 def _steps(axes: Axes, line: StepLine, high: float, what: str, strong: str, pale: str) -> None:

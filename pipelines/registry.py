@@ -187,11 +187,11 @@ class Registry:
         TrackedRun(self, version.run_id, version.kind, resumed=True).figures(figures)
         self.attach(version.run_id, files)
 
-    def attach(self, run_id: str, files: Sequence[Path]) -> None:
-        """Keeps files, and folders under their names, with a run; one of the same name is replaced."""
+    def attach(self, run_id: str, files: Sequence[Path], *, under: str | None = None) -> None:
+        """Keeps files with a run; one of the same name is replaced. under: a folder of the run."""
         with _quiet():
             for path in files:
-                _attach(self._client, run_id, path)
+                self._client.log_artifact(run_id, str(path), under)
 
     def runs(self, most: int = 100) -> list[RunRecord]:
         """The trainings, the newest first, also those that failed."""
@@ -500,7 +500,10 @@ class TrackedRun:
     def artifact(self, path: Path) -> None:
         """Keeps a file, or a folder under its name, with the run."""
         with _quiet():
-            _attach(self._client, self.run_id, path)
+            if path.is_dir():
+                self._client.log_artifacts(self.run_id, str(path), path.name)
+            else:
+                self._client.log_artifact(self.run_id, str(path))
 
     def register(
         self,
@@ -635,13 +638,6 @@ def _signature(frame: pd.DataFrame, bundle: Path) -> Any:
     else:
         outputs = types.Schema([types.ColSpec("float")])
     return _mlflow().models.ModelSignature(types.Schema(inputs), outputs)
-
-
-def _attach(client: Any, run_id: str, path: Path) -> None:
-    if path.is_dir():
-        client.log_artifacts(run_id, str(path), path.name)
-    else:
-        client.log_artifact(run_id, str(path))
 
 
 def _run_record(run: Any) -> RunRecord:

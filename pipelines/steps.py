@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ from models.loss_scale import LossScale
 from monitoring.decision import RetrainDecision, decide
 from pipelines.alerts import Alert, deliver, raise_alert
 from pipelines.anchor import floor_to
+from pipelines.curves import draw_failed, draw_run
 from pipelines.diagnosis import TrainingDiagnosis
-from pipelines.errors import UserError
+from pipelines.errors import Failed, UserError
 from pipelines.file_rows import FileRows, prepare_files
 from pipelines.prepared import Prepared, fit_schema, prepare_rows
 from pipelines.reading import in_batches
@@ -128,6 +129,8 @@ class TrainResult:
     serves: bool
     diagnosis: TrainingDiagnosis | None = None
     notes: tuple[str, ...] = ()
+    page: str | None = None  # of the curve
+    chart: tuple[str, ...] = field(default=(), metadata={"json": False})
 
     @property
     def scale(self) -> LossScale:
@@ -147,7 +150,9 @@ class TrainResult:
             told.insert(0, "went on with the training that had been stopped")
         if self.loss > self.loss_simple:
             told.append("the network does not beat the simple model: see docs/your-own-network.md")
+        told += self.chart
         told += self.diagnosis.lines if self.diagnosis else ()
+        told += [f"its curve: {self.page}"] if self.page else []
         told.append("it serves" if self.serves else f"next: losswatch promote {self.version} --first")
         return told
 
@@ -163,8 +168,20 @@ def train(
     progress: told what is done before the training, where that takes its time.
     """
     stores = open_stores(project)
-    trained = train_version(stores, learnable(project, progress), on_epoch=on_epoch, trees=True)
-    return _train_result(stores, trained)
+    rows = learnable(project, progress)
+    try:
+        trained = train_version(stores, rows, on_epoch=on_epoch, trees=True)
+    except Failed as failed:
+        page = draw_failed(stores, failed)
+        if page is None:
+            raise
+        raise Failed(f"{failed}\n  its curve: {page}") from failed
+    result = _train_result(stores, trained)
+    if trained.skipped:
+        return result
+    drawn = draw_run(stores, result.run_id)
+    notes = (*result.notes, *([drawn.warning] if drawn.warning else []))
+    return replace(result, notes=notes, page=drawn.page, chart=drawn.chart)
 
 
 def _train_result(stores: Stores, trained: Trained) -> TrainResult:
@@ -428,18 +445,31 @@ class RetrainResult:
     promoted: bool
     reasons: tuple[str, ...]
     tried: tuple[Any, ...] = ()
+    page: str | None = None  # of the curve
 
     def lines(self) -> list[str]:
         if self.challenger is None:
             return [*self.reasons]
         outcome = "promoted: it serves now" if self.promoted else "refused: the champion stays"
         tried = [f"  tried {one.name}: {one.rows:,} rows, loss {one.loss:.4g}" for one in self.tried]
-        return [f"{self.action} for {self.cause}: version {self.challenger}", *tried, outcome, *self.reasons]
+        page = [f"its curve: {self.page}"] if self.page else []
+        return [
+            f"{self.action} for {self.cause}: version {self.challenger}",
+            *tried,
+            outcome,
+            *self.reasons,
+            *page,
+        ]
 
 
 def retrain(project: Project, now: datetime) -> RetrainResult:
-    """Retrains if the newest verdict asks for it and nothing has been done about it yet."""
-    return retrain_stores(open_stores(project), now)
+    """Retrains if the newest verdict asks for it and nothing has been done about it yet; draws the curve of it."""
+    stores = open_stores(project)
+    result = retrain_stores(stores, now)
+    if result.challenger is None:
+        return result
+    drawn = draw_run(stores, stores.registry.version(result.challenger).run_id)
+    return replace(result, page=drawn.page)
 
 
 def retrain_stores(stores: Stores, now: datetime) -> RetrainResult:

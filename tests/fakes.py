@@ -48,7 +48,9 @@ class FakeRun:
         self.noted |= figures
 
     def artifact(self, path: Path) -> None:
-        self.registry.attach(self.run_id, [path])
+        target = self.registry.folder / "runs" / self.run_id / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, target)
 
     def register(
         self,
@@ -112,14 +114,11 @@ class FakeRegistry:
         self._run(version.run_id).figures(figures)
         self.attach(version.run_id, files)
 
-    def attach(self, run_id: str, files: Sequence[Path]) -> None:
+    def attach(self, run_id: str, files: Sequence[Path], *, under: str | None = None) -> None:
+        folder = self.folder / "runs" / run_id / (under or "")
+        folder.mkdir(parents=True, exist_ok=True)
         for path in files:
-            target = self.folder / "runs" / run_id / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                shutil.copytree(path, target, dirs_exist_ok=True)
-            else:
-                shutil.copy(path, target)
+            shutil.copy(path, folder / path.name)
 
     def runs(self, most: int = 100) -> list[RunRecord]:
         newest = list(reversed(self.runs_begun))[:most]

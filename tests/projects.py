@@ -41,6 +41,6 @@ def install(monkeypatch: pytest.MonkeyPatch, fakes: ModuleType) -> None:
             registry = known[project.state] = fakes.FakeRegistry(project.state / "registry", project.name)
         return Stores(project, registry, Log(Path(project.log())))
 
-    for name in ("stores", "steps", "replay", "reproduce"):
+    for name in ("stores", "steps", "replay", "reproduce", "curves"):
         module = __import__(f"pipelines.{name}", fromlist=["open_stores"])
         monkeypatch.setattr(module, "open_stores", open_stores)

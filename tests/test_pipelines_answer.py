@@ -1,5 +1,5 @@
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,3 +36,13 @@ def test_times_durations_paths_and_arrays_have_a_form() -> None:
     assert plain(timedelta(minutes=1)) == 60.0
     assert plain(Path("a/b")) == "a/b"
     assert plain([np.float64(0.5), np.arange(2)]) == [0.5, [0, 1]]
+
+
+@dataclass(frozen=True)
+class Told:
+    loss: float
+    chart: tuple[str, ...] = field(default=("▇▁",), metadata={"json": False})
+
+
+def test_what_is_for_the_terminal_alone_is_left_out() -> None:
+    assert json.loads(to_json([Told(0.5)])) == [{"loss": 0.5}]

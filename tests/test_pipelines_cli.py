@@ -342,13 +342,35 @@ def test_a_report_goes_where_it_is_asked(project: str, fake: Callable[..., None]
     assert seen == [None, tmp_path / "page.html"]
 
 
+def test_a_curve_is_of_a_version_or_of_a_run(
+    project: str, fake: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def curve(project: Any, **wish: Any) -> Result:
+        seen.append(wish)
+        return Result()
+
+    fake("curves", curve=curve)
+    main(["curve", "--project", project])
+    main(["curve", "--project", project, "--version", "3", "--out", "pictures"])
+    main(["curve", "--project", project, "--run", "abc"])
+    assert seen == [
+        {"version": None, "run": None, "folder": None},
+        {"version": 3, "run": None, "folder": Path("pictures")},
+        {"version": None, "run": "abc", "folder": None},
+    ]
+    assert main(["curve", "--project", project, "--run", "abc", "--version", "3"]) == 2
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
 def test_training_shows_its_epochs(
     project: str,
     fake: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def train(project: Any, *, on_epoch: Callable[[Any], None]) -> Result:
+    def train(project: Any, *, on_epoch: Callable[[Any], None], **more: Any) -> Result:
         on_epoch(types.SimpleNamespace(epoch=2, loss=0.51234, validation_loss=0.6))
         return Result()
 

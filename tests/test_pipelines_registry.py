@@ -188,15 +188,13 @@ def test_runs_are_listed_from_the_newest_with_what_became_of_them(registry: Any)
 
 
 def test_files_of_a_run_are_read_again_and_replaced(registry: Any, tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
     run_id = _interrupted(registry)
     for content in (b"one", b"two"):
-        (folder / "loss.png").write_bytes(content)
-        (tmp_path / "training.json").write_bytes(content)
-        registry.attach(run_id, [folder, tmp_path / "training.json"])
+        (tmp_path / "loss.png").write_bytes(content)
+        registry.attach(run_id, [tmp_path / "loss.png"])
+        registry.attach(run_id, [tmp_path / "loss.png"], under="pictures")
+        assert registry.read(run_id, "loss.png") == content
         assert registry.read(run_id, "pictures/loss.png") == content
-        assert registry.read(run_id, "training.json") == content
     assert registry.read(run_id, "steps.parquet") is None
     assert registry.read(run_id, "other/loss.png") is None
 

@@ -109,10 +109,10 @@ function training() {
     const scale = axis(losses(), log, top, tall, narrow ? 5 : 7, 0.04);
     const rates = present(data.rate).filter(v => v > 0), panels = [];
     let below = scale.bottom;
-    if (rates.length) { panels.push(["rate", below += 30, narrow ? 40 : 48]); below += narrow ? 40 : 48; }
+    if (rates.length) { panels.push(["rate", below += 30, 48]); below += 48; }
     if (gradients) { panels.push(["gradients", below += 30, narrow ? 80 : 110]); below += narrow ? 80 : 110; }
     const scales = Object.fromEntries(panels.map(([name, start, height]) => {
-      if (name === "rate") return [name, axis(rates, true, start, height, 2, 0.1)];
+      if (name === "rate") return [name, axis(rates, true, start, height, 1.5, 0.1)];
       const [a, b] = part(gradients.x), known = present([...gradients.low.slice(a, b), ...gradients.high.slice(a, b)]);
       return [name, axis(known.length ? known : [1], true, start, height, 4)];
     }));
@@ -133,7 +133,7 @@ function training() {
     for (const mark of marks.length ? marks : [from, to]) {
       add(svg, "line", {class: "axis", x1: r(v.x(mark)), x2: r(v.x(mark)), y1: v.bottom, y2: v.bottom + 5});
       const end = v.x(mark) > v.right - 20 ? "end" : "middle";
-      add(svg, "text", {x: r(v.x(mark)), y: v.bottom + 18, "text-anchor": end}, short(mark));
+      add(svg, "text", {x: r(v.x(mark)), y: v.bottom + 18, "text-anchor": end}, mark === -1 ? "start" : short(mark));
     }
     add(svg, "text", {x: r((v.left + v.right) / 2), y: v.bottom + 34, "text-anchor": "middle"}, "epoch");
     v.overlay = add(svg, "g", {});
@@ -444,7 +444,7 @@ function small(name, choices, settings) {
 const HOVER = matchMedia("(hover: none)").matches ? "Draw a finger over the chart to read it." : "Move over the chart, or focus it and press ← →, to read it.";
 training();
 small("metrics", data.metrics, {
-  x: () => data.epochs, log: false, axis: "epoch", label: String, hint: HOVER, kept: data.best ? data.best.epoch : undefined,
+  x: () => data.epochs, log: false, axis: "epoch", label: v => v === -1 ? "start" : String(v), hint: HOVER, kept: data.best ? data.best.epoch : undefined,
   lines: one => [{name: "training", style: "training", values: one.training}, {name: "validation", style: "validation", values: one.validation}]
     .filter(line => present(line.values).length),
 });
