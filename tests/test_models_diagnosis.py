@@ -458,3 +458,10 @@ def test_a_number_that_is_none_is_furthest() -> None:
     inputs = np.zeros((50, 1))
     inputs[3], inputs[4] = np.nan, 1e9
     assert furthest_out(inputs, np.zeros(50), np.arange(10)) == (3, 4)
+
+
+def test_of_many_rows_some_say_what_is_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.diagnosis.USUAL_ROWS", 50)
+    inputs = np.random.default_rng(0).normal(size=(5000, 3))
+    inputs[4321, 1] = 1e9
+    assert furthest_out(inputs, np.zeros(5000), np.arange(4300, 4400)) == (4321,)
