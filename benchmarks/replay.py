@@ -67,10 +67,10 @@ def flights(folder: Path, period: dict[str, str]) -> Project:
 
 def main_job(project: Project, *, decided: bool) -> list[Result]:
     """The figures of the replay; decided: whether this period can meet what is asked of the year."""
-    from pipelines.environment import plan_threads
+    from pipelines.environment import plan_devices
     from pipelines.replay import replay
 
-    plan_threads(os.environ, project.config)
+    plan_devices(os.environ, project.config)
     spent = _Spent.begin()
     done = replay(project, progress=_now_and_then())
     wall, used = spent.seconds()

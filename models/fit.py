@@ -25,6 +25,7 @@ from models.callbacks import (
     restore,
 )
 from models.checkpoint import digest_of, read_checkpoint, remove_checkpoint
+from models.devices import computing
 from models.diagnosis import furthest_out
 from models.history import EpochLoss, LossHistory
 from models.keras_objects import planned_rate, set_rate, steps_taken
@@ -172,7 +173,8 @@ def _train(
     progress = Progress(model, on_epoch, on_steps)
     start = progress.best
     try:
-        _run(progress, train, validation, config, checkpoint, compete=compete)
+        with computing(model, config.precision):
+            _run(progress, train, validation, config, checkpoint, compete=compete)
         restore(model, progress.best)
     except Diverged as fault:
         restore(model, start)

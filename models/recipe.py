@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from models.devices import DEVICES, PRECISIONS, Device, Precision
 from models.families import Activation, family
 from models.losses import (
     CATALOGUE,
@@ -49,6 +50,10 @@ _MADE_BY_US = ("categorical_generalized_cross_entropy", "quantile", "dice", "tve
 _EPOCHS = {"doc": "passes over the training rows at most", "range": (0, 10_000)}
 _BATCH_SIZE = {"doc": "rows of a step at most; small data take smaller steps", "range": (1, 1_000_000)}
 _PATIENCE = {"doc": "epochs without a better validation loss before training ends", "range": (1, 10_000)}
+_PRECISION = {
+    "doc": 'in how many bits a GPU multiplies: "mixed" is quicker for wide layers, and does nothing on a CPU',
+    "choices": PRECISIONS,
+}
 _TARGET_LOSS = {"doc": "training ends when the validation loss is no higher than this", "example": "0.25"}
 
 
@@ -75,6 +80,7 @@ class FitConfig:
         },
     )
     target_loss: float | None = field(default=None, metadata=_TARGET_LOSS)
+    precision: Precision = field(default="full", metadata=_PRECISION)
 
 
 @dataclass(frozen=True)
@@ -218,6 +224,14 @@ class NetworkConfig:
             "range": (1, 100),
         },
     )
+    device: Device = field(
+        default="cpu",  # quicker for the networks of tables, and the same weights to the bit every time
+        metadata={
+            "doc": 'what computes the network; "gpu" does nothing where there is none',
+            "choices": DEVICES,
+        },
+    )
+    precision: Precision = field(default="full", metadata=_PRECISION)
 
     def __post_init__(self) -> None:
         if faults := network_faults(self):
@@ -235,6 +249,7 @@ class NetworkConfig:
             seed=seed,
             class_weights=_weights_of(self.class_weights, classes),
             target_loss=self.target_loss,
+            precision=self.precision,
         )
 
     @property

@@ -147,7 +147,9 @@ def stepper_of(model: keras.Model) -> Stepper:
 
     Tracing a network again costs as much as some epochs of it.
     """
-    state = (id(model.optimizer), model.run_eagerly, *(variable.path for variable in model.trainable_weights))
+    paths = (variable.path for variable in model.trainable_weights)
+    types = (layer.compute_dtype for layer in model.layers)
+    state = (id(model.optimizer), model.run_eagerly, *paths, *types)
     known = getattr(model, "_losswatch_stepper", None)
     if known is None or known[0] != state:
         known = (state, Stepper(model))

@@ -16,6 +16,7 @@ import numpy as np
 
 from models.baselines import Baseline, best_constant, fit_simple, fit_trees
 from models.checkpoint import remove_checkpoint
+from models.devices import device_remarks
 from models.diagnosis import Diverged
 from models.preparation import PrepareConfig
 from pipelines.diagnosis import TAG, TrainingDiagnosis, curve_of, diverged, judge, read_diagnosis
@@ -106,7 +107,7 @@ def training_identity(project: Project, data: str) -> str:
     config = project.config
     network = dataclasses.asdict(config.network)
     del network["accept_overfit"]  # it changes no weight: what was trained is not trained again
-    parts: list[Any] = [data, config.project.seed, network, config.code.build]
+    parts: list[Any] = [data, config.data.target, config.project.seed, network, config.code.build]
     if config.prepare != PrepareConfig():
         parts.append(dataclasses.asdict(config.prepare))
     if config.data.split != "time":
@@ -223,8 +224,9 @@ def _note_starts(run: Run, learned: Learned) -> None:
 
 
 def _notes(learned: Learned, schema: Schema, project: Project) -> tuple[str, ...]:
-    """What several seeds reached, and what a penalty has left of the network, a sentence each."""
-    told = []
+    """What is not here, what several seeds reached, and what a penalty has left of the network, a sentence each."""
+    network = project.config.network
+    told = [*device_remarks(network.device, network.precision)]
     if learned.starts:
         losses = [f"{start.loss:.4g}" if start.history else "diverged" for start in learned.starts]
         told.append(f"{len(losses)} starts: {', '.join(losses)}; kept is number {learned.chosen + 1}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from models.devices import device_remarks
 from models.last_layer import last_layer
 from models.loss_advice import Probe, advice
 from models.losses import canonical
@@ -128,6 +129,8 @@ class _Trial:
         linear = not self.project.config.code.build and not network.hidden
         for text in optimizer_remarks(recipe.optimizing, linear=linear):
             self.problems.append(Problem("warning", "network.optimizer", text))
+        for text in device_remarks(network.device, network.precision):
+            self.problems.append(Problem("note", "network.device", text))
         if remark := schedule_remark(recipe.schedule, network.epochs, network.patience):
             self.problems.append(Problem("note", "network.schedule", remark))
 

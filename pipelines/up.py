@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from pipelines.addresses import sqlite_file, without_password
 from pipelines.child import Child, Server, answers
-from pipelines.environment import plan_threads, quiet_environment
+from pipelines.environment import plan_devices, quiet_environment
 from pipelines.errors import UserError
 from pipelines.file_lock import Locked, file_lock
 from pipelines.left_over import end_left_over, forget, note
@@ -149,7 +149,7 @@ def child_environment(project: Project, plan: Plan) -> dict[str, str]:
     """What the children see: quiet libraries, our Prefect server, and no proxy in between."""
     environment = dict(os.environ)
     quiet_environment(environment, project.state)
-    plan_threads(environment, project.config)
+    plan_devices(environment, project.config)
     environment["PREFECT_API_URL"] = plan.prefect_api
     environment["MLFLOW_BACKEND_STORE_URI"] = plan.tracking  # here, for it may hold a password
     environment["MLFLOW_ARTIFACTS_DESTINATION"] = project.artifacts()

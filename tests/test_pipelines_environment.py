@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.config import check_tables
-from pipelines.environment import OWN_LOGGERS, plan_threads, quiet_environment, set_up_logging
+from pipelines.environment import OWN_LOGGERS, plan_devices, quiet_environment, set_up_logging
 from pipelines.progress import Progress
 
 
@@ -51,14 +51,22 @@ def test_outside_of_a_project_prefect_keeps_its_home() -> None:
 def test_a_small_network_learns_on_one_thread(network: dict[str, Any], threads: str | None) -> None:
     tables = {"data": {"target": "late", "path": "rides.csv"}, "network": network}
     environ: dict[str, str] = {}
-    plan_threads(environ, check_tables(tables, Path("rides/losswatch.toml")))
+    plan_devices(environ, check_tables(tables, Path("rides/losswatch.toml")))
     assert environ.get("TF_NUM_INTRAOP_THREADS") == environ.get("TF_NUM_INTEROP_THREADS") == threads
+
+
+@pytest.mark.parametrize(("device", "visible"), [("cpu", "-1"), ("gpu", None)])
+def test_a_gpu_is_hidden_where_nobody_asked_for_it(device: str, visible: str | None) -> None:
+    tables = {"data": {"target": "late", "path": "rides.csv"}, "network": {"device": device}}
+    environ: dict[str, str] = {}
+    plan_devices(environ, check_tables(tables, Path("rides/losswatch.toml")))
+    assert environ.get("CUDA_VISIBLE_DEVICES") == visible
 
 
 def test_threads_that_a_user_has_set_stay() -> None:
     environ = {"TF_NUM_INTRAOP_THREADS": "4"}
     tables = {"data": {"target": "late", "path": "rides.csv"}}
-    plan_threads(environ, check_tables(tables, Path("rides/losswatch.toml")))
+    plan_devices(environ, check_tables(tables, Path("rides/losswatch.toml")))
     assert environ["TF_NUM_INTRAOP_THREADS"] == "4"
 
 
