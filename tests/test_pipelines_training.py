@@ -87,6 +87,15 @@ def test_another_preparation_or_split_is_another_training(
     assert again in identities
 
 
+def test_another_target_of_the_same_rows_is_another_training(
+    make_stores: Callable[..., Any], rows: pd.DataFrame
+) -> None:
+    project = make_stores(rows).project
+    data = dataclasses.replace(project.config.data, target="size")
+    other = dataclasses.replace(project, config=dataclasses.replace(project.config, data=data))
+    assert training_identity(project, "data") != training_identity(other, "data")
+
+
 @pytest.mark.parametrize(
     "more", ['split = "stratified"\n', 'split = "group"\ngroup = "customer"\n', 'split = "random"\n']
 )
