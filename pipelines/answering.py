@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count, islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -22,9 +22,8 @@ from pipelines.arriving import Arrival, Busy, Conflict, Stored
 from pipelines.champion import Served
 from pipelines.http_server import JSON, RETRY, Exchange
 from pipelines.invocations import BadRequest, Invocation, read_invocation
-from pipelines.log import Log
 from pipelines.moments import microseconds
-from pipelines.packing import Array
+from pipelines.plain_columns import Array
 from pipelines.serving_figures import Figures
 
 logger = logging.getLogger(__name__)
@@ -47,6 +46,18 @@ class Source(Protocol):
     def current(self) -> Served | None: ...
 
 
+class Store(Protocol):
+    """What takes rows and labels: a `Log`, or a `MovingLog`, which needs less."""
+
+    def arrive_together(
+        self, arrivals: Sequence[Arrival], *, wait: bool = True
+    ) -> list[Stored | Conflict | None]: ...
+
+    def arrive_labels(self, ids: Sequence[str], values: Sequence[Any], *, known_at: datetime) -> None: ...
+
+    def flush(self) -> int: ...
+
+
 @dataclass(slots=True)
 class _Asked:
     """A request on its way: read and prepared, then scored (`answers`) and packed for the log."""
@@ -66,7 +77,7 @@ class Answering:
     """
 
     def __init__(
-        self, source: Source, log: Log, figures: Figures, *, now: Callable[[], datetime], folder: Path
+        self, source: Source, log: Store, figures: Figures, *, now: Callable[[], datetime], folder: Path
     ) -> None:
         """folder: where the log lies, whose free space is told when it is full."""
         self._source, self._log, self._figures = source, log, figures

@@ -7,9 +7,10 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +20,7 @@ from pipelines.errors import UserError
 from pipelines.file_lock import Locked, file_lock
 
 Queue = Literal["requests", "labels"]
+QUEUES: tuple[Queue, ...] = ("requests", "labels")
 
 _KEPT = 24 * 3600 * 1_000_000  # microseconds for which a row that was moved on still answers a client's retry
 _KEPT_FOR_READERS = 600 * 1_000_000  # a reader looks at the tables first: what lands meanwhile it finds here
@@ -132,7 +134,7 @@ class Arriving:
     """
 
     def __init__(self, folder: Path, *, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> None:
-        """`UserError` where another process writes, or the file is damaged."""
+        """`UserError` where another process writes, or the file is damaged. taken: requests since the start."""
         self.path = folder / "arriving.db"
         self._lock = threading.Lock()
         self._held = ExitStack()
@@ -149,7 +151,8 @@ class Arriving:
             self._held.close()
             raise
         self._inode = os.stat(self.path).st_ino
-        self._next = {queue: self._first_number(queue) for queue in ("requests", "labels")}
+        self._next = {queue: self._first_number(queue) for queue in QUEUES}
+        self.taken = 0
         self._forgotten = 0
         self._looked = -math.inf
 
@@ -271,6 +274,7 @@ class Arriving:
                 [(id, number, place) for place, id in enumerate(arrival.ids)],
             )
         self._next["requests"] = number + 1
+        self.taken += 1
 
     def add_labels(self, labels: Sequence[ArrivingLabel]) -> None:
         """Commits all labels or none; a label of the same id and a later known_at replaces an earlier one."""
@@ -282,6 +286,7 @@ class Arriving:
                 [(number + place, *label) for place, label in enumerate(values)],
             )
             self._next["labels"] = number + len(labels)
+            self.taken += 1
 
     def to_move(self, queue: Queue, landed: int) -> tuple[int, ...]:
         """Batches that the tables lack, oldest first. landed: the number of the last batch that they hold.
@@ -300,21 +305,7 @@ class Arriving:
                     "INSERT INTO batches (queue, batch, last) VALUES (?, ?, ?)",
                     [(queue, batch + place, end) for place, end in enumerate(ends, 1)],
                 )
-            batches = connection.execute(
-                "SELECT batch FROM batches WHERE queue = ? AND batch > ? ORDER BY batch", (queue, landed)
-            )
-            return tuple(int(number) for (number,) in batches)
-
-    def requests(self, batch: int) -> tuple[Arrival, ...]:
-        """The rows of a batch, by request. They are read beside the writer, so that nobody waits for it."""
-        with _reading(self.path) as connection:
-            ends = _ends(connection, "requests", batch)
-            return _requests(connection, "number > ? AND number <= ?", ends)
-
-    def labels(self, batch: int) -> tuple[ArrivingLabel, ...]:
-        """The labels of a batch; see `requests`."""
-        with _reading(self.path) as connection:
-            return _labels(connection, "number > ? AND number <= ?", _ends(connection, "labels", batch))
+            return _batches(connection, queue, landed)
 
     def forget(self, queue: Queue, landed: int) -> None:
         """Deletes what was moved on, a little at a time.
@@ -408,6 +399,67 @@ def _damaged(path: Path, problem: str) -> UserError:
     )
 
 
+@dataclass(frozen=True)
+class MovingRows:
+    """The rows of a batch, by column; all of n rows. times, known_at: microseconds; columns: None where one lacks."""
+
+    ids: list[str]
+    times: list[int]
+    predictions: list[Sequence[float | None]]
+    columns: dict[str, list[Any]]
+    known_at: list[int]
+    versions: list[int]
+    callers: list[str]
+
+
+def waiting_batches(path: Path, queue: Queue, landed: int) -> tuple[int, ...]:
+    """Batches that the tables lack, as any process may ask. landed: the last one that they hold."""
+    if not _has_tables(path):
+        return ()
+    with _reading(path) as connection:
+        return _batches(connection, queue, landed)
+
+
+def moving_rows(path: Path, batch: int) -> MovingRows:
+    """The rows of a batch. They are read beside the writer, so that nobody waits for it."""
+    with _reading(path) as connection:
+        found = connection.execute(
+            "SELECT rows, known_at, version, caller, content FROM requests"
+            " WHERE number > ? AND number <= ? ORDER BY number",
+            _ends(connection, "requests", batch),
+        ).fetchall()
+    counts = [rows for rows, *_ in found]
+    contents = orjson.loads(b"[" + b",".join([content for *_, content in found]) + b"]")
+
+    def each(values: Iterable[Any]) -> list[Any]:
+        return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
+
+    return MovingRows(
+        [id for content in contents for id in content[0]],
+        [time for content in contents for time in content[1]],
+        [prediction for content in contents for prediction in content[2]],
+        _joined_columns([content[3] for content in contents], counts),
+        each(known_at for _, known_at, *_ in found),
+        each(version for _, _, version, *_ in found),
+        each(caller for *_, caller, _ in found),
+    )
+
+
+def _joined_columns(parts: Sequence[Mapping[str, list[Any]]], counts: Sequence[int]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for part in parts for name in part)
+    joined: dict[str, list[Any]] = {}
+    for name in names:
+        values = (part.get(name) or [None] * count for part, count in zip(parts, counts, strict=True))
+        joined[name] = list(chain.from_iterable(values))
+    return joined
+
+
+def moving_labels(path: Path, batch: int) -> tuple[ArrivingLabel, ...]:
+    """The labels of a batch; see `moving_rows`."""
+    with _reading(path) as connection:
+        return _labels(connection, "number > ? AND number <= ?", _ends(connection, "labels", batch))
+
+
 def waiting_rows(
     path: Path, landed: int, *, start: int = -_NEWEST, end: int = _NEWEST, known_until: int = _NEWEST
 ) -> tuple[ArrivingRow, ...]:
@@ -448,6 +500,13 @@ def _has_tables(path: Path) -> bool:
         return False
     with _reading(path) as connection:  # the writer makes the file first and the tables a moment later
         return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone())
+
+
+def _batches(connection: sqlite3.Connection, queue: Queue, landed: int) -> tuple[int, ...]:
+    found = connection.execute(
+        "SELECT batch FROM batches WHERE queue = ? AND batch > ? ORDER BY batch", (queue, landed)
+    )
+    return tuple(int(number) for (number,) in found)
 
 
 def _last_of(connection: sqlite3.Connection, queue: Queue, landed: int) -> int:

@@ -199,7 +199,8 @@ def _place(part: str, why: str | None) -> list[Finding]:
 
 
 def _log(project: Project) -> list[Finding]:
-    from pipelines.log import STORE_VERSION, Log
+    from pipelines.log import Log
+    from pipelines.log_folder import STORE_VERSION
 
     folder = Path(project.log())
     Log(folder)  # of another version of losswatch: it says so

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from models.schema import Column, Schema
-from pipelines.packing import Array, columns_of, moments
+from pipelines.plain_columns import Array, columns_of, moments
 
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 _BESIDE = ("ids", "times", "params")  # may stand beside the rows; params is MLflow's, and has no effect here

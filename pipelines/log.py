@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,18 +20,23 @@ import orjson
 import pyarrow as pa
 
 from pipelines.arriving import (
+    QUEUES,
     Arrival,
     Arriving,
     ArrivingLabel,
     ArrivingRow,
     Conflict,
+    Queue,
     Stored,
+    moving_labels,
+    moving_rows,
+    waiting_batches,
     waiting_labels,
     waiting_rows,
 )
 from pipelines.bundle import plain as plain_json
 from pipelines.delta import Mark, Table, Where
-from pipelines.errors import UserError
+from pipelines.log_folder import check_version, prepare
 from pipelines.log_rows import (
     EVENTS,
     LABELS,
@@ -53,11 +57,11 @@ from pipelines.log_rows import (
     wanted,
 )
 from pipelines.moments import aware, microseconds, moment_of, utc
-from pipelines.packing import Array, plain, times_of
+from pipelines.packing import times_of
+from pipelines.plain_columns import Array, plain
 
 __all__ = ["Answer", "Conflict", "Event", "LabelledRows", "Log", "Span"]
 
-STORE_VERSION = "1"
 _FLUSHED = "arriving"  # under this name a table remembers the last batch that was moved on from SQLite
 _EVER = 2**63 - 1
 
@@ -142,7 +146,7 @@ class Log:
     def __init__(self, folder: Path) -> None:
         """folder: where the log lies or will lie; `UserError` where another version of losswatch wrote it."""
         self._folder = folder
-        _check_version(folder)
+        check_version(folder)
         self._predictions = Table(folder / "predictions", PREDICTIONS)
         self._labels = Table(folder / "labels", LABELS)
         self._events = Table(folder / "events", EVENTS)
@@ -208,7 +212,7 @@ class Log:
         return self._append(self._events, row, _once("event", key))
 
     def _append(self, table: Table, build: Callable[[Any, int], Any], mark: Mark | None) -> bool:
-        _prepare(self._folder)
+        prepare(self._folder)
         return table.append(build, mark)
 
     def compact(self) -> None:
@@ -265,24 +269,29 @@ class Log:
 
     def flush(self) -> int:
         """Moves what arrived on into the tables, each row exactly once; returns the number of rows moved."""
-        return self._flush_rows() + self._flush_labels()
-
-    def _flush_rows(self) -> int:
-        writer, landed, moved = self._writer(), self._predictions.landed(_FLUSHED), 0
-        for batch in writer.to_move("requests", landed):
-            rows = arrived_requests(writer.requests(batch))
-            self._predictions.append(rows.table, (_FLUSHED, batch))
-            landed, moved = batch, moved + len(rows.ids)
-        writer.forget("requests", landed)
+        writer = self._writer()
+        for queue in QUEUES:
+            writer.to_move(queue, self.landed(queue))
+        moved = self.move()
+        for queue in QUEUES:
+            writer.forget(queue, self.landed(queue))
         return moved
 
-    def _flush_labels(self) -> int:
-        writer, landed, moved = self._writer(), self._labels.landed(_FLUSHED), 0
-        for batch in writer.to_move("labels", landed):
-            labels = writer.labels(batch)
+    def landed(self, queue: Queue) -> int:
+        """The number of the last batch that the tables hold."""
+        return (self._predictions if queue == "requests" else self._labels).landed(_FLUSHED)
+
+    def move(self) -> int:
+        """Moves the batches that the writer has numbered; any process may, and two at once do no harm."""
+        path, moved = self._folder / "arriving.db", 0
+        for batch in waiting_batches(path, "requests", self.landed("requests")):
+            rows = moving_rows(path, batch)
+            self._predictions.append(arrived_requests(rows).table, (_FLUSHED, batch))
+            moved += len(rows.ids)
+        for batch in waiting_batches(path, "labels", self.landed("labels")):
+            labels = moving_labels(path, batch)
             self._labels.append(arrived_labels(labels).table, (_FLUSHED, batch))
-            landed, moved = batch, moved + len(labels)
-        writer.forget("labels", landed)
+            moved += len(labels)
         return moved
 
     def open_for_arriving(self) -> None:
@@ -292,7 +301,7 @@ class Log:
     def _writer(self) -> Arriving:
         with self._opening:
             if self._arriving is None:
-                _prepare(self._folder)
+                prepare(self._folder)
                 self._arriving = Arriving(self._folder)
             return self._arriving
 
@@ -368,33 +377,6 @@ class Log:
         waiting = [row.time for row in waiting_rows(self._folder / "arriving.db", landed)]
         times = np.concatenate([times_of(found["time"]), np.array(waiting, dtype="datetime64[us]")])
         return Span(moment_of(times.min()), moment_of(times.max()), len(times)) if len(times) else None
-
-
-def _check_version(folder: Path) -> None:
-    if folder.parts and folder.parts[0].endswith(":"):
-        raise UserError(f"{folder}: the log lies in a folder on this machine. Write a path instead")
-    path = folder / "version"
-    tables = any((folder / name).exists() for name in ("predictions", "labels", "events"))  # these come later
-    found = path.read_text("utf-8", "replace").strip() if path.is_file() else None
-    if found is None and tables:
-        raise UserError(
-            f"{folder}: a log without its file 'version'. Restore the whole folder from a backup; "
-            f"or, if this losswatch wrote it, write {STORE_VERSION} into {path}"
-        )
-    if found not in (None, STORE_VERSION):
-        raise UserError(
-            f"{folder}: a log of version {found!r}, and this losswatch reads version {STORE_VERSION!r}. "
-            "Install the losswatch that wrote it, or move the folder away to begin a new log"
-        )
-
-
-def _prepare(folder: Path) -> None:
-    path = folder / "version"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        whole = path.with_name(f".version.{os.getpid()}.{threading.get_ident()}")
-        whole.write_text(STORE_VERSION + "\n", "utf-8")
-        os.replace(whole, path)
 
 
 def _repeated(known_at: datetime, rows: int) -> Array:

@@ -13,23 +13,21 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from pipelines.arriving import Arrival, ArrivingLabel, ArrivingRow
+from pipelines.arriving import ArrivingLabel, ArrivingRow, MovingRows
 from pipelines.packing import (
     NUMBERS,
     STORAGE,
     TIMESTAMP,
-    Array,
     Kind,
-    columns_of,
     integers,
     number_lists,
     pack,
-    plain,
     strings,
     times_of,
     timestamps,
     unpack,
 )
+from pipelines.plain_columns import Array, columns_of, plain
 
 PREDICTIONS = pa.schema(
     [
@@ -154,28 +152,17 @@ def arrived_rows(rows: Sequence[ArrivingRow]) -> ScoredRows:
     )
 
 
-def arrived_requests(arrivals: Sequence[Arrival]) -> ScoredRows:
-    """The rows of requests from SQLite, on the way into the table."""
-    counts = [len(arrival.ids) for arrival in arrivals]
-    known_at = np.array([arrival.known_at for arrival in arrivals], dtype="datetime64[us]")
-    versions = np.array([arrival.version for arrival in arrivals], dtype=np.int64)
-    names = dict.fromkeys(name for arrival in arrivals for name in arrival.columns)
+def arrived_requests(rows: MovingRows) -> ScoredRows:
+    """Rows of requests from SQLite, on the way into the table."""
     return ScoredRows(
-        [id for arrival in arrivals for id in arrival.ids],
-        np.array([time for arrival in arrivals for time in arrival.times], dtype="datetime64[us]"),
-        np.repeat(known_at, counts),
-        np.repeat(versions, counts),
-        padded([prediction for arrival in arrivals for prediction in arrival.predictions]),
-        {name: plain(_joined(arrivals, name)) for name in names},
-        [arrival.caller for arrival in arrivals for _ in arrival.ids],
+        rows.ids,
+        np.array(rows.times, dtype="datetime64[us]"),
+        np.array(rows.known_at, dtype="datetime64[us]"),
+        np.array(rows.versions, dtype=np.int64),
+        padded(rows.predictions),
+        {name: plain(column) for name, column in rows.columns.items()},
+        rows.callers,
     )
-
-
-def _joined(arrivals: Sequence[Arrival], name: str) -> list[Any]:
-    joined: list[Any] = []
-    for arrival in arrivals:
-        joined += arrival.columns.get(name) or [None] * len(arrival.ids)
-    return joined
 
 
 def arrived_labels(labels: Sequence[ArrivingLabel]) -> LabelRows:

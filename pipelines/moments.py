@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from pipelines.packing import Array, moments
+from pipelines.plain_columns import Array, moments
 
 
 def aware(moment: datetime) -> datetime:

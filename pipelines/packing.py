@@ -9,19 +9,18 @@ beside it, so that one bad row cannot stop the log and other readers still find 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from operator import itemgetter
+from datetime import datetime
 from types import NoneType
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.plain_columns import OF_JSON, Array, missing, moments, objects_of, plain, types_of
+
 Kind = Literal["number", "integer", "boolean", "text", "time"]
-Array = npt.NDArray[Any]
 
 TIMESTAMP = pa.timestamp("us", "UTC")
 NUMBERS = pa.list_(pa.float64())
@@ -33,7 +32,6 @@ STORAGE = {
     "time": TIMESTAMP,
 }
 _EXACT = 2**53  # the largest whole number up to which every whole number is a double
-_OF_JSON = {str, int, float, bool, NoneType}
 
 
 @dataclass(frozen=True)
@@ -45,61 +43,6 @@ class Packed:
     odd: Any | None
 
 
-def missing(value: Any) -> bool:
-    """Whether a single value is one of the marks for "no value": None, nan, NaT, pandas' NA."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return bool(isinstance(value, float | np.floating) and np.isnan(value))
-
-
-def plain(values: Any) -> Array:
-    """A column of any origin as one flat array of bools, numbers, datetime64 or objects.
-
-    values: an array, a pandas Series or Categorical, a list; shape (n,). A missing value in objects is None.
-
-    >>> plain([1, None, 3])
-    array([1, None, 3], dtype=object)
-    """
-    if hasattr(values, "to_numpy"):
-        values = values.to_numpy()
-    array: Array = values if isinstance(values, np.ndarray) else _objects(list(values))
-    if array.ndim != 1:
-        raise ValueError(f"a column has one dimension, this one has shape {array.shape}")
-    if array.dtype.kind in "biufM":
-        return array
-    objects = array.tolist()
-    types = _types(objects)
-    if types <= {str, NoneType}:  # by far the most frequent, and 20 times as quick
-        return _objects(objects)
-    if types <= _OF_JSON:  # nan is unlike itself, and nothing else among these is
-        return _objects([value if value == value else None for value in objects])
-    return _objects([None if missing(value) else value for value in objects])
-
-
-def _types(values: Iterable[Any]) -> set[type]:
-    return set(map(type, values))
-
-
-def _objects(values: Sequence[Any]) -> Array:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
-
-
-def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Rows as columns; None where a row lacks one.
-
-    >>> columns_of([{"a": 1, "b": "x"}, {"a": 2}])
-    {'a': [1, 2], 'b': ['x', None]}
-    """
-    names = dict.fromkeys(rows[0]) if rows else {}
-    if len(names) > 1 and all(row.keys() == names.keys() for row in rows):
-        columns = zip(*map(itemgetter(*names), rows), strict=True)
-        return dict(zip(names, map(list, columns), strict=True))
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in names}
-
-
 def kind_of(values: Array) -> Kind | None:
     """What a plain column is; None where it holds no value at all, and so does not say.
 
@@ -109,7 +52,7 @@ def kind_of(values: Array) -> Kind | None:
     by_dtype: dict[str, Kind] = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "M": "time"}
     if values.dtype.kind in by_dtype:
         return by_dtype[values.dtype.kind]
-    found = {_kind_of_type(one) for one in _types(values) if one is not NoneType}
+    found = {_kind_of_type(one) for one in types_of(values) if one is not NoneType}
     if not found:
         return None
     if found <= {"integer", "number"}:
@@ -139,7 +82,7 @@ def pack(values: Any, kind: Kind | None = None) -> Packed | None:
     if own is None:
         return None if kind is None else Packed(kind, pa.nulls(len(array), STORAGE[kind]), None)
     kind = kind or own
-    if kind == "text" and _types(array) <= {str, NoneType}:
+    if kind == "text" and types_of(array) <= {str, NoneType}:
         return Packed(kind, strings(array), None)
     if kind == "text":
         return _packed(kind, array, [isinstance(value, str) for value in array], strings)
@@ -148,7 +91,7 @@ def pack(values: Any, kind: Kind | None = None) -> Packed | None:
         return _packed(kind, array, fits, _moments)
     if array.dtype.kind in "bf" or (array.dtype.kind in "iu" and _exact(array)):
         return Packed(kind, doubles(array.astype(np.float64)), None)
-    if _types(array) <= _OF_JSON - {str}:
+    if types_of(array) <= OF_JSON - {str}:
         numbers = array.astype(np.float64)  # None becomes nan
         if not np.any(np.abs(numbers) >= _EXACT):
             return Packed(kind, doubles(numbers), None)
@@ -166,7 +109,7 @@ def _is_double(value: Any) -> bool:
 
 
 def _packed(kind: Kind, array: Array, fits: Sequence[bool], to_arrow: Any) -> Packed:
-    fitting = _objects([value if fit else None for value, fit in zip(array, fits, strict=True)])
+    fitting = objects_of([value if fit else None for value, fit in zip(array, fits, strict=True)])
     rest = [None if fit or value is None else _json(value) for value, fit in zip(array, fits, strict=True)]
     odd = None if all(value is None for value in rest) else strings(rest)
     return Packed(kind, to_arrow(fitting), odd)
@@ -184,26 +127,8 @@ def _numbers(values: Array) -> Any:
     )
 
 
-def moments(values: Any) -> Array:
-    """Moments of any kind as datetime64[us] in UTC, NaT where there is none; without a zone it is UTC.
-
-    >>> moments([datetime(2013, 3, 1, 12, tzinfo=UTC), None])
-    array(['2013-03-01T12:00:00.000000', 'NaT'], dtype='datetime64[us]')
-    """
-    array = plain(values)
-    if array.dtype.kind == "M":
-        return array.astype("datetime64[us]")
-    return np.array([_naive(value) for value in array], dtype="datetime64[us]")
-
-
 def _moments(values: Array) -> Any:
     return timestamps(moments(values))
-
-
-def _naive(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return np.datetime64(value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value, "us")
-    return value if isinstance(value, np.datetime64) else np.datetime64("NaT", "us")
 
 
 # Arrays are built from buffers: `pyarrow.array` imports pandas, which costs the server a second and 60 MB.
@@ -260,7 +185,7 @@ def unpack(column: Any, odd: Any | None, kind: Kind) -> Array:
     values = _unpacked(column, kind)
     if odd is None or odd.null_count == len(odd):
         return values
-    mixed = _objects([None if missing(value) else value for value in values.tolist()])
+    mixed = objects_of([None if missing(value) else value for value in values.tolist()])
     for place, text in enumerate(odd.to_pylist()):
         if text is not None:
             mixed[place] = json.loads(text)
@@ -285,7 +210,7 @@ def _unpacked(column: Any, kind: Kind) -> Array:
 def _booleans(values: Array) -> Array:
     if not np.isnan(values).any():
         return values.astype(bool)
-    return _objects([None if np.isnan(value) else bool(value) for value in values])
+    return objects_of([None if np.isnan(value) else bool(value) for value in values])
 
 
 def times_of(column: Any) -> Array:

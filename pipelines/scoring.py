@@ -13,7 +13,7 @@ import onnxruntime
 from models.few_rows import FewRows
 from models.schema import Columns
 from pipelines.bundle import Bundle, read_bundle
-from pipelines.packing import columns_of
+from pipelines.plain_columns import columns_of
 
 Array = npt.NDArray[Any]
 

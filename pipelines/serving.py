@@ -26,19 +26,19 @@ from typing import Any
 import orjson
 import uvloop
 
-from pipelines.answering import Answering, Source, error_body, refusal_body, why_refused
+from pipelines.answering import Answering, Source, Store, error_body, refusal_body, why_refused
 from pipelines.champion import Champion, Versions
 from pipelines.errors import UserError
 from pipelines.http_server import JSON, RETRY, Exchange, HttpServer, Limits, Refusal
 from pipelines.invocations import BadRequest, read_json
-from pipelines.log import Log
+from pipelines.moving import MovingLog
 from pipelines.project import Project
 from pipelines.serving_figures import Figures
 from pipelines.tokens import FILE, VARIABLE, Role, Tokens, of_environment
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_EVERY = 5.0  # seconds; a reader sees rows that wait as well, so nobody waits for this
+_FLUSH_EVERY = 10.0  # seconds; a reader sees rows that wait as well, so nobody waits for this
 _GRACE = 10.0  # seconds in which requests under way may end after SIGTERM
 _LONGEST_LABEL = 1000  # characters
 _MOST_LABELS = 100_000  # of a request
@@ -67,7 +67,7 @@ class ScoringServer:
     def __init__(
         self,
         source: Source,
-        log: Log,
+        log: Store,
         *,
         folder: Path,
         now: Callable[[], datetime],
@@ -214,7 +214,9 @@ class ScoringServer:
             self._routes[exchange.path].answer(exchange)
         except BadRequest as error:
             status = 422 if error.status == 400 and exchange.path != "/invocations" else error.status
-            exchange.reply(status, refusal_body(error), JSON + b"retry-after: 3\r\n" if status == 503 else JSON)
+            exchange.reply(
+                status, refusal_body(error), JSON + b"retry-after: 3\r\n" if status == 503 else JSON
+            )
 
     def refused(self, status: int, reason: str) -> bytes:
         """The body of an answer to a request that breaks a limit."""
@@ -353,9 +355,7 @@ def serve(project: Project, *, environ: Mapping[str, str] = os.environ) -> None:
     _check_address(host, tokens)
     listening = _listen(host, port)
     folder = Path(project.log(environ))
-    log = Log(folder)
-    with contextlib.closing(listening), contextlib.closing(log):
-        log.open_for_arriving()
+    with contextlib.closing(listening), contextlib.closing(MovingLog(folder)) as log:
         champion = Champion(lambda: _registry(project, environ), project.state / "serving.json")
         champion.start()
         try:

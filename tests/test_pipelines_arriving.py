@@ -19,6 +19,9 @@ from pipelines.arriving import (
     Busy,
     Conflict,
     Stored,
+    moving_labels,
+    moving_rows,
+    waiting_batches,
     waiting_labels,
     waiting_rows,
 )
@@ -38,9 +41,11 @@ def test_rows_wait_until_their_batch_has_landed(arriving: Arriving, tmp_path: Pa
     path = tmp_path / "arriving.db"
     arriving.add([ROW])
     assert arriving.to_move("requests", 4) == (5,)
-    (moved,) = arriving.requests(5)
+    moved = moving_rows(path, 5)
     assert (moved.ids, moved.times, moved.predictions) == (["a"], [10], [[0.5]])
-    assert moved.inputs(0) == ROW.inputs
+    assert (moved.known_at, moved.versions, moved.callers) == ([20], [1], ["127.0.0.1"])
+    assert moved.columns == {"carrier": [None], "wind": [1.5]}
+    assert waiting_batches(path, "requests", 4) == (5,)
     arriving.add([replace(ROW, id="b")])
     assert [row.id for row in waiting_rows(path, 4)] == ["a", "b"]
     assert [row.id for row in waiting_rows(path, 5)] == ["b"]
@@ -61,7 +66,7 @@ def test_labels_wait_in_the_order_in_which_they_came(arriving: Arriving, tmp_pat
     assert waiting_labels(tmp_path / "arriving.db", 0) == labels
     assert waiting_labels(tmp_path / "arriving.db", 0, known_until=20) == labels[:1]
     assert arriving.to_move("labels", 0) == (1,)
-    assert arriving.labels(1) == labels
+    assert moving_labels(tmp_path / "arriving.db", 1) == labels
 
 
 def test_a_request_comes_in_whole_or_not_at_all(arriving: Arriving, tmp_path: Path) -> None:
@@ -129,23 +134,27 @@ def test_who_does_not_want_to_wait_for_another_thread_is_told(arriving: Arriving
     arriving.add_together([_made("a", 1)], wait=False)
 
 
-def test_many_rows_are_moved_in_several_batches(arriving: Arriving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_are_moved_in_several_batches(
+    arriving: Arriving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipelines.arriving._BATCH", 4)
     arriving.add([replace(ROW, id=str(number)) for number in range(10)])
     batches = arriving.to_move("requests", 0)
-    assert [[one.ids[0] for one in arriving.requests(batch)] for batch in batches] == [
+    assert [moving_rows(tmp_path / "arriving.db", batch).ids for batch in batches] == [
         ["0", "1", "2", "3"],
         ["4", "5", "6", "7"],
         ["8", "9"],
     ]
 
 
-def test_a_large_request_is_a_batch_of_its_own(arriving: Arriving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_request_is_a_batch_of_its_own(
+    arriving: Arriving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipelines.arriving._BATCH", 3)
     for ids in (["a", "b"], ["c", "d", "e", "f", "g"], ["h"]):
         arriving.add_together([_own(*ids)])
-    moved = [[one.ids for one in arriving.requests(batch)] for batch in arriving.to_move("requests", 0)]
-    assert moved == [[["a", "b"]], [["c", "d", "e", "f", "g"]], [["h"]]]
+    moved = [moving_rows(tmp_path / "arriving.db", batch).ids for batch in arriving.to_move("requests", 0)]
+    assert moved == [["a", "b"], ["c", "d", "e", "f", "g"], ["h"]]
 
 
 def test_a_row_that_was_forgotten_may_come_again(arriving: Arriving) -> None:
@@ -193,7 +202,7 @@ def test_numbers_go_on_after_everything_was_moved_and_forgotten(tmp_path: Path) 
     second.add_together([_made("b", 2)])
     assert [row.id for row in waiting_rows(tmp_path / "arriving.db", 1)] == ["b"]
     assert second.to_move("requests", 1) == (2,)
-    assert [one.ids[0] for one in second.requests(2)] == ["b"]
+    assert moving_rows(tmp_path / "arriving.db", 2).ids == ["b"]
     second.close()
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.packing import kind_of, missing, moments, pack, plain, strings, unpack
+from pipelines.packing import kind_of, pack, strings, unpack
+from pipelines.plain_columns import missing, moments, plain
 
 
 @pytest.mark.parametrize(

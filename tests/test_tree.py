@@ -318,7 +318,7 @@ def test_the_monitor_loads_nothing_heavy() -> None:
 def test_the_scoring_server_loads_neither_keras_nor_mlflow_nor_pandas() -> None:
     loaded = _loaded_by("import pipelines.serving, pipelines.scoring")
     assert "onnxruntime" in loaded
-    assert loaded & (HEAVY - {"onnxruntime", "pyarrow"}) == set()
+    assert loaded & (HEAVY - {"onnxruntime"} | {"deltalake"}) == set()
 
 
 def test_the_steps_load_what_they_need_when_they_need_it() -> None:

@@ -1,0 +1,100 @@
+"""Rows that wait, moved into the tables of the log by a process of its own, now and then.
+
+python -m pipelines.moving FOLDER      moves what is numbered and says on which batch the tables stand
+
+The scoring server itself then needs no table library: a hundred MB less, and no answer waits for the packing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines.arriving import QUEUES, Arrival, Arriving, ArrivingLabel, Conflict, Stored
+from pipelines.log_folder import check_version, prepare
+from pipelines.moments import microseconds
+
+_SECONDS = 600.0  # for one move
+_NICE = 5  # answers go first
+
+
+class MovingLog:
+    """What a scoring server needs of the log: it takes rows and labels, and has them moved."""
+
+    def __init__(self, folder: Path) -> None:
+        """`UserError` where another process takes rows, or another version of losswatch wrote the log."""
+        check_version(folder)
+        prepare(folder)
+        self._folder = folder
+        self._arriving = Arriving(folder)
+        self._landed: dict[str, int] | None = None
+        self._moved_of = -1
+        self._moving = threading.Lock()
+
+    def arrive_together(
+        self, arrivals: Sequence[Arrival], *, wait: bool = True
+    ) -> list[Stored | Conflict | None]:
+        """See `Log.arrive_together`."""
+        return self._arriving.add_together(arrivals, wait=wait)
+
+    def arrive_labels(self, ids: Sequence[str], values: Sequence[Any], *, known_at: datetime) -> None:
+        """See `Log.arrive_labels`."""
+        known = microseconds(known_at)
+        self._arriving.add_labels(
+            [ArrivingLabel(id, value, known) for id, value in zip(ids, values, strict=True)]
+        )
+
+    def flush(self) -> int:
+        """Has moved what arrived since the last time; returns the number of rows and labels.
+
+        RuntimeError where the process that moves failed: nothing is lost, and the next one goes on.
+        """
+        with self._moving:
+            taken = self._arriving.taken
+            if taken == self._moved_of:
+                return 0
+            landed = self._landed or self._move()
+            for queue in QUEUES:
+                self._arriving.to_move(queue, landed[queue])
+            landed = self._move()
+            for queue in QUEUES:
+                self._arriving.forget(queue, landed[queue])
+            self._moved_of = taken
+            return landed["moved"]
+
+    def _move(self) -> dict[str, int]:
+        command = [sys.executable, "-m", "pipelines.moving", str(self._folder)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_SECONDS, start_new_session=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"moving ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+        landed: dict[str, int] = json.loads(done.stdout)
+        self._landed = landed
+        return landed
+
+    def close(self) -> None:
+        """Lets go of the right to write arriving rows. Nothing is lost without it."""
+        self._arriving.close()
+
+
+def main(folder: Path) -> None:
+    """Moves what is numbered, and prints the last batches of the tables and the number of rows as JSON."""
+    from pipelines.log import Log
+
+    os.nice(_NICE)
+    log = Log(folder)
+    moved = log.move()
+    said = {queue: log.landed(queue) for queue in QUEUES} | {"moved": moved}
+    sys.stdout.write(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,87 @@
+"""Rows are moved into the tables by another process, once, whatever happens to it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.arriving import Arrival
+from pipelines.errors import UserError
+from pipelines.log import Log
+from pipelines.moving import MovingLog
+
+NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
+MICROSECONDS = 1_362_139_200_000_000
+
+
+@pytest.fixture
+def moving(tmp_path: Path) -> Iterator[MovingLog]:
+    opened = MovingLog(tmp_path / "log")
+    yield opened
+    opened.close()
+
+
+def arrival(*ids: str) -> Arrival:
+    columns = {"wind": [float(place) for place in range(len(ids))]}
+    times = [MICROSECONDS] * len(ids)
+    return Arrival(ids, times, [[0.5]] * len(ids), columns, MICROSECONDS, 3, "shop", own=True)
+
+
+def logged(folder: Path) -> Any:
+    return Log(folder / "log").predictions(NOW - timedelta(days=1), NOW + timedelta(days=1))
+
+
+def test_rows_and_labels_are_moved_once(moving: MovingLog, tmp_path: Path) -> None:
+    moving.arrive_together([arrival("a", "b"), arrival("c")])
+    moving.arrive_labels(["b"], [1], known_at=NOW)
+    assert moving.flush() == 4
+    assert moving.flush() == 0
+    moving.arrive_together([arrival("d")])
+    assert moving.flush() == 1
+    tables = Log(tmp_path / "log")
+    assert (tables.landed("requests"), tables.landed("labels")) == (2, 1)
+    found = logged(tmp_path)
+    assert found.ids.tolist() == ["a", "b", "c", "d"]
+    assert found.columns["wind"].tolist() == [0.0, 1.0, 0.0, 0.0]
+    assert found.labels.tolist()[1] == 1.0
+
+
+def test_a_move_that_fails_loses_nothing_and_the_next_one_goes_on(
+    moving: MovingLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving.arrive_together([arrival("a")])
+
+    def killed(command: Any, **_: Any) -> Any:
+        return subprocess.CompletedProcess(command, -9, "", "Killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("subprocess.run", killed)
+        with pytest.raises(RuntimeError, match="moving ended with -9: Killed"):
+            moving.flush()
+    assert logged(tmp_path).ids.tolist() == ["a"]
+    assert moving.flush() == 1
+    assert logged(tmp_path).ids.tolist() == ["a"]
+
+
+def test_rows_of_a_server_that_was_killed_are_moved_by_the_next(tmp_path: Path) -> None:
+    first = MovingLog(tmp_path / "log")
+    first.arrive_together([arrival("a")])
+    first._arriving.to_move("requests", 0)
+    first.close()
+    second = MovingLog(tmp_path / "log")
+    second.arrive_together([arrival("b")])
+    assert second.flush() == 1  # the first one's row was moved before
+    assert logged(tmp_path).ids.tolist() == ["a", "b"]
+    second.close()
+
+
+def test_a_log_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "version").write_text("9")
+    with pytest.raises(UserError, match="a log of version '9'"):
+        MovingLog(tmp_path / "log")
