@@ -72,7 +72,7 @@ function training() {
   const closer = find("closer"), wider = find("wider"), whole = find("whole");
   const buttons = [...document.querySelectorAll(".legend button")], body = document.querySelector("#epochs tbody");
   const epochs = data.epochs, steps = data.steps, gradients = data.gradients, hidden = new Set();
-  const FIRST = Math.min(epochs.length ? epochs[0] : Infinity, steps ? steps.x[0] : Infinity);
+  const FIRST = Math.min(epochs.length ? epochs[0] : Infinity, steps ? Math.floor(steps.x[0]) : Infinity);
   const LAST = Math.max(epochs.length ? epochs.at(-1) : -Infinity, steps ? steps.x.at(-1) : -Infinity);
   const SMALLEST = Math.max((LAST - FIRST) / 500, steps ? 20 * (LAST - FIRST) / steps.x.length : 1);
   const HINT = matchMedia("(hover: none)").matches
