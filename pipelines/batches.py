@@ -96,10 +96,10 @@ class Source:
     def rows(self) -> int:
         return self.dataset.rows
 
-    def identity(self, sample: int, seed: int) -> str:
+    def identity(self, sample: int, seed: int, progress: Say | None = None) -> str:
         """16 hexadecimal digits of the content of the files, and of all that says what their rows are."""
         config = {**dataclasses.asdict(self.config), "path": None, "in_batches": None, "label_delay": None}
-        said = json.dumps([self.dataset.digest(), config, seed, sample], sort_keys=True, default=str)
+        said = json.dumps([self.dataset.digest(progress), config, seed, sample], sort_keys=True, default=str)
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.data_file import frame_of
 from pipelines.errors import UserError
+from pipelines.memory import in_words
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BATCH = 65_536  # rows in memory at once: of 100 columns some 50 MB as a frame
 HASHED_AT_ONCE = 1 << 20  # bytes
+TOLD_EVERY = 1 << 28  # bytes; a disk reads them in a second or so
 TEXT_BYTES = 57  # of a short text in Python, beside its letters
 _LONG_ENOUGH = 12  # bytes of the shortest Parquet file
 
@@ -93,13 +95,17 @@ class Dataset:
         """What all rows take as a frame, from what the files say of themselves."""
         return sum(self.rows * _width(field.type, self._text_bytes(field.name)) for field in self.schema)
 
-    def digest(self) -> str:
-        """64 hexadecimal digits of the content of the files, read piece by piece."""
-        digest = hashlib.sha256()
+    def digest(self, progress: Callable[[str], None] | None = None) -> str:
+        """64 hexadecimal digits of the content of the files, and of their partitions, read piece by piece."""
+        digest, done = hashlib.sha256(), 0
         for piece in self.pieces:
+            digest.update(f"\n{piece.partition_expression}\n".encode())
             with piece.open() as file:
                 while content := file.read(HASHED_AT_ONCE):
                     digest.update(content)
+                    done += len(content)
+                    if progress is not None and done % TOLD_EVERY < len(content):
+                        progress(f"reading the data: {in_words(done)}")
         return digest.hexdigest()
 
     def _text_bytes(self, name: str) -> int:
@@ -119,7 +125,7 @@ def open_dataset(path: Path) -> Dataset:
         raise UserError(
             f"{path} is neither Parquet, a folder of Parquet files nor a Delta table: {_line(problem)}"
         ) from None
-    faults = [] if is_delta else [fault for piece in pieces if (fault := _fault(piece, found.schema))]
+    faults = [] if is_delta else [fault for piece in pieces if (fault := _fault(piece, found.schema, path))]
     if faults:
         raise UserError("\n".join(faults))
     rows = sum(piece.count_rows() for piece in pieces)
@@ -146,20 +152,26 @@ def _delta(path: Path) -> Any:
 
 
 def _parquet(path: Path) -> Any:
-    """The files as one; a column of whole numbers in one file and of others in the next holds numbers."""
+    """The files as one; a column of whole numbers in one file and of others in the next holds numbers.
+
+    Folders such as `year=2013` give a column.
+    """
     import pyarrow as pa
     import pyarrow.dataset as dataset
 
     files = _files(path)
-    found = dataset.dataset(files, format="parquet")
+    base = str(path if path.is_dir() else path.parent)
+    found = dataset.dataset(files, format="parquet", partitioning="hive", partition_base_dir=base)
     if len(files) == 1:
         return found
     schemas = [piece.physical_schema.remove_metadata() for piece in found.get_fragments()]
     try:
-        whole = pa.unify_schemas(schemas, promote_options="permissive")
+        whole = pa.unify_schemas([*schemas, found.schema.remove_metadata()], promote_options="permissive")
     except pa.ArrowException:  # told later, with the name of the file
         return found
-    return dataset.dataset(files, schema=whole, format="parquet")
+    return dataset.dataset(
+        files, schema=whole, format="parquet", partitioning="hive", partition_base_dir=base
+    )
 
 
 def _files(path: Path) -> list[str]:
@@ -193,7 +205,7 @@ def _is_whole(file: Path) -> bool:
         return opened.read() == b"PAR1"
 
 
-def _fault(piece: Any, schema: Any) -> str | None:
+def _fault(piece: Any, schema: Any, path: Path) -> str | None:
     """What keeps one file of a folder from being read with the others."""
     import pyarrow as pa
 
@@ -202,7 +214,10 @@ def _fault(piece: Any, schema: Any) -> str | None:
         piece.ensure_complete_metadata()
     except (pa.ArrowException, OSError) as problem:
         return f"{piece.path} is a damaged Parquet file: {_line(problem)}"
+    folders = {part.partition("=")[0] for part in Path(piece.path).parts[len(path.parts) :] if "=" in part}
     for field in schema:
+        if field.name in folders:
+            continue
         if field.name not in own.names:
             return f"{piece.path} has no column {field.name!r}, which the first file of the folder has"
         came = own.field(field.name).type

@@ -223,7 +223,7 @@ def prepare_files(
     say, most = progress or (lambda text: None), SAMPLE if sample is None else sample
     source = Source(project.config.data, found, batch=batch)
     say("reading the data: what they contain")
-    identity = source.identity(most, project.config.project.seed)
+    identity = source.identity(most, project.config.project.seed, say)
     folder = folder_of(project, identity) / f"files-{_said(project)}"
     fresh = not (folder / _META).is_file()
     if fresh:

@@ -10,8 +10,9 @@ from pipelines.dataset import Dataset, is_dataset, open_dataset
 from pipelines.errors import UserError
 from pipelines.memory import in_words, usable_memory
 
-# measured with benchmarks.larger: a training at once takes this many times the rows as a frame, at its peak
-TIMES_THE_FRAME = 6.0
+# what a training at once takes at its peak, of the rows as a frame: 3.5 measured with benchmarks.larger for numbers;
+# names take more, for each level is an input
+TIMES_THE_FRAME = 5.0
 SHARE = 0.6  # of the memory that may be used; the rest is for TensorFlow, the system and what else runs
 TEXT_TIMES = 3.0  # what a CSV file takes while it is read, for each of its bytes
 

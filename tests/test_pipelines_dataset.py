@@ -61,6 +61,26 @@ def test_true_and_false_with_gaps_are_numbers_in_every_batch(tmp_path: Path) -> 
     assert kinds == {np.dtype(np.float64)}
 
 
+def test_folders_named_by_a_value_give_a_column(tmp_path: Path) -> None:
+    for year in (2013, 2014):
+        (tmp_path / f"year={year}").mkdir()
+        frame().to_parquet(tmp_path / f"year={year}" / "0.parquet", index=False)
+    found = open_dataset(tmp_path)
+    assert found.whole()["year"].tolist() == [2013] * 10 + [2014] * 10
+    assert next(found.tables(["year"])).num_rows == 10
+    first = found.digest()
+    (tmp_path / "year=2014").rename(tmp_path / "year=2015")
+    assert open_dataset(tmp_path).digest() != first
+
+
+def test_much_that_is_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.dataset.TOLD_EVERY", 1)
+    frame().to_parquet(tmp_path / "rows.parquet")
+    told: list[str] = []
+    open_dataset(tmp_path / "rows.parquet").digest(told.append)
+    assert [line[:19] for line in told] == ["reading the data: 3"]
+
+
 def test_what_is_a_data_set_is_told_by_its_content(tmp_path: Path) -> None:
     assert not is_dataset(tmp_path)
     assert not is_dataset(tmp_path / "none")

@@ -314,6 +314,17 @@ def test_a_version_from_batches_is_that_from_memory(tmp_path: Path, registries: 
     assert bundle.reference["loss"] == pytest.approx(expected.reference["loss"], rel=1e-9)
 
 
+def test_rows_that_the_memory_would_not_hold_are_read_in_batches(
+    tmp_path: Path, registries: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.reading.usable_memory", lambda: 1_000_000)
+    found = steps.train(project(tmp_path, write(tmp_path, frame())))
+    assert found.lines()[2].startswith(
+        "3,000 rows are read in batches: training on all 3,000 rows at once would take about "
+    )
+    assert found.lines()[2].endswith("and this process may use 1 MB")
+
+
 def test_the_same_rows_are_trained_once(tmp_path: Path, registries: None) -> None:
     opened = project(tmp_path, write(tmp_path, frame()))
     first, again = (trained(opened, batches=True)[0] for _ in range(2))
