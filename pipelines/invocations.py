@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +17,11 @@ from models.schema import Column, Schema
 from pipelines.plain_columns import Array, columns_of, moments
 
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
-_BESIDE = ("ids", "times", "params")  # may stand beside the rows; params is MLflow's, and has no effect here
+_FORMATS = frozenset(FORMATS)
+_ALLOWED = frozenset(
+    (*FORMATS, "ids", "times", "params")
+)  # the latter may stand beside the rows; params is MLflow's, and has no effect here
+_MOST_USUAL = 1000  # rows with and without some missing values
 _LONGEST_ID = 200  # characters
 MOST_ROWS = 100_000  # of a request; the limit of its bytes is met before in all but the narrowest tables
 _MISSING_IN_CSV = frozenset(("", "NA", "N/A", "NaN", "nan", "null", "None", "<NA>"))
@@ -61,6 +64,16 @@ class Form:
         self.known = frozenset(self.names)
         self.allowed = [_allowed(column, booleans) for column in schema.columns]
         self.dates = any(column.takes == "date" for column in schema.columns)
+        self._usual: set[tuple[type, ...]] = set()
+
+    def is_usual(self, columns: Mapping[str, Sequence[Any]]) -> bool:
+        """Whether a single row has types that were found to be in order before."""
+        return tuple([type(values[0]) for values in columns.values()]) in self._usual
+
+    def remember(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """The types of a single row are in order."""
+        if len(self._usual) < _MOST_USUAL:
+            self._usual.add(tuple([type(values[0]) for values in columns.values()]))
 
 
 def _allowed(column: Column, booleans: frozenset[str]) -> frozenset[type]:
@@ -72,25 +85,30 @@ def _allowed(column: Column, booleans: frozenset[str]) -> frozenset[type]:
 def read_invocation(body: bytes, content_type: str, form: Form) -> Invocation:
     """The rows of a request, checked against the schema; `BadRequest` names the first thing that is wrong."""
     if content_type == "application/json":
-        return _checked(_from_json(body, form), form)
+        return _from_json(body, form)
     kind, _, options = content_type.partition(";")
     if options.strip() and options.replace(" ", "").lower() != "charset=utf-8":
         raise BadRequest("Content-Type", repr(content_type[:80]), "charset=utf-8", rule="charset", status=415)
     if kind.strip().lower() == "application/json":
-        return _checked(_from_json(body, form), form)
+        return _from_json(body, form)
     if kind.strip().lower() == "text/csv":
-        return _checked(_from_csv(body, form), form)
+        return _from_csv(body, form)
     expected = "application/json or text/csv"
     raise BadRequest("Content-Type", repr(kind[:80]), expected, rule="media type", status=415)
 
 
-def _checked(invocation: Invocation, form: Form) -> Invocation:
+def _checked(invocation: Invocation, form: Form, *, thoroughly: bool) -> Invocation:
+    """thoroughly: whether values of the right type may still be none that the schema takes."""
     if not invocation.rows:
         raise BadRequest("", "the request holds no rows", "at least one", rule="rows")
     if invocation.rows > MOST_ROWS:
         found = f"{invocation.rows:,} rows"
         raise BadRequest("", found, f"at most {MOST_ROWS:,} in a request", rule="rows", status=413)
-    _check_values(invocation.columns, form)
+    if invocation.rows > 1 or not form.is_usual(invocation.columns):
+        _check_types(invocation.columns, form)
+    if thoroughly or form.dates:
+        for fault in form.schema.check(invocation.columns):
+            raise BadRequest(fault.column, fault.problem, rule="value")
     return invocation
 
 
@@ -139,22 +157,25 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _from_json(body: bytes, form: Form) -> Invocation:
     content = read_json(body)
-    named = [name for name in FORMATS if name in content]
+    named = [name for name in content if name in _FORMATS]
     if len(named) != 1:
         expected = f"exactly one of {', '.join(FORMATS)}"
         raise BadRequest("", f"found {_shown(list(content))}", expected, rule="format")
-    unknown = [name for name in content if name not in (*FORMATS, *_BESIDE)]
-    if unknown:
+    if not _ALLOWED.issuperset(content):
+        unknown = [name for name in content if name not in _ALLOWED]
         expected = f"{named[0]}, ids or times"
         raise BadRequest(unknown[0][:80], "no part of a request", expected, rule="unknown name")
     columns = _columns(named[0], content[named[0]], form)
     kept, rows = _of_schema(columns, form)
-    return Invocation(kept, rows, _ids(content.get("ids"), rows), _times(content.get("times"), rows))
+    ids = _ids(content["ids"], rows) if "ids" in content else None
+    times = _times(content["times"], rows) if "times" in content else None
+    # JSON knows no infinite number, and what is too large for one was refused with it
+    return _checked(Invocation(kept, rows, ids, times), form, thoroughly=False)
 
 
 def _columns(name: str, value: Any, form: Form) -> dict[str, list[Any]]:
     if name == "dataframe_split":
-        return _from_split(value)
+        return _from_split(value, form)
     if name == "dataframe_records":
         return _from_rows(name, value, form)
     if isinstance(value, dict):
@@ -162,10 +183,12 @@ def _columns(name: str, value: Any, form: Form) -> dict[str, list[Any]]:
     return _from_rows(name, value, form)
 
 
-def _from_split(value: Any) -> dict[str, list[Any]]:
+def _from_split(value: Any, form: Form) -> dict[str, list[Any]]:
     if not isinstance(value, dict) or not {"columns", "data"} <= set(value):
         raise BadRequest("dataframe_split", _name_of(value), "an object with columns and data")
     names, data = value["columns"], value["data"]
+    if names == form.names:
+        return _from_lists("dataframe_split.data", names, data)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise BadRequest("dataframe_split.columns", _name_of(names), "a list of names")
     if len(set(names)) < len(names):
@@ -199,6 +222,12 @@ def _from_rows(field: str, value: Any, form: Form) -> dict[str, list[Any]]:
 def _of_schema(columns: Mapping[str, list[Any]], form: Form) -> tuple[dict[str, list[Any]], int]:
     """The schema's columns and the number of rows; other columns have no effect and are left out."""
     rows = max(map(len, columns.values()), default=0)
+    if (
+        len(columns) == len(form.names)
+        and list(columns) == form.names
+        and min(map(len, columns.values())) == rows
+    ):
+        return dict(columns), rows
     if rows and not form.known <= columns.keys():
         missing = next(name for name in form.names if name not in columns)
         raise BadRequest(missing, "missing", f"the columns {_shown(form.names)}", rule="column")
@@ -256,9 +285,9 @@ def _from_csv(body: bytes, form: Form) -> Invocation:
         raise BadRequest("", "a column name comes twice in the first line", "each name once", rule="unique")
     columns, count = _of_schema(_from_lists("row", names, rows), form)
     if not count:
-        return Invocation({}, 0)
+        return _checked(Invocation({}, 0), form, thoroughly=False)
     read = {column.name: _read(column, columns[column.name], form.booleans) for column in form.schema.columns}
-    return Invocation(read, count)
+    return _checked(Invocation(read, count), form, thoroughly=True)
 
 
 def _read(column: Column, values: Sequence[str], booleans: frozenset[str]) -> list[Any]:
@@ -302,17 +331,13 @@ def _number(name: str, row: int, text: str) -> float:
 # --- values ------------------------------------------------------------------------------------------
 
 
-def _check_values(columns: Mapping[str, Sequence[Any]], form: Form) -> None:
+def _check_types(columns: Mapping[str, Sequence[Any]], form: Form) -> None:
     """columns: those of the schema, in its order."""
-    suspicious = form.dates  # whether values of the right type may still be none that the schema takes
     for name, allowed, values in zip(columns, form.allowed, columns.values(), strict=True):
         if not allowed.issuperset(map(type, values)):
             raise _of_another_type(name, allowed, values)
-        if math.inf in values or -math.inf in values:
-            suspicious = True
-    if suspicious:
-        for fault in form.schema.check(columns):
-            raise BadRequest(fault.column, fault.problem, rule="value")
+    if all(len(values) == 1 for values in columns.values()):
+        form.remember(columns)
 
 
 def _of_another_type(name: str, allowed: frozenset[type], values: Sequence[Any]) -> BadRequest:
