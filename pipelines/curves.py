@@ -14,6 +14,7 @@ from pipelines.curve_view import BASELINES, CurveView, Spike
 from pipelines.diagnosis import TrainingDiagnosis
 from pipelines.errors import UserError
 from pipelines.kept_curve import FAILURE, KeptCurve, read_kept
+from pipelines.kept_rates import read_rates
 from pipelines.stores import open_stores
 
 if TYPE_CHECKING:
@@ -113,10 +114,15 @@ def draw(project: Project, kept: KeptCurve, folder: Path) -> list[Path]:
     """Writes the page, and then every picture, into a folder. Raises UserError where that cannot be written."""
     from pipelines.curve_page import write_curve_page
     from pipelines.curve_picture import pictures
+    from pipelines.rate_picture import draw as draw_rates
+    from pipelines.rate_picture import png
 
+    rates = read_rates(project, kept.record.network)
     try:
-        files = [write_curve_page(kept, folder / PAGE)]
-        for name, content in pictures(kept).items():
+        shown = draw_rates(rates.found, rates.title) if rates else None
+        files = [write_curve_page(kept, folder / PAGE, rates=shown)]
+        drawn = pictures(kept) | ({"rates.png": png(rates.found, rates.title)} if rates else {})
+        for name, content in drawn.items():
             (folder / name).write_bytes(content)
             files.append(folder / name)
     except OSError as error:

@@ -30,6 +30,7 @@ from models.schema import SchemaError
 from models.slices import declared_slices, grouping, weakest_slices
 from models.split import split_in_time
 from pipelines.answer import to_json
+from pipelines.curves import draw_run
 from pipelines.errors import Failed, UserError
 from pipelines.evaluation import (
     Attributions,
@@ -44,6 +45,7 @@ from pipelines.evaluation import (
     as_dates,
 )
 from pipelines.first_rows import examples
+from pipelines.kept_curve import EVALUATION
 from pipelines.learning import Examples
 from pipelines.objective import Objective, objective
 from pipelines.parts import VALIDATION
@@ -79,7 +81,6 @@ logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Say = Callable[[str], None]
 
-FILE = "evaluation.json"  # among the files of the version's run
 SHUFFLED_ROWS = 10_000  # that columns are shuffled over: the rise is then known well enough to rank by
 SHUFFLED_CELLS = 5_000_000  # rows x columns x repeats; a thousand columns take fewer rows
 EXPLAINED_ROWS = 1000  # whose gradients are integrated, at dozens of points each
@@ -170,8 +171,7 @@ def evaluate(project: Project, wish: Wish | None = None, *, progress: Say | None
         notices=tuple(notices),
         seconds=time.monotonic() - begin,
     )
-    _keep(ground, evaluation)
-    return evaluation
+    return _kept(ground, evaluation)
 
 
 # --- which version, which rows ---
@@ -574,8 +574,14 @@ def _training_rows(ground: _Ground, lesson: _Lesson) -> TrainingRows:
 # --- what is kept ---
 
 
-def _keep(ground: _Ground, evaluation: Evaluation) -> None:
+def _kept(ground: _Ground, evaluation: Evaluation) -> Evaluation:
+    """Keeps it with the version's run, where learning curves are drawn, too."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / FILE
+        path = Path(folder) / EVALUATION
         path.write_text(to_json(evaluation) + "\n", "utf-8")
         ground.stores.registry.add(ground.version, evaluation.figures(), [path])
+    if evaluation.repeats is None or not evaluation.repeats.curves:
+        return evaluation
+    drawn = draw_run(ground.stores, ground.version.run_id)
+    said = drawn.warning or f"the learning curves are drawn in {drawn.page}"
+    return dataclasses.replace(evaluation, drawn=said)

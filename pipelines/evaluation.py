@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from models.bias_variance import BiasVariance
@@ -134,6 +134,7 @@ class Evaluation:
     training_rows: TrainingRows | None
     notices: tuple[str, ...]
     seconds: float
+    drawn: str = field(default="", metadata={"json": False})  # where, or why not; of learning curves
 
     @property
     def over_budget(self) -> tuple[Slice, ...]:
@@ -165,6 +166,7 @@ class Evaluation:
             _gradients(self),
             _bias_variance(self),
             _curves(self),
+            [self.drawn] if self.drawn else [],
             _training_rows(self),
             _ends(self),
         )

@@ -38,7 +38,8 @@ class TrainingRecord:
     """What a training leaves beside its steps.
 
     kept: number of the epoch whose weights are kept. baselines: losses on the validation rows of what was learned
-    without a network. rows, judged: how many were learned from, and how many judged it. starts: of a training from
+    without a network. rows, judged: how many were learned from, and how many judged it. network: keys of [network].
+    starts: of a training from
     several seeds the judged loss of every epoch of each, () for one that diverged; chosen: which of them was kept.
     """
 
@@ -52,6 +53,7 @@ class TrainingRecord:
     diagnosis: TrainingDiagnosis | None = None
     starts: tuple[tuple[float, ...], ...] = ()
     chosen: int = 0
+    network: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, learned: Learned, curve: Curve, *, loss: str, judged: int) -> TrainingRecord:
@@ -67,6 +69,7 @@ class TrainingRecord:
             told(diagnose(curve)),
             tuple(_judged(start.history) for start in learned.starts),
             learned.chosen,
+            dict(curve.settings),
         )
 
     def to_json(self) -> str:

@@ -12,6 +12,7 @@ from models.rate_range import HIGHEST, LOWEST, STEPS, RateRange, rate_range
 from pipelines.batches import look_at
 from pipelines.errors import UserError
 from pipelines.first_rows import examples
+from pipelines.kept_rates import keep_rates
 from pipelines.objective import objective
 from pipelines.parts import VALIDATION, parts_of
 from pipelines.prepared import fit_schema
@@ -74,17 +75,20 @@ def rates(
 ) -> RatesResult:
     """Tries all learning rates on the rows of a training, with the network and the optimiser of the project.
 
-    Nothing is kept but the picture. lowest, highest, steps: by default from 1e-6 to 10 in 210 steps.
+    What is found is kept in the project's state, to be shown with trainings of the same network. lowest, highest,
+    steps: by default from 1e-6 to 10 in 210 steps.
     """
     say = progress or (lambda text: None)
     if picture is not None:
         check_picture(picture)
     found, name, notices = _found(project, lowest or LOWEST, highest or HIGHEST, steps or STEPS, say)
     config = project.config.network
+    title = f"{project.name}: {name} by learning rate, {config.optimizer}"
+    keep_rates(project, found, title)
     if picture is not None:
         from pipelines.rate_picture import write_picture
 
-        write_picture(found, f"{project.name}: {name} by learning rate, {config.optimizer}", picture)
+        write_picture(found, title, picture)
     return RatesResult(
         name=project.name,
         optimizer=config.optimizer,

@@ -9,14 +9,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from models.diagnosis import Diverged
 from models.history import EpochLoss
+from models.rate_range import read_losses
 from pipelines import curve_picture, curves, steps, training
 from pipelines.answer import to_json
 from pipelines.curves import curve, draw_run
 from pipelines.errors import Failed, UserError
+from pipelines.kept_rates import keep_rates
 from pipelines.prepared import prepare_rows
 from pipelines.stores import Stores
 
@@ -242,3 +245,14 @@ def test_a_run_that_is_gone_is_a_warning(ended: Ended) -> None:
 def test_pictures_of_another_training_lie_in_another_folder(ended: Ended) -> None:
     stores = ended.stores
     assert [path.name for path in (stores.project.state / curves.FOLDER).iterdir()] == ["version-1"]
+
+
+def test_a_rate_range_test_of_the_same_network_is_shown(ended: Ended, tmp_path: Path) -> None:
+    project = ended.stores.project
+    rates = np.geomspace(1e-4, 1.0, 41)
+    keep_rates(project, read_losses(rates, 0.2 + 0.5 / (1 + rates), before=0.7), "x: mse by learning rate")
+    found = curve(project, folder=tmp_path)
+    assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
+    assert found.pictures[-1] == str(tmp_path / "rates.png")
+    assert "By learning rate" in (tmp_path / "training.html").read_text("utf-8")
+    (project.state / "rates.json").unlink()

@@ -16,8 +16,9 @@ import pytest
 
 from pipelines.answer import to_json
 from pipelines.errors import Failed, UserError
-from pipelines.evaluate import FILE, Wish, evaluate
+from pipelines.evaluate import Wish, evaluate
 from pipelines.evaluation import Evaluation
+from pipelines.kept_curve import EVALUATION
 from pipelines.prepared import prepare_rows
 from pipelines.stores import Stores
 from pipelines.training import train_version
@@ -152,8 +153,11 @@ def test_rows_that_taught_are_valued(found: tuple[Stores, Evaluation]) -> None:
 def test_it_is_kept_in_the_run_of_the_version(found: tuple[Stores, Evaluation]) -> None:
     stores, evaluation = found
     version = stores.registry.version(1)
-    kept = stores.registry.folder / "runs" / version.run_id / FILE  # type: ignore[attr-defined]
+    kept = stores.registry.folder / "runs" / version.run_id / EVALUATION  # type: ignore[attr-defined]
     assert json.loads(kept.read_text()) == json.loads(to_json(evaluation))
+    picture = stores.registry.read(version.run_id, "pictures/learning_curve.png")
+    assert picture is not None
+    assert any(line.startswith("the learning curves are drawn in ") for line in evaluation.lines())
     figures = stores.registry.figures(version.run_id)
     assert figures["evaluate_loss"] == evaluation.comparison.scores.loss.value
     assert figures["evaluate_auc"] > 0.7
@@ -473,6 +477,6 @@ def test_a_real_network_is_judged_from_the_command_line(
     assert {one["column"] for one in attributed["columns"][:3]} >= {"wind", "heat"}
     assert attributed["unexplained"] < 0.05
     assert found["repeats"]["bias_variance"]["fits"] == 2
-    assert len(list(tmp_path.rglob(FILE))) == 1
+    assert len(list(tmp_path.rglob(EVALUATION))) == 1
     said = commands.losswatch("evaluate", "--bias-variance", "1", folder=tmp_path, code=2)
     assert said == ""

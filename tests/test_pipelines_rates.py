@@ -1,4 +1,4 @@
-"""The rates of a project: read, tried, told, drawn; nothing is kept."""
+"""The rates of a project: read, tried, told, drawn, and kept for the pictures of a training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write(folder: Path, network: str = "") -> Project:
     return open_project(folder)
 
 
-def test_a_rate_is_suggested_with_its_reasons_and_nothing_is_kept(tmp_path: Path) -> None:
+def test_a_rate_is_suggested_with_its_reasons_and_no_network_is_kept(tmp_path: Path) -> None:
     said: list[str] = []
     result = rates(write(tmp_path, "hidden = [8]"), steps=60, progress=said.append)
     assert result.suggested is not None
@@ -40,7 +40,8 @@ def test_a_rate_is_suggested_with_its_reasons_and_nothing_is_kept(tmp_path: Path
     )
     assert said[0] == "reading the data"
     assert said[-1].startswith("rate ")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["losswatch.toml", "rows.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".losswatch", "losswatch.toml", "rows.csv"]
+    assert [path.name for path in (tmp_path / ".losswatch").iterdir()] == ["rates.json"]
     told = json.loads(to_json(result))
     assert (told["loss_name"], told["learning_rate"]) == ("mean_squared_error", 0.001)
     assert 40 < len(told["rates"]) == len(told["losses"]) <= 60

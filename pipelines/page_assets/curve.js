@@ -129,8 +129,8 @@ function training() {
     drawLoss(svg);
     if (v.rate) drawRate(svg);
     if (v.gradients) drawGradients(svg);
-    const marks = ticks(from, to, Math.max(2, (v.right - v.left) / 60)).filter(Number.isInteger);
-    for (const mark of marks.length ? marks : [from, to]) {
+    const every = ticks(from, to, Math.max(2, (v.right - v.left) / 60)), marks = every.filter(Number.isInteger);
+    for (const mark of marks.length > 1 ? marks : every) {
       add(svg, "line", {class: "axis", x1: r(v.x(mark)), x2: r(v.x(mark)), y1: v.bottom, y2: v.bottom + 5});
       const end = v.x(mark) > v.right - 20 ? "end" : "middle";
       add(svg, "text", {x: r(v.x(mark)), y: v.bottom + 18, "text-anchor": end}, mark === -1 ? "start" : short(mark));
