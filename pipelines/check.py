@@ -36,7 +36,7 @@ from pipelines.reference import whole_blocks
 from pipelines.row_times import Times
 from pipelines.sources import Table
 from pipelines.table import Column, render
-from pipelines.trial import Trial, try_network
+from pipelines.trial import TRIED, Trial, try_network
 from pipelines.userfile import load_function
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
-BATCH = 256  # rows of the trial: as many as a step of the training takes
+
 SEVERITIES = ("fault", "warning", "note")
 TABLE = (Column("check", "check"), Column("severity", "result"), Column("text", "what was found"))
 _WIDEST = 96  # letters of what was found in a line of the table
@@ -357,7 +357,7 @@ def _with_loss(project: Project, loss: str | None, parameters: Mapping[str, Any]
 def _batch(table: Table, schema: Schema) -> Rows:
     """Rows with a target, spread evenly over all."""
     known = np.flatnonzero(table.frame[schema.target.name].notna().to_numpy())
-    places = np.linspace(0, len(known) - 1, min(BATCH, len(known))).astype(np.int64)
+    places = np.linspace(0, len(known) - 1, min(TRIED, len(known))).astype(np.int64)
     return examples(table.rows(known[places]), schema).rows
 
 

@@ -26,12 +26,12 @@ from models.split import strata_of
 from pipelines.batches import look_at
 from pipelines.errors import UserError
 from pipelines.figures import count, decimals_for, number
+from pipelines.network import fit_config_of, recipe_of
 from pipelines.objective import objective
 from pipelines.parts import VALIDATION, parts_of
 from pipelines.project import Project
 from pipelines.sources import Table
 from pipelines.table import Column, render
-from pipelines.training import fit_config_of, recipe_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -47,6 +47,7 @@ from pipelines.evaluation import (
 from pipelines.first_rows import examples
 from pipelines.kept_curve import EVALUATION
 from pipelines.learning import Examples
+from pipelines.network import recipe_of, user_objects
 from pipelines.objective import Objective, objective
 from pipelines.parts import VALIDATION
 from pipelines.repeated import Bench, metric_names, repeated_fits, sized_fits
@@ -54,7 +55,6 @@ from pipelines.rivals import Match, losses_of_chances, rivals
 from pipelines.service import bundle_of
 from pipelines.sources import Table
 from pipelines.stores import open_stores
-from pipelines.training import recipe_of, user_objects
 from pipelines.training_rows import Taught, TrainingRows, value_training_rows
 from pipelines.unseen import (
     TIME_COLUMNS,

@@ -13,10 +13,10 @@ from pipelines.batches import look_at
 from pipelines.errors import UserError
 from pipelines.first_rows import examples
 from pipelines.kept_rates import keep_rates
+from pipelines.network import fit_config_of, recipe_of
 from pipelines.objective import objective
 from pipelines.parts import VALIDATION, parts_of
 from pipelines.prepared import fit_schema
-from pipelines.training import fit_config_of, recipe_of
 
 if TYPE_CHECKING:
     from pipelines.project import Project

@@ -18,10 +18,10 @@ from pipelines import steps
 from pipelines.config import AlertsConfig, StoreConfig
 from pipelines.errors import UserError
 from pipelines.making import differences, made_of, read_made_of
+from pipelines.network import user_objects
 from pipelines.retraining import learn_again
 from pipelines.service import RETRAINING, bundle_of, current_service
 from pipelines.stores import Stores, open_stores
-from pipelines.training import user_objects
 from pipelines.watch import watch
 
 if TYPE_CHECKING:

@@ -31,6 +31,7 @@ from pipelines.learning import (
 )
 from pipelines.making import made_of
 from pipelines.moments import numpy_moment
+from pipelines.network import fit_config_of, recipe_of, user_objects
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
 from pipelines.parts import VALIDATION, parts_again
@@ -38,7 +39,7 @@ from pipelines.prepared import Prepared, fit_schema, read_prepared
 from pipelines.reference import make_correction, make_loss_reference, make_reference, read_reference
 from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bundle_of
 from pipelines.sources import Table
-from pipelines.training import fit_config_of, recipe_of, settings_of, user_objects
+from pipelines.training import settings_of
 from pipelines.watch import WindowJudgement, targets_of
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from pipelines.held_out import held_out, held_out_by
 from pipelines.learning import Examples, Lesson, bake_off, joined_weights, make_lesson
 from pipelines.moments import numpy_moment
+from pipelines.network import fit_config_of, user_objects
 from pipelines.retraining import RECENT, judge_from
-from pipelines.training import fit_config_of, user_objects
 
 if TYPE_CHECKING:
     from pipelines.bundle import Bundle

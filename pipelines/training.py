@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,13 +19,13 @@ from models.devices import device_remarks
 from models.diagnosis import Diverged
 from models.preparation import PrepareConfig
 from pipelines.diagnosis import TAG, TrainingDiagnosis, curve_of, diverged, judge, read_diagnosis
-from pipelines.errors import UserError
 from pipelines.first_rows import FirstRows, first_rows
 from pipelines.held_out import held_out_by
 from pipelines.kept_curve import TrainingRecord, keep_broken, keep_curve
 from pipelines.learning import Examples, Learned, RowLosses, first_fit
 from pipelines.making import made_of
 from pipelines.moments import moment_of
+from pipelines.network import fit_config_of, recipe_of
 from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
 from pipelines.parts import remembered_parts
@@ -34,11 +33,11 @@ from pipelines.prepared import Prepared
 from pipelines.reference import read_reference
 from pipelines.service import bundle_of
 from pipelines.tracking import Run, Tracking
-from pipelines.userfile import load_function, source_path
+from pipelines.trial import refuse_unfit
+from pipelines.userfile import source_path
 
 if TYPE_CHECKING:
     from models.history import EpochLoss
-    from models.recipe import FitConfig, Recipe
     from models.schema import Schema
     from pipelines.project import Project
     from pipelines.registry import ModelVersion
@@ -66,40 +65,6 @@ class Trained:
     skipped: bool
     diagnosis: TrainingDiagnosis | None = None
     notes: tuple[str, ...] = ()
-
-
-def recipe_of(project: Project, goal: Objective, task: Any) -> Recipe:
-    """The network of a project as its file describes it."""
-    from models.recipe import recipe_from
-
-    config = project.config
-    build = config.code.build
-    builder = load_function(build, project.folder, key="network.build") if build else None
-    network = dataclasses.replace(config.network, loss=None if goal.user_loss else config.network.loss)
-    try:
-        return recipe_from(network, task, build=builder, loss=goal.user_loss)
-    except ValueError as error:
-        raise UserError(f"[network] {error}") from None
-
-
-def fit_config_of(project: Project, schema: Schema, *, seed: int) -> FitConfig:
-    """How long and in which steps a project's networks learn."""
-    try:
-        return project.config.network.fit_config(seed=seed, classes=schema.target.classes)
-    except ValueError as error:
-        raise UserError(f"[network] {error}") from None
-
-
-def user_objects(project: Project) -> dict[str, Any]:
-    """What stands in the modules of a user's own network and loss, by name: Keras needs it to load a file."""
-    config = project.config
-    found: dict[str, Any] = {}
-    named = (("network.build", config.code.build), ("network.loss", config.network.loss))
-    for key, reference in named:
-        if reference and ":" in reference:
-            own = vars(sys.modules[load_function(reference, project.folder, key=key).__module__])
-            found |= {name: value for name, value in own.items() if callable(value)}
-    return found
 
 
 def training_identity(project: Project, data: str) -> str:
@@ -131,12 +96,14 @@ def train_version(
     """Fits the network on the older rows, stops it on the newer, and registers it; once for the same input.
 
     trees: whether boosted trees are grown too: only beside them it shows that a network learns too little.
-    Raises Failed where the training diverged, or where its weights overfit and nobody said that they may.
+    Raises UserError where a network or a loss of the user's own cannot be trained, stored or served, before anything
+    is trained; Failed where the training diverged, or where its weights overfit and nobody said that they may.
     """
     project = stores.project
     rows = first_rows(project, prepared)
     schema = rows.schema
     goal = objective(project, schema.target.task)
+    refuse_unfit(project, goal, schema, rows.train)
     recipe = recipe_of(project, goal, schema.target.task)
     identity = training_identity(project, rows.identity)
     parameters = {
@@ -169,15 +136,16 @@ def train_version(
                 rows.validation,
                 fit_config_of(project, schema, seed=project.config.project.seed),
                 checkpoint=checkpoint,
-                on_epoch=tracking.epoch if restarts == 1 else on_epoch,
+                on_epoch=tracking.epoch,
                 on_steps=tracking.steps,
                 restarts=restarts,
+                follow=tracking.start,
             )
         except Diverged as fault:
             failed = diverged(fault, project.config.network, rows.ids(fault.rows))
             keep_broken(run, tracking, figures.baselines(trees=False), failed, loss=goal.name)
             raise failed from fault
-        _note_starts(run, learned)
+        _note_starts(run, learned, tracking)
         tracking.close(learned.history)
         curve = curve_of(
             learned,
@@ -212,12 +180,11 @@ def train_version(
         )
 
 
-def _note_starts(run: Run, learned: Learned) -> None:
+def _note_starts(run: Run, learned: Learned, tracking: Tracking) -> None:
     """The curves of trainings from several seeds: the one that is kept as the run's own, and every one by number."""
     if not learned.starts:
         return
-    for epoch in learned.history.epochs:
-        run.epoch(epoch)
+    tracking.choose(learned.chosen)
     for number, start in enumerate(learned.starts):
         curve = {} if start.history is None else {one.epoch: one.judged for one in start.history.epochs}
         run.points(f"start_{number}_validation_loss", curve)

@@ -18,8 +18,9 @@ from models.loss_advice import Probe, advice
 from models.losses import canonical
 from models.optimizers import optimizer_remarks
 from models.schedules import schedule_remark
+from pipelines.errors import UserError
+from pipelines.network import fit_config_of, recipe_of, user_objects
 from pipelines.problem import Problem, Trouble, trying
-from pipelines.training import fit_config_of, recipe_of, user_objects
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from models.recipe import Recipe
     from models.rows import Rows
     from models.schema import Schema
+    from pipelines.learning import Examples
     from pipelines.objective import Objective
     from pipelines.project import Project
 
@@ -34,6 +36,7 @@ Say = Callable[[str], None]
 
 _REGISTER = "Put @keras.saving.register_keras_serializable() above every layer and loss of your own"
 _ABOUT = {"loss": "network.loss", "network": "network.build"}  # what advice is about, as a key
+TRIED = 256  # rows: more than a batch of most networks
 _SAME = 1e-6  # of the answers' size: a network that was saved and loaded computes the very same
 
 
@@ -72,6 +75,21 @@ def try_network(
     except Trouble as trouble:
         trial.problems.append(trouble.problem)
     return trial.found, trial.problems
+
+
+def refuse_unfit(project: Project, goal: Objective, schema: Schema, train: Examples) -> None:
+    """Raises UserError with all faults of a user's own network or loss: better now than after hours of training.
+
+    train: of its rows a few are tried.
+    """
+    if project.config.code.build is None and goal.user_loss is None:
+        return
+    places = np.linspace(0, len(train) - 1, min(TRIED, len(train))).astype(np.intp)
+    _, problems = try_network(project, goal, schema, train.take(places).rows, lambda text: None)
+    faults = [f"  {problem.about}: {problem.text}" for problem in problems if problem.severity == "fault"]
+    if faults:
+        listed = "\n".join(faults)
+        raise UserError(f"the network cannot be trained:\n{listed}\nmend it, and try it with losswatch check")
 
 
 class _Trial:
