@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.callbacks import Diverged
-from models.fit import Fitted, fit
-from models.history import EpochLoss, LossHistory
+from models.fit import Fitted, OnEpoch, OnSteps, fit
+from models.history import LossHistory
 
 if TYPE_CHECKING:
     from models.recipe import FitConfig, Recipe
     from models.rows import Rows
     from models.schema import Schema
+
+
+Follow = Callable[[int], tuple[OnEpoch, OnSteps]]  # from the number of a training: who is told of it
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,15 @@ def fit_restarts(
     *,
     restarts: int,
     checkpoint: Path | None = None,
-    on_epoch: Callable[[EpochLoss], None] | None = None,
+    on_epoch: OnEpoch | None = None,
+    follow: Follow | None = None,
 ) -> Restarted:
     """Trains `restarts` times, each from a seed of its own, and keeps the training with the lowest validation loss.
 
     The first has the seed of the config: one restart is a plain `fit`. One that diverges is passed over.
     checkpoint: each training has one of its own beside this name, see `fit`, so that one that was killed goes on in the
     midst of its restarts; `remove_checkpoint` removes all of them. on_epoch: told of every epoch of every training.
+    follow: gives who is told of the epochs and the steps of each, in the place of on_epoch.
     Raises Diverged where all of them diverge.
     """
     starts: list[Start] = []
@@ -68,6 +73,7 @@ def fit_restarts(
     for number, seed in enumerate(seeds(config.seed, restarts)):
         try:
             place = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.name}-{number}")
+            told, taken = (on_epoch, None) if follow is None else follow(number)
             fitted = fit(
                 recipe,
                 schema,
@@ -75,7 +81,8 @@ def fit_restarts(
                 validation,
                 replace(config, seed=seed),
                 checkpoint=place,
-                on_epoch=on_epoch,
+                on_epoch=told,
+                on_steps=taken,
             )
         except Diverged:
             if best is None and number == restarts - 1:

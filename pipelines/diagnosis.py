@@ -58,7 +58,7 @@ def curve_of(
 ) -> Curve:
     """The curve of a first training, with all that is known of it.
 
-    steps: losses of the steps of each epoch, by its number; those of a training from several seeds are not kept.
+    steps: losses of the steps of each epoch, by its number.
     loss: as the project names it. own_network: whether the user's code builds the network.
     """
     epochs = [epoch.epoch for epoch in learned.history.epochs if epoch.epoch >= 0]

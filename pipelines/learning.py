@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from models.history import EpochLoss, LossHistory
     from models.recipe import FitConfig, Recipe
-    from models.restarts import Start
+    from models.restarts import Follow, Start
     from models.schema import Schema
     from models.steps import StepLosses
 
@@ -172,15 +172,17 @@ def first_fit(
     on_epoch: OnEpoch | None = None,
     on_steps: OnSteps | None = None,
     restarts: int = 1,
+    follow: Follow | None = None,
 ) -> Learned:
     """The network that a project starts with: fitted on the older rows, stopped on the newer ones.
 
-    restarts: from so many seeds, of which the best on the newer rows is kept; on_steps hears nothing of several.
+    restarts: from so many seeds, of which the best on the newer rows is kept; follow gives who is told of each of
+    several, in the place of on_epoch and on_steps.
     """
     from models.fit import fit
 
     if restarts > 1:
-        return _best_start(recipe, schema, train, validation, config, restarts, checkpoint, on_epoch)
+        return _best_start(recipe, schema, train, validation, config, restarts, checkpoint, on_epoch, follow)
     fitted = fit(
         recipe,
         schema,
@@ -204,6 +206,7 @@ def _best_start(
     restarts: int,
     checkpoint: Path | None,
     on_epoch: OnEpoch | None,
+    follow: Follow | None,
 ) -> Learned:
     from models.restarts import fit_restarts
 
@@ -216,6 +219,7 @@ def _best_start(
         restarts=restarts,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
+        follow=follow,
     )
     history = found.fitted.history
     candidate = Candidate("from scratch", len(train), history.best_loss)

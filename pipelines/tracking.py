@@ -37,6 +37,19 @@ class Run(Protocol):
     def artifact(self, path: Path) -> None: ...
 
 
+class _Nobody:
+    """A run that nothing is noted in."""
+
+    def epoch(self, loss: EpochLoss) -> None:
+        """Not noted."""
+
+    def points(self, name: str, values: Mapping[int, float]) -> None:
+        """Not noted."""
+
+    def artifact(self, path: Path) -> None:
+        """Not kept."""
+
+
 class Tracking:
     """Takes what `models.fit` tells and notes it in a run.
 
@@ -50,6 +63,19 @@ class Tracking:
         self._taken = _read(steps)
         self._new: list[npt.NDArray[Any]] = []
         self._cpu = time.process_time()
+        self._starts: list[Tracking] = []
+
+    def start(
+        self, number: int
+    ) -> tuple[Callable[[EpochLoss], None], Callable[[int, int, StepLosses], None]]:
+        """Who takes the epochs and the steps of one of several starts, in their order: the run hears of none yet."""
+        file = None if self._file is None else self._file.with_name(f"{self._file.name}-{number}")
+        self._starts.append(Tracking(_Nobody(), file, self._told))
+        return self._starts[-1].epoch, self._starts[-1].steps
+
+    def choose(self, number: int) -> None:
+        """The start that is kept: its steps are those of the training."""
+        self._taken = self._starts[number]._taken
 
     def steps(self, epoch: int, first: int, found: StepLosses) -> None:
         """Steps of an epoch, from the one of this number on."""
@@ -90,8 +116,9 @@ class Tracking:
         self._keep()
 
     def broken_off(self) -> None:
-        """The training ended in the midst of an epoch: keeps the steps up to there."""
-        self._taken = np.concatenate([self._taken, *self._new])
+        """The training, or the last of its starts, ended in the midst of an epoch: keeps the steps up to there."""
+        last = self._starts[-1] if self._starts else self
+        self._taken = np.concatenate([last._taken, *last._new])
         self._new = []
         self._keep()
 

@@ -58,6 +58,25 @@ def test_the_first_start_is_a_plain_fit(found: Restarted) -> None:
     assert found.starts[0].history.best_loss == plain.history.best_loss
 
 
+def test_every_training_is_followed_by_its_own(found: Restarted) -> None:
+    epochs: dict[int, list[float]] = {}
+    steps: dict[int, int] = {}
+
+    def follow(number: int) -> Any:
+        epochs[number], steps[number] = [], 0
+
+        def taken(epoch: int, first: int, losses: Any) -> None:
+            steps[number] += len(losses.losses)
+
+        return (lambda epoch: epochs[number].append(epoch.judged)), taken
+
+    again = fit_restarts(RECIPE, schema(), TRAIN, VALIDATION, CONFIG, restarts=3, follow=follow)
+    assert again.chosen == found.chosen
+    curves = [[epoch.judged for epoch in start.history.epochs] for start in found.starts if start.history]
+    assert list(epochs.values()) == [pytest.approx(curve) for curve in curves]
+    assert steps == dict.fromkeys(range(3), 3 * 10)
+
+
 class Killed(Exception):
     pass
 

@@ -118,6 +118,42 @@ def test_a_training_that_is_broken_off_keeps_the_steps_up_to_there(run: Any, tmp
     assert kept(run)["epoch"] == [0, 0, 1, 1]
 
 
+def test_of_several_starts_the_chosen_one_is_kept(run: Any, tmp_path: Path) -> None:
+    tracking = Tracking(run, tmp_path / "steps")
+    for number, loss in enumerate((3.0, 2.0)):
+        told, taken = tracking.start(number)
+        taken(0, 0, losses(loss, loss))
+        told(epoch(0))
+    assert (run.epochs, run.pointed) == ({}, {})
+    tracking.choose(1)
+    tracking.close(HISTORY)
+    assert kept(run)["loss"] == [2.0, 2.0]
+    assert sorted(run.epochs) == [0]
+    assert run.pointed["step_loss"] == {0: 2.0, 1: 2.0}
+
+
+def test_the_steps_of_a_start_outlive_a_kill(run: Any, tmp_path: Path) -> None:
+    first = Tracking(run, tmp_path / "steps")
+    told, taken = first.start(0)
+    taken(0, 0, losses(3.0))
+    told(epoch(0))
+
+    second = Tracking(run, tmp_path / "steps")
+    second.start(0)  # it was complete, and is not trained again
+    second.choose(0)
+    second.close(HISTORY)
+    assert kept(run)["loss"] == [3.0]
+
+
+def test_a_last_start_that_is_broken_off_keeps_its_steps(run: Any, tmp_path: Path) -> None:
+    tracking = Tracking(run, None)
+    for number, loss in enumerate((3.0, np.inf)):
+        _, taken = tracking.start(number)
+        taken(0, 0, losses(loss))
+    tracking.broken_off()
+    assert kept(run)["loss"] == [np.inf]
+
+
 def test_a_training_without_epochs_keeps_nothing(run: Any, tmp_path: Path) -> None:
     Tracking(run, tmp_path / "steps").close(LossHistory())
     assert not (run.registry.folder / "runs").exists()
