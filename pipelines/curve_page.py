@@ -70,6 +70,7 @@ def page_data(view: CurveView, decimals: int) -> dict[str, Any]:
             for (name, loss), style in zip(view.levels, LEVELS * len(view.levels), strict=False)
         ],
         "best": {"epoch": view.best[0], "loss": rounded(view.best[1])} if view.best else None,
+        "starts": [_numbers(losses) for losses in view.other_starts],
         "metrics": [_metric(line) for line in view.metrics],
         "curves": [_learning_curve(curve) for curve in view.kept.learning_curves],
     }
@@ -177,6 +178,7 @@ def _legend(view: CurveView, decimals: int) -> Iterable[str]:
     training = "training, by epoch" if view.steps is not None else "training"
     names |= {"training": training} if np.isfinite(view.loss.training).any() else {}
     names |= {"validation": "validation"} if np.isfinite(view.loss.validation).any() else {}
+    names |= {"starts": "other starts"} if view.other_starts else {}
     for style, name in names.items():
         yield _legend_entry(style, style, name, "")
     for (name, loss), style in zip(view.levels, LEVELS * len(view.levels), strict=False):

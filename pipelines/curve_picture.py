@@ -54,6 +54,9 @@ def loss_figure(view: CurveView) -> Figure:
     _scale(top, low, high, logarithmic=view.logarithmic)
     if view.steps is not None:
         _steps(top, view.steps, high, "step", TRAINING, RAW)
+    for number, losses in enumerate(view.other_starts):
+        label = "other starts" if number == 0 else None
+        top.plot(np.arange(len(losses)), losses, color=VALIDATION, linewidth=0.9, alpha=0.4, label=label)
     _epochs(top, view.loss, view, every_epoch=view.steps is None)
     for (name, loss), dashes in zip(view.levels, LEVELS * 3, strict=False):
         top.axhline(loss, color=QUIET, linewidth=1.1, linestyle=dashes, label=f"{name} {loss:.4g}")

@@ -92,6 +92,13 @@ class CurveView:
         return tuple((BASELINES.get(name, name), loss) for name, loss in found.items() if math.isfinite(loss))
 
     @cached_property
+    def other_starts(self) -> tuple[Values, ...]:
+        """Of a training from several seeds: the judged losses of those that were not kept, by epochs from 0."""
+        record = self.kept.record
+        others = (start for number, start in enumerate(record.starts) if number != record.chosen)
+        return tuple(np.array(start, np.float64) for start in others if start)
+
+    @cached_property
     def best(self) -> tuple[int, float] | None:
         """The epoch that is kept, and its judged loss; None where nothing is."""
         kept = {epoch.epoch: epoch.judged for epoch in self.kept.epochs}
@@ -170,6 +177,7 @@ class CurveView:
     def _shown(self) -> tuple[float, ...]:
         lines = [self.loss.training, self.loss.validation, np.array([loss for _, loss in self.levels])]
         lines += [self.steps.smooth] if self.steps is not None else []
+        lines += self.other_starts
         values = np.concatenate(lines)
         return tuple(values[np.isfinite(values)].tolist())
 

@@ -128,6 +128,15 @@ def test_steps_levels_spikes_rate_and_gradients_are_drawn(
     assert tab.locator("#plot circle.ring-of").count() == 1
 
 
+def test_starts_that_were_not_kept_can_be_hidden(
+    tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]
+) -> None:
+    show(tab, made(starts=4), tmp_path)
+    assert tab.locator("#plot path[data-line=starts]").count() == 2
+    tab.click(".legend button[data-line=starts]")
+    assert tab.locator("#plot path[data-line=starts]").count() == 0
+
+
 # --- reading ---
 
 

@@ -89,6 +89,13 @@ def test_without_steps_the_training_loss_is_drawn_by_epochs(made: Callable[..., 
     assert "steps" not in drawn
 
 
+def test_starts_that_were_not_kept_are_drawn_palely(made: Callable[..., KeptCurve]) -> None:
+    top = loss_figure(CurveView(made(5, 0, starts=4))).axes[0]
+    pale = [line for line in top.get_lines() if line.get_alpha() == 0.4]
+    assert len(pale) == 2
+    assert "other starts" in legend(top)
+
+
 def test_few_steps_are_drawn_one_by_one(made: Callable[..., KeptCurve]) -> None:
     drawn = lines(loss_figure(CurveView(made(4, 32))).axes[0])
     assert len(drawn["every step"].get_xdata()) == 128

@@ -69,6 +69,14 @@ def test_the_kept_epoch_is_told_with_what_judged_it() -> None:
     assert by_hand([[2.0], [1.0]], kept=7).best is None
 
 
+def test_starts_that_were_not_kept_are_shown_beside_the_kept_one(made: Callable[..., KeptCurve]) -> None:
+    kept = made(3, 0, starts=4)
+    view = CurveView(kept)
+    assert kept.record.starts[0] == ()
+    assert [one.tolist() for one in view.other_starts] == [list(start) for start in kept.record.starts[2:]]
+    assert CurveView(made()).other_starts == ()
+
+
 def test_spikes_are_marked_and_do_not_lift_the_smoothed_line(made: Callable[..., KeptCurve]) -> None:
     view = CurveView(made())
     assert [(spike.step, spike.value) for spike in view.spikes] == [(900, 9.0), (1600, 5.0)]

@@ -50,11 +50,17 @@ def step_table(epochs: int, per: int, rng: np.random.Generator) -> StepTable:
 
 
 def made_training(
-    epochs: int = 12, per: int = 200, *, scale: float = 1.0, shift: float = 0.0, **more: Any
+    epochs: int = 12,
+    per: int = 200,
+    *,
+    scale: float = 1.0,
+    shift: float = 0.0,
+    starts: int = 0,
+    **more: Any,
 ) -> KeptCurve:
     """A first training with everything that a picture can show. per: steps of an epoch, 0 for none that are known.
 
-    more: fields of the curve to replace.
+    starts: from other seeds, the first of which diverged. more: fields of the curve to replace.
     """
     rng = np.random.default_rng(0)
     steps = step_table(epochs, per, rng) if per else NO_STEPS
@@ -85,6 +91,8 @@ def made_training(
         12_000,
         shift < 0,
         SPIKES,
+        ((), *[tuple(one.judged + 0.02 * number for one in found) for number in range(starts)])[:starts],
+        1,
     )
     moved = StepTable(steps.epoch, steps.loss * scale + shift, steps.gradient_norm)
     curves = tuple(LearningCurve(*one, POINTS) for one in (("loss", -1), ("f1_macro", 1)))

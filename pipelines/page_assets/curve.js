@@ -100,6 +100,7 @@ function training() {
         if (low.length) values.push(quantile(low, 0.05), quantile(high, 0.5));
       }
     }
+    if (shown("starts")) for (const one of data.starts) values.push(...present(one.slice(Math.max(Math.floor(from), 0), Math.ceil(to) + 1)));
     for (const level of data.levels) if (shown("level-" + level.name)) values.push(level.loss);
     const known = log ? values.filter(v => v > 0) : values;
     return known.length ? known : [0.5, 1];
@@ -161,6 +162,8 @@ function training() {
       const y = r(scale.y(level.loss));
       add(group, "path", {class: "line level " + level.style, d: `M${v.left} ${y}H${r(v.right)}`, "data-line": level.style});
     }
+    if (shown("starts")) for (const values of data.starts)
+      add(group, "path", {class: "line starts", d: path(values, v.x, scale.y), "data-line": "starts"});
     const few = v.x(1) - v.x(0) > 9;
     for (const name of ["training", "validation"]) if (shown(name)) {
       const values = data[name], y = value => scale.y(value);
