@@ -43,26 +43,39 @@ class Dataset:
         return frame_of(self.path, self.schema.empty_table().select(self.names))
 
     def tables(self, columns: Sequence[str] | None = None, *, batch: int = BATCH) -> Iterator[Any]:
-        """The rows as Arrow tables of at most so many, in an order that stays."""
+        """The rows as Arrow tables of at most so many, in an order that stays.
+
+        Files of many small groups of rows give no small tables: each would cost as much as a large one.
+        """
+        import pyarrow as pa
+
+        waiting: list[Any] = []
+        for found in self._groups(columns, batch):
+            if sum(one.num_rows for one in waiting) + found.num_rows > batch:
+                yield pa.Table.from_batches(waiting)
+                waiting = []
+            waiting.append(found)
+        if waiting:
+            yield pa.Table.from_batches(waiting)
+
+    def _groups(self, columns: Sequence[str] | None, batch: int) -> Iterator[Any]:
+        """The rows as the files hold them, in groups of at most so many."""
         import pyarrow as pa
         from pyarrow.dataset import ParquetFragmentScanOptions
 
         for piece in self.pieces:
             try:
-                yield from (
-                    pa.Table.from_batches([found])
-                    for found in piece.to_batches(
-                        schema=self.schema,
-                        columns=list(self.names if columns is None else columns),
-                        batch_size=batch,
-                        batch_readahead=1,
-                        fragment_readahead=1,
-                        use_threads=False,
-                        # else it keeps the file as it reads
-                        fragment_scan_options=ParquetFragmentScanOptions(pre_buffer=False),
-                    )
-                    if found.num_rows
+                read = piece.to_batches(
+                    schema=self.schema,
+                    columns=list(self.names if columns is None else columns),
+                    batch_size=batch,
+                    batch_readahead=1,
+                    fragment_readahead=1,
+                    use_threads=False,
+                    # else it keeps the file as it reads
+                    fragment_scan_options=ParquetFragmentScanOptions(pre_buffer=False),
                 )
+                yield from (found for found in read if found.num_rows)
             except (pa.ArrowException, OSError) as problem:
                 raise UserError(f"{piece.path} is damaged or of other columns: {_line(problem)}") from None
 

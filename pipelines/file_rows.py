@@ -61,9 +61,9 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
-MOST_WINDOWS = (
-    500  # of the reference are counted one by one, spread over all; 20 already give sharp thresholds
-)
+MOST_WINDOWS = 200  # of the reference are counted apart, spread over all; 20 already give sharp thresholds
+COUNTED_AT_ONCE = 4 * BATCH  # rows that wait to be counted by window
+
 MOST_CORRECTION = (
     50_000  # unseen rows from which a correction is learned; it has as many weights as a linear model
 )
@@ -388,6 +388,7 @@ class _Counts:
         self._windows = _some(cut(times[[0, -1]], moment_of(times[0]), window), times)
         self._whole: Profile | None = None
         self._parts: dict[int, Profile] = {}
+        self._waiting: list[tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.intp]]] = []
 
     def add(self, frame: pd.DataFrame, times: Times) -> None:
         if not len(frame):
@@ -395,11 +396,26 @@ class _Counts:
         columns = {name: frame[name].to_numpy() for name in self._names}
         whole = profile(columns, self._bins)
         self._whole = whole if self._whole is None else merge(self._whole, whole)
-        for number, rows in _by_window(times, self._windows):
+        number = locate(times, self._windows)
+        inside = np.flatnonzero(number >= 0)
+        if len(inside):
+            self._waiting.append(({name: values[inside] for name, values in columns.items()}, number[inside]))
+        if sum(len(windows) for _, windows in self._waiting) >= COUNTED_AT_ONCE:
+            self._count()
+
+    def _count(self) -> None:
+        """Counts the rows that wait: in files that are not in the order of time each batch has rows of all windows."""
+        if not self._waiting:
+            return
+        columns = {name: np.concatenate([one[name] for one, _ in self._waiting]) for name in self._names}
+        number = np.concatenate([windows for _, windows in self._waiting])
+        self._waiting = []
+        for window, rows in _by_window(number):
             part = profile({name: values[rows] for name, values in columns.items()}, self._bins)
-            self._parts[number] = merge(self._parts[number], part) if number in self._parts else part
+            self._parts[window] = merge(self._parts[window], part) if window in self._parts else part
 
     def found(self) -> dict[str, Any]:
+        self._count()
         blocks = [self._parts[number] for number in sorted(self._parts)]
         whole = profile({}, self._bins) if self._whole is None else self._whole
         return {
@@ -409,14 +425,11 @@ class _Counts:
         }
 
 
-def _by_window(times: Times, windows: Sequence[Window]) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
-    """The rows of each window that has some, by its number."""
-    number = locate(times, windows)
+def _by_window(number: npt.NDArray[np.intp]) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+    """The rows of each window that has some. number: of the window of each row."""
     order = np.argsort(number, kind="stable")
     found, first = np.unique(number[order], return_index=True)
-    for window, rows in zip(found.tolist(), np.split(order, first[1:]), strict=True):
-        if window >= 0:
-            yield window, rows
+    yield from zip(found.tolist(), np.split(order, first[1:]), strict=True)
 
 
 def _some(windows: Sequence[Window], times: Times) -> list[Window]:
@@ -428,8 +441,9 @@ def _some(windows: Sequence[Window], times: Times) -> list[Window]:
         return []
     whole = np.flatnonzero(sizes >= LEAST_BLOCK * float(np.median(sizes[sizes > 0])))
     if len(whole) > MOST_WINDOWS:
-        spread = whole[np.linspace(0, len(whole) - 1, MOST_WINDOWS - MOST_BLOCKS).astype(np.int64)]
-        whole = np.unique(np.concatenate([spread, whole[-MOST_BLOCKS:]]))
+        before, last = whole[:-MOST_BLOCKS], whole[-MOST_BLOCKS:]
+        spread = np.linspace(0, len(before) - 1, MOST_WINDOWS - MOST_BLOCKS).astype(np.int64)
+        whole = np.concatenate([before[spread], last])
     return [windows[number] for number in whole.tolist()]
 
 

@@ -169,6 +169,8 @@ def train(
     """
     stores = open_stores(project)
     rows = learnable(project, progress)
+    if progress is not None:
+        progress("loading TensorFlow")
     try:
         trained = train_version(stores, rows, on_epoch=on_epoch, trees=True)
     except Failed as failed:

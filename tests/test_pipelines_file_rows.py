@@ -146,12 +146,16 @@ def test_rows_at_equal_steps_need_no_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("order", ["by time", "shuffled"])
-def test_the_reference_is_that_of_a_training_in_memory(tmp_path: Path, answers: Any, order: str) -> None:
+def test_the_reference_is_that_of_a_training_in_memory(
+    tmp_path: Path, answers: Any, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_rows, "COUNTED_AT_ONCE", 700)
     rows = frame() if order == "by time" else frame().sample(frac=1, random_state=1)
     opened = project(tmp_path, write(tmp_path, rows))
     goal = objective(opened, "regression")
     ours, theirs = (
-        write_reference(one.reference(object(), goal)) for one in (in_files(opened), in_memory(opened))
+        write_reference(one.reference(object(), goal))
+        for one in (in_files(opened, batch=200), in_memory(opened))
     )  # type: ignore[arg-type]  # no network
     assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-9)
     assert ours["thresholds"] == theirs["thresholds"]
@@ -181,6 +185,19 @@ def test_a_sample_stands_for_the_rows_within_bounds(tmp_path: Path, answers: Any
     assert one.profile.rows == other.profile.rows == 18_000
     assert one.loss.rows == other.loss.rows
     assert "a sample of 4,000 of them, drawn with the seed" in ours.notes[0]
+
+
+def test_of_many_windows_some_are_counted_apart_and_the_last_ones(
+    tmp_path: Path, answers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_rows, "MOST_WINDOWS", 30)
+    opened = project(tmp_path, write(tmp_path, frame()), after='[monitor]\nwindow = "day"\n')
+    goal = objective(opened, "regression")
+    ours, theirs = (one.reference(object(), goal) for one in (in_files(opened), in_memory(opened)))  # type: ignore[arg-type]  # no network
+    assert (theirs.thresholds.windows, ours.thresholds.windows) == (42, 30)
+    assert [block.rows for block in ours.blocks] == [block.rows for block in theirs.blocks]
+    assert ours.thresholds.at(72) == pytest.approx(theirs.thresholds.at(72), rel=0.25)
+    assert ours.profile.rows == theirs.profile.rows
 
 
 def test_the_sample_is_kept_in_the_parts_that_its_rows_are_of(tmp_path: Path) -> None:
@@ -274,7 +291,7 @@ def test_what_is_wrong_with_rows_is_told(
 ) -> None:
     opened = project(tmp_path, write(tmp_path, change(frame())))
     with pytest.raises(UserError, match=message):
-        in_files(opened)
+        in_files(opened, batch=170)
 
 
 def test_texts_of_one_known_form_are_times(tmp_path: Path) -> None:
