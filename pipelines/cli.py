@@ -661,16 +661,18 @@ def _print(result: Any, *, as_json: bool) -> None:
 def _complain(error: BaseException, options: argparse.Namespace) -> int:
     """Says what went wrong in the user's words, or, where the fault is ours, where to find more."""
     from pipelines.errors import Failed, UserError
+    from pipelines.exhausted import in_plain_words
 
     if options.debug:
         import traceback
 
         traceback.print_exception(error)
-    known = isinstance(error, UserError | Failed)
-    text = str(error) if known else f"{type(error).__name__}: {error}"
+    plain = in_plain_words(error, _state(options))
+    known = plain is not None or isinstance(error, UserError | Failed)
+    text = plain or (str(error) if known else f"{type(error).__name__}: {error}")
     hint = "" if known or options.debug else _kept_traceback(error, options)
     print(f"losswatch: {text}{hint}", file=sys.stderr)
-    return USERS_MISTAKE if isinstance(error, UserError) else FAILED
+    return USERS_MISTAKE if plain is None and isinstance(error, UserError) else FAILED
 
 
 def _kept_traceback(error: BaseException, options: argparse.Namespace) -> str:

@@ -600,7 +600,8 @@ class TrackedRun:
         except Exception:
             if status == "FINISHED":
                 raise
-            logger.exception("run %s: its end could not be noted", self.run_id)
+            logger.warning("run %s: its end could not be noted", self.run_id)
+            logger.info("what came up: run %s", self.run_id, exc_info=True)
 
 
 _EPOCH_METRICS = ("loss", "validation_loss", "learning_rate", "seconds")  # in the order of EpochLoss's fields
@@ -704,8 +705,11 @@ def _make_database(path: Path) -> None:
     for stale in path.parent.glob(f"{path.name}.part*"):
         stale.unlink()
     half = path.with_name(f"{path.name}.part{time.monotonic_ns()}")  # MLflow remembers every store it opened
-    _mlflow().MlflowClient(f"sqlite:///{half}")
-    os.replace(half, path)
+    try:
+        _mlflow().MlflowClient(f"sqlite:///{half}")
+        os.replace(half, path)
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def _unusable(uri: str, error: Exception) -> str:
