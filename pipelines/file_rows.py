@@ -285,7 +285,8 @@ def _prepare(project: Project, source: Source, folder: Path, identity: str, samp
             "notices": _notices(source, scanned),
         }
         (new / _META).write_text(json.dumps(meta), "utf-8")
-        keep_rows(project, identity, table, window, of=source.rows)
+        some = len(table.times) < source.rows
+        keep_rows(project, identity, table, window, of=source.rows if some else None)
         if not folder.exists():
             os.replace(new, folder)
     except OSError as problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from models.split import group_numbers
 from pipelines import batches
-from pipelines.batches import STOP, TEST, TRAIN, Source, _Codes, draw, sampled, scan
+from pipelines.batches import STOP, TEST, TRAIN, Source, _Codes, column_of, draw, rows_after, sampled, scan
 from pipelines.config import DataConfig
 from pipelines.errors import UserError
 from pipelines.project import open_project
@@ -114,6 +115,36 @@ def test_keys_that_differ_are_no_fault_where_their_numbers_are_the_same(
     scan(Source(*opened(tmp_path, frame())), 0)
     with pytest.raises(UserError, match="key 'key' is '10005' in row 8 and in a row before it"):
         scan(Source(*opened(tmp_path, frame().replace({"key": 10_007}, 10_005))), 0)
+
+
+def test_rows_after_a_moment_are_the_newer_ones_with_a_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = frame()
+    config, found = opened(tmp_path, rows.sample(frac=1, random_state=1))
+    moment = rows["time"].to_numpy()[1899]
+    table = rows_after(config, found, moment)
+    assert table is not None
+    known = rows.iloc[1900:].dropna(subset="y")
+    assert table.ids.tolist() == known["key"].astype(str).tolist()
+    assert table.parts is None
+    assert rows_after(config, found, rows["time"].to_numpy()[-1]) is None
+    monkeypatch.setattr(batches, "SAMPLE", 20)
+    some = rows_after(config, found, moment)
+    assert some is not None
+    assert len(some.times) == 20
+    assert set(some.ids) <= set(table.ids)
+
+
+def test_a_column_is_found_for_rows_by_their_names(tmp_path: Path) -> None:
+    rows = frame()
+    config, found = opened(tmp_path, rows)
+    ids = np.array(["10007", "10003"], dtype=object)
+    assert column_of(config, found, "x", ids).tolist() == rows["x"].iloc[[7, 3]].tolist()
+    numbered = replace(config, key=None)
+    assert column_of(numbered, found, "key", np.array(["5"], dtype=object)).tolist() == [10_005]
+    with pytest.raises(KeyError):
+        column_of(config, found, "x", np.array(["5"], dtype=object))
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1))

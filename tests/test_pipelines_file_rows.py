@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from pipelines.prepared import prepare_rows, read_prepared
 from pipelines.project import Project, open_project
 from pipelines.reading import in_batches
 from pipelines.reference import write_reference
-from pipelines.service import bundle_of
+from pipelines.retraining import known_rows
+from pipelines.service import bundle_of, needed_service
+from pipelines.unseen import unseen_rows, with_column
 
 ROWS = 3000
 
@@ -349,6 +352,49 @@ def test_the_same_rows_are_trained_once(tmp_path: Path, registries: None) -> Non
     assert again.loss_simple == first.loss_simple
     write(tmp_path, frame(seed=1))
     assert not trained(opened, batches=True)[0].skipped
+
+
+def test_a_version_is_judged_on_the_sample_and_on_newer_rows(
+    tmp_path: Path, registries: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_rows, "SAMPLE", 1000)
+    opened = reading(
+        project(tmp_path, write(tmp_path, frame(), kind="folder"), 'drop = "gate"\n'), batches=True
+    )
+    number = steps.train(opened).version
+    stores = steps.open_stores(opened)
+    version = stores.registry.version(number)
+    now = datetime(2014, 1, 1, tzinfo=UTC)
+    tuned = unseen_rows(stores, [version], now)
+    assert "drawn at random" in tuned.notices[-1]
+    assert tuned.notices[-1].startswith(
+        "of the 3,000 rows of the first training, read in batches, 1,000 were kept"
+    )
+    assert 100 < len(tuned.table.times) <= 150
+    column = with_column(stores, tuned.table, "gate")
+    places = [int(name[1:]) for name in tuned.table.ids]
+    np.testing.assert_array_equal(column, frame()["gate"].iloc[places])
+    later = frame().assign(
+        when=lambda rows: rows["when"] + pd.Timedelta(days=60), flight=lambda rows: rows["flight"] + "b"
+    )
+    later.to_parquet(tmp_path / "many" / "later.parquet", index=False)
+    newer = unseen_rows(stores, [version], now)
+    assert "those of the data after" in newer.source
+    assert len(newer.table.times) == int(frame()["y"].notna().sum())
+
+
+def test_a_sample_can_be_retrained_from(
+    tmp_path: Path, registries: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_rows, "SAMPLE", 1000)
+    opened = reading(project(tmp_path, write(tmp_path, frame())), batches=True)
+    version = steps.train(opened).version
+    steps.promote(opened, version, first=True)
+    stores, now = steps.open_stores(opened), opened.now()
+    service = needed_service(stores, now)
+    known = known_rows(stores, service, bundle_of(stores, version), np.datetime64("2013-02-01"), now)
+    assert 850 < len(known.times) < 950
+    assert not known.held_out.any()
 
 
 def test_a_preparation_says_what_it_found_and_what_it_does(tmp_path: Path) -> None:
