@@ -31,10 +31,10 @@ class Thinned:
 def window_for(count: int) -> int:
     """Over how many of so many values a curve is smoothed; odd.
 
-    >>> window_for(100), window_for(4000)
-    (9, 101)
+    >>> window_for(5), window_for(100), window_for(4000)
+    (1, 9, 101)
     """
-    return max(LEAST_WINDOW, count // SHARE) // 2 * 2 + 1
+    return min(max(LEAST_WINDOW, count // SHARE), count // 3) // 2 * 2 + 1
 
 
 def smoothed(values: NDArray[Any], window: int) -> Values:

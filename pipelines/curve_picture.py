@@ -6,7 +6,7 @@ import io
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
 TRAINING, RAW, VALIDATION, QUIET, TEXT, BAD = "#0a5ca8", "#9db9d6", "#b4530a", "#5d646d", "#1d2126", "#a3217e"
 LEVELS = ((0, (1.5, 2)), (0, (5, 3)), (0, (6, 2, 1.5, 2)))  # dashes of constant, simple model, trees
-WIDTH, DPI = 9.0, 110  # inches and dots: 990 pixels fit a notebook, a merge request and MLflow's page
+WIDTH, DPI = 10.0, 110  # inches and dots: 1100 pixels fit a notebook, a merge request and MLflow's page
 POINTS = 700  # of a line, somewhat fewer than its dots
 MOST_METRICS = 6  # of one picture
 WRAPPED = 118  # letters of a line of words
-
-Place = Literal["upper right", "lower right"]
 
 
 def pictures(kept: KeptCurve) -> dict[str, bytes]:
@@ -46,8 +44,11 @@ def pictures(kept: KeptCurve) -> dict[str, bytes]:
 def loss_figure(view: CurveView) -> Figure:
     """The loss by steps and epochs, what it is compared with, the diagnosis; below it the learning rate."""
     words = told(view)
-    figure = _figure(4.8 + 0.16 * len(words))
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[4.2, 1])
+    rated = bool(np.isfinite(view.learning_rate).any())
+    figure = _figure(3.8 + rated + 0.16 * len(words))
+    top, *below = figure.subplots(1 + rated, sharex=True, squeeze=False, height_ratios=[4.2, 1][: 1 + rated])[
+        :, 0
+    ]
     figure.suptitle(view.kept.title, x=0.01, ha="left", fontsize=12.5, fontweight="bold", color=TEXT)
     top.set_title("\n".join(words), loc="left", fontsize=8.8, color=TEXT, linespacing=1.4)
     low, high = padded(*view.limits, logarithmic=view.logarithmic)
@@ -63,8 +64,10 @@ def loss_figure(view: CurveView) -> Figure:
     _best(top, view)
     _spikes(top, view.spikes, high, "spike", "spikes")
     top.set_ylabel(view.loss.name)
-    _legend(top, columns=2)
-    _rate(bottom, view)
+    _legend(top, beside=True)
+    for axes in below:
+        _rate(axes, view)
+    figure.axes[-1].set_xlabel("epoch")
     return figure
 
 
@@ -86,7 +89,7 @@ def gradient_figure(view: CurveView) -> Figure:
         places = [spike.x for spike in view.spikes]
         axes.vlines(places, low, high, color=BAD, linewidth=0.8, alpha=0.5, label=label)
     axes.set(xlabel="epoch", ylabel="gradient norm")
-    _legend(axes)
+    _legend(axes, beside=True)
     return figure
 
 
@@ -101,7 +104,7 @@ def metric_figure(view: CurveView) -> Figure:
         axes.set(xlabel="epoch", ylabel=line.name)
         _whole_numbers(axes)
         axes.grid(alpha=0.3)
-    _legend(every[0], "lower right")
+    _legend(every[0])
     figure.suptitle(f"{view.kept.title}, by epochs", x=0.01, ha="left", fontsize=11, color=TEXT)
     return figure
 
@@ -204,7 +207,7 @@ def _steps(axes: Axes, line: StepLine, high: float, what: str, strong: str, pale
     """The values as they are, as a band where many share a place, and smoothed."""
     top = np.minimum(line.high, high * 10 if high > 0 else high)
     if line.size > 1:
-        label = f"{what}s, lowest to highest of {line.size}"
+        label = f"lowest to highest of {line.size} {what}s"
         axes.fill_between(line.x, line.low, top, color=pale, alpha=0.55, linewidth=0, label=label)
     else:
         axes.plot(line.x, top, color=pale, linewidth=0.8, label=f"every {what}")
@@ -241,7 +244,7 @@ def _rate(axes: Axes, view: CurveView) -> None:
     rates = view.learning_rate
     known = rates[np.isfinite(rates) & (rates > 0)]
     axes.plot(view.epochs, rates, color=QUIET, linewidth=1.5, drawstyle="steps-mid")
-    axes.set(xlabel="epoch", ylabel="learning rate")
+    axes.set_ylabel("learning rate")
     if len(known):
         low, high = padded(float(known.min()), float(known.max()), logarithmic=True)
         _scale(axes, low, high, logarithmic=True)
@@ -285,9 +288,14 @@ def _short(rows: float) -> str:
     return f"{rows:g}"
 
 
-def _legend(axes: Axes, place: Place = "upper right", columns: int = 1) -> None:
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=8, framealpha=0.85, loc=place, ncols=columns)
+def _legend(axes: Axes, *, beside: bool = False) -> None:
+    """The names of the lines: beside the plot where lines fill it, else where it is empty."""
+    if not axes.get_legend_handles_labels()[1]:
+        return
+    if beside:
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    else:
+        axes.legend(fontsize=8, framealpha=0.85)
 
 
 def _wrapped(text: str) -> str:
