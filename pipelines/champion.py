@@ -10,22 +10,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from pipelines.bundle import digest
 from pipelines.invocations import Form, booleans_of
 from pipelines.scoring import Scorer
 
-if TYPE_CHECKING:
-    from pipelines.registry import ModelVersion
-
 logger = logging.getLogger(__name__)
+
+
+class Numbered(Protocol):
+    """A version of the registry."""
+
+    @property
+    def version(self) -> int: ...
 
 
 class Versions(Protocol):
     """What is asked of the registry."""
 
-    def alias(self, name: str) -> ModelVersion | None: ...
+    def alias(self, name: str) -> Numbered | None: ...
 
     def bundle(self, version: int) -> Path: ...
 

@@ -159,7 +159,9 @@ class HttpServer:
             return True
         idle = [connection for connection in self.connections if connection.idle]
         if idle:
-            min(idle, key=lambda connection: connection.since).abort()
+            longest = min(idle, key=lambda connection: connection.since)
+            self.connections.discard(longest)
+            longest.abort()
         return bool(idle)
 
 

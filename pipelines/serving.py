@@ -26,6 +26,7 @@ from typing import Any
 import orjson
 import uvloop
 
+from pipelines.alias import DistantRegistry
 from pipelines.answering import Answering, Source, Store, error_body, refusal_body, why_refused
 from pipelines.champion import Champion, Versions
 from pipelines.errors import UserError
@@ -360,13 +361,13 @@ def serve(project: Project, *, environ: Mapping[str, str] = os.environ) -> None:
         champion.start()
         try:
             server = ScoringServer(champion, log, folder=folder, now=project.now, tokens=tokens)
-            _prepare_process()
+            prepare_process()
             server.run(listening, signals=True)
         finally:
             champion.stop()
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
     """Many connections, short turns of the threads in the background, and no search for garbage in what stays."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = Limits().connections + 200
@@ -378,11 +379,7 @@ def _prepare_process() -> None:
 
 
 def _registry(project: Project, environ: Mapping[str, str]) -> Versions:
-    from pipelines.registry import (
-        Registry,
-    )  # MLflow takes three seconds to import; answers do not wait for it
-
-    return Registry(project.tracking(environ), project.artifacts(environ), project.name, cache=project.state)
+    return DistantRegistry(project, environ)
 
 
 def _check_address(host: str, tokens: Tokens) -> None:

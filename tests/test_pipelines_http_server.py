@@ -1,0 +1,385 @@
+"""HTTP with every limit counted while a request comes in, said byte by byte."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.http_server import Exchange, HttpServer, Limits, Refusal, header_lines
+
+
+def _asking() -> Any:
+    """tests/asking.py; `tests` is no package."""
+    spec = importlib.util.spec_from_file_location("losswatch_asking", Path(__file__).with_name("asking.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+ASKING = _asking()
+
+
+class Echo:
+    """Answers what it was sent; /later when it is let go, /wrong with a fault, /no not at all."""
+
+    def __init__(self) -> None:
+        self.later: list[Exchange] = []
+        self.statuses: list[int] = []
+
+    def admit(self, exchange: Exchange) -> Refusal | None:
+        return Refusal(403, b"no") if exchange.path == "/no" else None
+
+    def handle(self, exchange: Exchange) -> None:
+        if exchange.path == "/later":
+            self.later.append(exchange)
+        elif exchange.path == "/wrong":
+            raise RuntimeError("a fault of ours")
+        else:
+            exchange.reply(
+                200, exchange.method.encode() + b" " + exchange.path.encode() + b" " + exchange.body
+            )
+
+    def refused(self, status: int, reason: str) -> bytes:
+        return reason.encode()
+
+    def answered(self, exchange: Exchange, status: int) -> None:
+        self.statuses.append(status)
+
+
+class Running:
+    """A server in a thread."""
+
+    def __init__(self, listening: socket.socket, limits: Limits) -> None:
+        self.echo = Echo()
+        self.server = HttpServer(self.echo, limits)
+        self.port: int = listening.getsockname()[1]
+        self._ready = threading.Event()
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._serve(listening)), daemon=True)
+        self.thread.start()
+        assert self._ready.wait(20)
+
+    async def _serve(self, listening: socket.socket) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._ready.set()
+        await self.server.serve(listening, self._stop, grace=3.0)
+
+    def stop(self) -> None:
+        with suppress(RuntimeError):  # it has ended already
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    def let_go(self) -> None:
+        """Answers what waits at /later."""
+        until(lambda: bool(self.echo.later))
+        self._loop.call_soon_threadsafe(self.echo.later.pop(0).reply, 200, b"at last")
+
+    def say(self, sent: bytes, **options: Any) -> bytes:
+        answer: bytes = ASKING.raw(self.port, sent, **options)
+        return answer
+
+
+@contextmanager
+def running(**limits: Any) -> Iterator[Running]:
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+        found = Running(listening, Limits(**limits))
+        try:
+            yield found
+        finally:
+            found.stop()
+            found.thread.join(20)
+            assert not found.thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running(body=1000, head=2000, headers=20) as found:
+        yield found
+
+
+def until(condition: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def get(path: bytes, *lines: bytes) -> bytes:
+    return b"\r\n".join([b"GET " + path + b" HTTP/1.1", b"host: x", *lines, b"", b""])
+
+
+def post(path: bytes, body: bytes, *lines: bytes) -> bytes:
+    length = b"content-length: %d" % len(body)
+    return b"\r\n".join([b"POST " + path + b" HTTP/1.1", b"host: x", length, *lines, b"", body])
+
+
+LAST = b"connection: close"
+
+
+def test_a_request_is_answered_with_its_body(server: Running) -> None:
+    answer = server.say(post(b"/a?b=c", b"body", LAST))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
+    assert body == b"POST /a body"
+
+
+def test_several_requests_on_a_connection_are_answered_in_order(server: Running) -> None:
+    answer = server.say(get(b"/1") + post(b"/2", b"x") + get(b"/3", LAST))
+    assert [part[:6] for part in answer.split(b"\r\n\r\n")[1:]] == [b"GET /1", b"POST /", b"GET /3"]
+
+
+def test_requests_that_are_sent_ahead_wait_for_the_one_that_takes_long(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(
+            get(b"/later") + b"".join(get(b"/%d" % number) for number in range(30)) + get(b"/x", LAST)
+        )
+        server.let_go()
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    assert answer.count(b"HTTP/1.1 200") == 32
+    assert answer.index(b"at last") < answer.index(b"GET /0") < answer.index(b"GET /29")
+
+
+def test_a_body_in_pieces_is_joined(server: Running) -> None:
+    pieces = b"4\r\nsome\r\n6\r\n piece\r\n0\r\n\r\n"
+    head = b"POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    assert server.say(head + pieces).endswith(b"POST /a some piece")
+
+
+def test_a_head_is_a_get_without_a_body(server: Running) -> None:
+    answer = server.say(b"HEAD /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"content-length: 8\r\nconnection: close\r\n\r\n")
+
+
+def test_who_waits_for_leave_to_send_gets_it(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(post(b"/a", b"body", b"expect: 100-continue", LAST)[:-4])
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"body")
+        assert b"POST /a body" in connection.recv(1000)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nauthorization: a\r\nauthorization: b\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\ncontent-length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\ncontent-length: 99999999999999999999999\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"GET /" + b"a" * 3000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\na: " + b"b" * 3000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\n" + b"".join(b"a%d: b\r\n" % n for n in range(30)) + b"\r\n", 431),
+        (b"POST / HTTP/1.1\r\ncontent-length: 1001\r\n\r\n", 413),
+        (
+            b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+            + b"3e8\r\n"
+            + b"x" * 1000
+            + b"\r\n1\r\nx\r\n",
+            413,
+        ),
+    ],
+)
+def test_what_breaks_a_rule_is_refused_and_the_connection_closed(
+    server: Running, sent: bytes, status: int
+) -> None:
+    answer = server.say(sent, end=True)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b"connection: close" in answer
+
+
+def test_a_refused_client_that_goes_on_sending_still_reads_why(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\ncontent-length: 3000000\r\n\r\n")
+        for _ in range(30):
+            connection.sendall(b"x" * 100_000)
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_the_body_of_a_request_that_is_not_admitted_is_not_kept(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(post(b"/no", b"x" * 900)[:-500])
+        time.sleep(0.1)
+        assert server.server.held == 0
+        connection.sendall(b"x" * 500 + get(b"/yes", LAST))
+        answer = b""
+        while part := connection.recv(1000):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b"HTTP/1.1 200" in answer
+
+
+def test_a_fault_of_the_application_is_told_and_the_next_request_answered(
+    server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = server.say(get(b"/wrong") + get(b"/a", LAST))
+    assert answer.startswith(b"HTTP/1.1 500")
+    assert b"HTTP/1.1 200" in answer
+    assert "a request could not be answered" in caplog.text
+
+
+def test_a_second_answer_is_dropped(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(get(b"/later", LAST))
+        until(lambda: bool(server.echo.later))
+        exchange = server.echo.later[0]
+        server.let_go()
+        server._loop.call_soon_threadsafe(exchange.reply, 500, b"too late")
+        answer = b""
+        while part := connection.recv(1000):
+            answer += part
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_a_client_that_has_gone_disturbs_nobody(server: Running) -> None:
+    for sent in (get(b"/later"), post(b"/a", b"x" * 900)[:-100]):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+            connection.sendall(sent)
+            time.sleep(0.05)
+    server.let_go()
+    assert server.say(get(b"/a", LAST)).startswith(b"HTTP/1.1 200")
+    until(lambda: server.server.held == 0)
+
+
+def test_another_protocol_is_not_spoken_and_the_request_answered(server: Running) -> None:
+    sent = get(b"/a", b"connection: upgrade", b"upgrade: websocket")
+    assert server.say(sent).startswith(b"HTTP/1.1 200")
+
+
+def test_a_sender_that_is_too_slow_is_refused() -> None:
+    with (
+        running(reading=0.3) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as slow,
+    ):
+        slow.sendall(b"POST / HTTP/1.1\r\ncontent-length: 100\r\n\r\n")
+        answer = b""
+        while not answer:
+            slow.sendall(b"x")
+            slow.settimeout(0.1)
+            try:
+                answer = slow.recv(1000)
+            except TimeoutError:
+                continue
+        assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_a_connection_that_says_nothing_is_closed() -> None:
+    with (
+        running(idle=0.3) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as idle,
+    ):
+        assert idle.recv(10) == b""
+
+
+def test_a_reader_that_is_too_slow_is_let_go() -> None:
+    with (
+        running(writing=0.3, body=50 * 2**20) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as slow,
+    ):
+        slow.sendall(post(b"/a", b"x" * 40 * 2**20))
+        until(lambda: len(server.server.connections) == 0)
+
+
+def test_idle_connections_make_room_for_those_who_ask() -> None:
+    with running(connections=5) as server:
+        idle = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(20)]
+        for _ in range(10):
+            assert server.say(get(b"/a", LAST)).startswith(b"HTTP/1.1 200")
+        assert len(server.server.connections) <= 5
+        for connection in idle:
+            connection.close()
+
+
+def test_where_all_connections_are_at_work_another_is_asked_to_come_again() -> None:
+    with running(connections=2) as server:
+        busy = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(2)]
+        for connection in busy:
+            connection.sendall(get(b"/later", LAST))
+        until(lambda: len(server.echo.later) == 2)
+        refused = server.say(get(b"/a"))
+        assert refused.startswith(b"HTTP/1.1 503")
+        assert b"retry-after: 1" in refused
+        server.let_go()
+        server.let_go()
+        for connection in busy:
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+            connection.close()
+
+
+def test_bodies_of_all_requests_together_have_a_limit() -> None:
+    with (
+        running(bodies=1500, body=1000) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as first,
+    ):
+        first.sendall(post(b"/later", b"x" * 1000))
+        until(lambda: bool(server.echo.later))
+        assert server.say(post(b"/a", b"x" * 900), end=True).startswith(b"HTTP/1.1 503")
+        assert server.say(post(b"/a", b"x" * 100, LAST)).startswith(b"HTTP/1.1 200")
+        server.let_go()
+        assert first.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_at_the_end_what_has_come_in_is_answered_and_nothing_new_is_taken() -> None:
+    with running() as server:
+        busy = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        busy.sendall(get(b"/later"))
+        idle = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        until(lambda: bool(server.echo.later) and len(server.server.connections) == 2)
+        server.stop()
+        until(lambda: server.server.draining)
+        idle.sendall(get(b"/on-its-way"))
+        answer = idle.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in answer
+        server.let_go()
+        assert b"connection: close" in busy.recv(1000)
+        server.thread.join(20)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        busy.close()
+        idle.close()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"GET / HTTP/1.1\r\n",
+                b"POST /a HTTP/1.1\r\n",
+                b"host: x\r\n",
+                b"content-length: 3\r\n",
+                b"\r\n",
+                b"abc",
+            ]
+        )
+        | st.binary(max_size=30),
+        max_size=8,
+    )
+)
+def test_whatever_bytes_come_the_server_goes_on(server: Running, parts: list[bytes]) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(b"".join(parts))
+    assert server.say(get(b"/a", LAST)).startswith(b"HTTP/1.1 200")
+
+
+def test_a_header_cannot_begin_another() -> None:
+    assert header_lines({"a": "b\r\nc: d"}) == b"a: bc: d\r\n"
