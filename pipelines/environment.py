@@ -70,6 +70,9 @@ class LogFile(logging.FileHandler):
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
         super().emit(record)
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A line that cannot be written is lost: on a full disk the command itself says so, and says it better."""
+
 
 def set_up_logging(stderr: TextIO, log_file: Path | None, *, progress: Progress | None, spoken: bool) -> None:
     """Warnings on stderr, our own lines from INFO up in the log file, Python's warnings in the file alone.

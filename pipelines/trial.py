@@ -86,7 +86,7 @@ def refuse_unfit(project: Project, goal: Objective, schema: Schema, train: Examp
         return
     places = np.linspace(0, len(train) - 1, min(TRIED, len(train))).astype(np.intp)
     _, problems = try_network(project, goal, schema, train.take(places).rows, lambda text: None)
-    faults = [f"  {problem.about}: {problem.text}" for problem in problems if problem.severity == "fault"]
+    faults = [f"  {problem.text}" for problem in problems if problem.severity == "fault"]
     if faults:
         listed = "\n".join(faults)
         raise UserError(f"the network cannot be trained:\n{listed}\nmend it, and try it with losswatch check")

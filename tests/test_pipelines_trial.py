@@ -73,7 +73,7 @@ def test_a_network_that_does_not_fit_is_refused(tmp_path: Path, network: str, to
     with pytest.raises(UserError) as refused:
         _tried(tmp_path, network=network, more='build = "mine:network"')
     assert told in str(refused.value)
-    assert str(refused.value).startswith("the network cannot be trained:\n  network.build: ")
+    assert str(refused.value).startswith("the network cannot be trained:\n  ")
     assert str(refused.value).endswith("mend it, and try it with losswatch check")
 
 
