@@ -78,8 +78,11 @@ def test_the_log_file_comes_with_its_first_line(tmp_path: Path) -> None:
     assert log_file.read_text().endswith("INFO pipelines.steps: judged 3 windows\n")
 
 
-def test_a_log_file_that_cannot_be_written_is_no_matter(capsys: pytest.CaptureFixture[str]) -> None:
-    set_up_logging(io.StringIO(), Path("/dev/full"), progress=None, spoken=False)
+def test_a_log_file_that_cannot_be_written_is_no_matter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "state").write_text("a file where a folder should be")
+    set_up_logging(io.StringIO(), tmp_path / "state" / "losswatch.log", progress=None, spoken=False)
     logging.getLogger("pipelines.steps").info("judged %d windows", 3)
     assert capsys.readouterr().err == ""
 
