@@ -25,6 +25,7 @@ LEVELS = ((0, (1.5, 2)), (0, (5, 3)), (0, (6, 2, 1.5, 2)))  # dashes of constant
 WIDTH, DPI = 10.0, 110  # inches and dots: 1100 pixels fit a notebook, a merge request and MLflow's page
 POINTS = 700  # of a line, somewhat fewer than its dots
 MOST_METRICS = 6  # of one picture
+MOST_TICKS = 8  # of powers of ten
 WRAPPED = 118  # letters of a line of words
 
 
@@ -156,7 +157,8 @@ def ticks(low: float, high: float, *, logarithmic: bool) -> list[float]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1.0,) if len(powers) > 6 else (1.0, 2.0, 5.0)
     found = [float(f"{factor * 10.0**power:.6g}") for power in powers for factor in factors]
-    return [value for value in found if low <= value <= high]
+    shown = [value for value in found if low <= value <= high]
+    return shown[:: math.ceil(len(shown) / MOST_TICKS)] if len(factors) == 1 else shown
 
 
 # --- parts ---

@@ -21,6 +21,7 @@ from pipelines.curves import curve, draw_run
 from pipelines.errors import Failed, UserError
 from pipelines.kept_rates import keep_rates
 from pipelines.prepared import prepare_rows
+from pipelines.registry import Registry
 from pipelines.stores import Stores
 
 SMALL = "[monitor]\nwindow = 'day'\n[network]\nhidden = [4]\n"
@@ -137,6 +138,34 @@ def test_a_training_inside_a_replay_is_not_drawn(stores: Stores) -> None:
     trained = training.train_version(stores, prepare_rows(stores.project))
     assert stores.registry.read(trained.version.run_id, "pictures/training.html") is None
     assert not (stores.project.state / "pictures").exists()
+
+
+@pytest.mark.slow
+def test_the_pictures_lie_in_the_run_of_mlflow(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts", stores.project.name)
+    real = dataclasses.replace(stores, registry=registry)
+    for module in (steps, curves):
+        monkeypatch.setattr(module, "open_stores", lambda project: real)
+    result = steps.train(stores.project)
+    folder = tmp_path / "artifacts" / result.run_id / "artifacts"
+    assert sorted(path.name for path in (folder / "pictures").iterdir()) == [
+        "gradients.png",
+        "loss.png",
+        "training.html",
+    ]
+    assert {"training.json", "steps.parquet"} < {path.name for path in folder.iterdir()}
+    found = curve(stores.project, version=1, folder=tmp_path / "again")
+    assert Path(found.page).read_bytes() == (folder / "pictures" / "training.html").read_bytes()
+
+    monkeypatch.setattr(training, "first_fit", diverges)
+    (stores.project.folder / "rows.csv").write_text(
+        (stores.project.folder / "rows.csv").read_text("utf-8").rpartition("\n")[0].rpartition("\n")[0] + "\n"
+    )
+    with pytest.raises(Failed, match=r"its curve: .*run-"):
+        steps.train(stores.project)
+    assert curve(stores.project, folder=tmp_path / "failed").failure.startswith("nothing was registered")
 
 
 # --- looked at again ---
