@@ -146,6 +146,15 @@ def draw_run(stores: Stores, run_id: str) -> Drawn:
         return Drawn(None, (), f"its pictures could not be drawn ({reason}); losswatch curve tries again")
 
 
+def is_drawn(stores: Stores, run_id: str) -> bool:
+    """Whether the page of a training lies with its run; where the store does not say, it is taken to."""
+    try:
+        return stores.registry.read(run_id, f"{FOLDER}/{PAGE}") is not None
+    except Exception as error:
+        logger.info("the files of run %s cannot be looked at", run_id, exc_info=error)
+        return True
+
+
 def draw_failed(stores: Stores, failed: Failed) -> str | None:
     """Draws the training that ended so, and gives its page; None where no training did, or where that goes wrong."""
     try:

@@ -11,7 +11,7 @@ from models.loss_scale import LossScale
 from monitoring.decision import RetrainDecision, decide
 from pipelines.alerts import Alert, deliver, raise_alert
 from pipelines.anchor import floor_to
-from pipelines.curves import draw_failed, draw_run
+from pipelines.curves import draw_failed, draw_run, is_drawn
 from pipelines.diagnosis import TrainingDiagnosis
 from pipelines.errors import Failed, UserError
 from pipelines.file_rows import FileRows, prepare_files
@@ -179,7 +179,7 @@ def train(
             raise
         raise Failed(f"{failed}\n  its curve: {page}") from failed
     result = _train_result(stores, trained)
-    if trained.skipped:
+    if trained.skipped and is_drawn(stores, result.run_id):
         return result
     drawn = draw_run(stores, result.run_id)
     notes = (*result.notes, *([drawn.warning] if drawn.warning else []))

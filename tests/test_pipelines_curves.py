@@ -86,6 +86,34 @@ def test_what_was_trained_before_is_not_drawn_again(ended: Ended) -> None:
     assert (again.skipped, again.page, again.chart) == (True, None, ())
 
 
+def test_what_was_killed_before_it_was_drawn_is_drawn_by_the_next_call(stores: Stores) -> None:
+    training.train_version(stores, prepare_rows(stores.project))
+    again = steps.train(stores.project)
+    assert again.skipped
+    assert again.page is not None
+    assert stores.registry.read(again.run_id, "pictures/training.html") is not None
+
+
+def test_a_store_that_does_not_say_what_is_drawn_stops_nothing(
+    ended: Ended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*arguments: Any) -> Any:
+        raise UserError("no MLflow server answers")
+
+    monkeypatch.setattr(type(ended.stores.registry), "read", away)
+    assert steps.train(ended.stores.project).skipped
+
+
+def test_a_retraining_is_drawn_too(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = steps.RetrainResult(3, "concept change", "refit", 1, True, ("why",))
+    nothing = dataclasses.replace(asked, challenger=None)
+    for result in (asked, nothing):
+        monkeypatch.setattr(steps, "retrain_stores", lambda stores, now, result=result: result)
+        page = steps.retrain(ended.stores.project, ended.stores.project.now()).page
+        assert page == (ended.result.page if result.challenger else None)
+    assert dataclasses.replace(asked, page="here").lines()[-1] == "its curve: here"
+
+
 def test_a_picture_that_fails_loses_no_training(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: Any) -> Any:
         raise RuntimeError("no fonts")
