@@ -39,13 +39,15 @@ def _prepare(project: Project, options: argparse.Namespace, progress: Progress) 
 
 def _train(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     from pipelines import steps
+    from pipelines.duration import seconds_in_words
 
     epochs = project.config.network.epochs
 
     def show(epoch: EpochLoss) -> None:
+        left = seconds_in_words(epoch.seconds * (epochs - epoch.epoch - 1))
         progress(
             f"epoch {epoch.epoch + 1} of at most {epochs}: loss {epoch.loss:.4g}, "
-            f"validation {epoch.validation_loss:.4g}"
+            f"validation {epoch.validation_loss:.4g}, at most {left} left"
         )
 
     return steps.train(project, on_epoch=show, progress=progress)

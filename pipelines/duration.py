@@ -57,3 +57,16 @@ def write_duration(duration: timedelta) -> str:
         if duration % _UNITS[unit] == timedelta(0):
             return f"{duration // _UNITS[unit]}{unit}"
     return f"{duration.total_seconds():.6f}s"
+
+
+def seconds_in_words(seconds: float) -> str:
+    """How long something took or will take, as people say it.
+
+    >>> [seconds_in_words(each) for each in (0.0123, 7.24, 89.6, 754, 9000)]
+    ['0.012 s', '7.2 s', '90 s', '12 min 34 s', '2 h 30 min']
+    """
+    if seconds < 100:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"

@@ -19,6 +19,7 @@ from models.devices import device_remarks
 from models.diagnosis import Diverged
 from models.preparation import PrepareConfig
 from pipelines.diagnosis import TAG, TrainingDiagnosis, curve_of, diverged, judge, read_diagnosis
+from pipelines.duration import seconds_in_words
 from pipelines.first_rows import FirstRows, first_rows
 from pipelines.held_out import held_out_by
 from pipelines.kept_curve import TrainingRecord, keep_broken, keep_curve
@@ -191,9 +192,9 @@ def _note_starts(run: Run, learned: Learned, tracking: Tracking) -> None:
 
 
 def _notes(learned: Learned, schema: Schema, project: Project) -> tuple[str, ...]:
-    """What is not here, what several seeds reached, and what a penalty has left of the network, a sentence each."""
+    """What is not here, how long it took, what several seeds reached, what a penalty has left: a sentence each."""
     network = project.config.network
-    told = [*device_remarks(network.device, network.precision)]
+    told = [*device_remarks(network.device, network.precision), _time_taken(learned)]
     if learned.starts:
         losses = [f"{start.loss:.4g}" if start.history else "diverged" for start in learned.starts]
         told.append(f"{len(losses)} starts: {', '.join(losses)}; kept is number {learned.chosen + 1}")
@@ -203,6 +204,14 @@ def _notes(learned: Learned, schema: Schema, project: Project) -> tuple[str, ...
         left = sparsity(learned.model, schema.input_names)
         told += [left.sentence()] if left is not None else []
     return tuple(told)
+
+
+def _time_taken(learned: Learned) -> str:
+    each = [epoch.seconds for epoch in learned.history.epochs]
+    if not each:
+        return "no epochs: the network is as it began"
+    whole, middle = seconds_in_words(sum(each)), seconds_in_words(float(np.median(each)))
+    return f"{len(each)} epochs in {whole}, {middle} each"
 
 
 def settings_of(
