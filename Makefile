@@ -53,11 +53,11 @@ check: env  ## format, lint, types, tests with coverage
 bench-env: env  ## an environment of their own for the peers that benchmarks compare with
 	$(RUN)/python -m benchmarks.environment
 
-bench: env  ## all benchmarks; writes docs/benchmarks.md
+bench: env  ## benchmarks that take minutes; writes docs/benchmarks.md
 	$(QUIET) $(RUN)/python -m benchmarks
 
-prove: env  ## long proofs: 200 kills of a training
-	$(QUIET) $(RUN)/python -m benchmarks.kills
+prove: env  ## long proofs, an hour: faults told apart, kills of trainings and of the server; writes docs/benchmarks.md
+	$(QUIET) $(RUN)/python -m benchmarks --long
 
 lock: env  ## write requirements.lock anew, with hashes and without hosts
 	$(RUN)/uv pip compile --universal --no-strip-extras --no-emit-index-url --no-annotate --no-header --generate-hashes --python-version 3.11 --all-extras pyproject.toml -o requirements.lock -q

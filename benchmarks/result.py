@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,11 @@ def versions() -> dict[str, str]:
 
 
 def write_results(path: Path, results: Sequence[Result], *, quick: bool) -> None:
-    """The JSON of a benchmark: `results`, and beside them `machine`, `versions` and `quick`."""
+    """The JSON of a benchmark: `results`, and beside them `machine`, `versions`, `quick` and the day, `taken`."""
     content = {
         "results": [asdict(result) for result in results],
         "quick": quick,
+        "taken": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": machine(),
         "versions": versions(),
     }

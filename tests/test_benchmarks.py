@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from benchmarks import __main__ as every
 from benchmarks import cpu, environment, options, replay
-from benchmarks.__main__ import NAMES, page
+from benchmarks.__main__ import LONG, SHORT, page
 from benchmarks.result import Result, at_most, figure, lines, write_results
 
 SOME = [
@@ -75,10 +78,32 @@ def test_a_place_that_is_none_is_told_before_the_work(tmp_path: Path) -> None:
 def test_the_page_shows_every_benchmark(tmp_path: Path) -> None:
     write_results(tmp_path / "out.json", SOME, quick=False)
     content = json.loads((tmp_path / "out.json").read_text())
-    shown = page(dict.fromkeys(NAMES, content), datetime(2026, 1, 2, tzinfo=UTC))
-    assert "| loss | 0.5 | nat | at most 0.505: met |" in shown
+    shown = page({name: {**content, "taken": "2026-01-02"} for name in (*SHORT, *LONG)})
+    assert shown.count("| loss | 0.5 | nat | at most 0.505: met |") == len(SHORT) + len(LONG)
     assert "| wall | 153 | s |  |" in shown
     assert "Taken on 2026-01-02" in shown
+
+
+def test_one_benchmark_again_leaves_the_others_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(every, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(every, "RESULTS", tmp_path)
+
+    def measure(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        write_results(Path(command[command.index("--json") + 1]), SOME, quick="--quick" in command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(every.subprocess, "run", measure)
+    write_results(tmp_path / "kills.json", SOME, quick=False)
+    assert every.main(["training"]) == 0
+    assert [line for line in (tmp_path / "page.md").read_text().splitlines() if line.startswith("## ")] == [
+        "## training",
+        "## kills",
+    ]
+    before = (tmp_path / "page.md").read_bytes()
+    assert every.main(["replay", "--quick"]) == 0
+    assert (tmp_path / "page.md").read_bytes() == before
 
 
 def test_the_cpu_of_a_command_is_measured() -> None:
