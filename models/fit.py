@@ -32,6 +32,7 @@ from models.keras_objects import planned_rate, set_rate, steps_taken
 from models.linear_start import start_linear
 from models.outputs import labeller
 from models.recipe import FitConfig, Recipe, outputs_of
+from models.row_files import run_of, shuffled
 from models.rows import Rows, weighed
 from models.steps import StepLosses, Stepper, Tensors, stepper_of
 
@@ -228,7 +229,12 @@ def _run_epochs(
     for epoch in range(first, config.epochs):
         told.on_epoch_begin(epoch)
         logs = _run_epoch(
-            progress, stepper, columns, _order(len(columns[0]), steps, config, epoch), config, told
+            progress,
+            stepper,
+            columns,
+            _order(len(columns[0]), steps, config, epoch, run_of(columns[0])),
+            config,
+            told,
         )
         if judged_on is not None:
             logs |= {f"val_{name}": value for name, value in stepper.judge(judged_on).items()}
@@ -266,9 +272,12 @@ def batches(rows: int, config: FitConfig, count: int) -> NDArray[np.int32]:
     return np.concatenate([_order(rows, steps, config, epoch) for epoch in range(epochs)])[:count]
 
 
-def _order(rows: int, steps: Steps, config: FitConfig, epoch: int) -> NDArray[np.int32]:
-    """Which rows each step takes: it follows from the seed and the epoch alone, so a training resumed sees the same."""
-    order = np.random.default_rng((config.seed, epoch)).permutation(rows)
+def _order(rows: int, steps: Steps, config: FitConfig, epoch: int, run: int = 1) -> NDArray[np.int32]:
+    """Which rows each step takes: it follows from the seed and the epoch alone, so a training resumed sees the same.
+
+    run: see `models.row_files.shuffled`.
+    """
+    order = shuffled(rows, np.random.default_rng((config.seed, epoch)), run=run)
     return np.resize(order, (steps.count, steps.batch)).astype(np.int32)
 
 
@@ -276,7 +285,7 @@ def _suspects(fault: Diverged, train: Rows, config: FitConfig) -> tuple[int, ...
     """Of the rows in the step at which a training was stopped, those that lie far from all others."""
     if fault.step is None:
         return ()
-    order = _order(len(train), planned_steps(len(train), config), config, fault.epoch)
+    order = _order(len(train), planned_steps(len(train), config), config, fault.epoch, run_of(train.inputs))
     return furthest_out(train.inputs, train.targets, np.unique(order[fault.step]))
 
 

@@ -21,6 +21,40 @@ from models.rows import Rows
 _INPUTS, _META = "inputs.f32", "rows.json"
 _TARGETS, _WEIGHTS = "targets.raw", "weights.f32"
 
+READ_AT_RANDOM = (
+    1 << 32
+)  # bytes; of a smaller file the system keeps all that was read, of a larger one it may not
+READ_TOGETHER = 1 << 14  # bytes: a disk reads no less at once, and a batch is still of many places
+MIXED_AT_ONCE = (
+    1 << 20
+)  # rows; of 100 inputs some 400 MB of the file, which the system keeps as long as it can
+
+
+def shuffled(rows: int, rng: np.random.Generator, *, run: int = 1) -> NDArray[np.int64]:
+    """The numbers of all rows in a random order, in which runs of neighbours are read at about the same time.
+
+    run: rows; 1 is a plain permutation. Else the runs are in a random order, and of every MIXED_AT_ONCE rows the order
+    is random again: a batch holds rows of thousands of runs, and each part of the file is read once.
+
+    >>> sorted(shuffled(10, np.random.default_rng(0), run=4)) == list(range(10))
+    True
+    """
+    if run <= 1:
+        return rng.permutation(rows)
+    order = rng.permutation(-(-rows // run))
+    numbers = (order[:, None] * run + np.arange(run)).ravel()
+    numbers = numbers[numbers < rows]
+    for begin in range(0, rows, MIXED_AT_ONCE):
+        rng.shuffle(numbers[begin : begin + MIXED_AT_ONCE])
+    return numbers
+
+
+def run_of(inputs: NDArray[np.float32]) -> int:
+    """How many neighbours are worth reading together: 1 for rows in memory, or in a file that fits into it."""
+    if not isinstance(inputs, np.memmap) or inputs.nbytes <= READ_AT_RANDOM:
+        return 1
+    return max(1, READ_TOGETHER * len(inputs) // inputs.nbytes)
+
 
 class RowWriter:
     """Writes so many rows into a new folder, each at its place, in any order; they can be opened after `close`.

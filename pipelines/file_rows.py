@@ -287,8 +287,7 @@ def _prepare(project: Project, source: Source, folder: Path, identity: str, samp
         (new / _META).write_text(json.dumps(meta), "utf-8")
         some = len(table.times) < source.rows
         keep_rows(project, identity, table, window, of=source.rows if some else None)
-        if not folder.exists():
-            os.replace(new, folder)
+        _land(new, folder)
     except OSError as problem:
         size = 4 * schema.width * int(scanned.known.sum())
         raise Failed(
@@ -297,6 +296,15 @@ def _prepare(project: Project, source: Source, folder: Path, identity: str, samp
         ) from None
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _land(new: Path, folder: Path) -> None:
+    """Under its name, where another process that prepares the same rows has not been quicker."""
+    try:
+        os.replace(new, folder)
+    except OSError:
+        if not (folder / _META).is_file():
+            raise
 
 
 def _sample(source: Source, scanned: Scan, most: int, seed: int) -> tuple[Table, Mapping[str, pd.DataFrame]]:

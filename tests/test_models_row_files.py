@@ -10,7 +10,7 @@ import pytest
 
 from models.fit import fit, predict
 from models.recipe import FitConfig, NetworkConfig, recipe_from
-from models.row_files import RowWriter, open_rows
+from models.row_files import RowWriter, open_rows, run_of, shuffled
 from models.rows import Rows
 from models.schema import NumberColumn, Schema, Target, Task
 
@@ -72,6 +72,40 @@ def test_a_training_from_files_is_that_from_memory(tmp_path: Path, task: Task, s
         assert (one.loss, one.validation_loss) == pytest.approx((other.loss, other.validation_loss), rel=1e-5)
     np.testing.assert_allclose(
         predict(memory.model, validation.inputs), predict(disk.model, validation.inputs), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("run", [1, 3, 16])
+def test_every_row_is_in_a_shuffle_once(run: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.row_files.MIXED_AT_ONCE", 40)
+    order = shuffled(101, np.random.default_rng(0), run=run)
+    np.testing.assert_array_equal(np.sort(order), np.arange(101))
+    assert (np.diff(order) != 1).mean() > 0.8
+
+
+def test_neighbours_are_near_each_other_in_a_shuffle_by_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.row_files.MIXED_AT_ONCE", 200)
+    place = np.argsort(shuffled(5000, np.random.default_rng(0), run=10))
+    assert (np.abs(np.diff(place)) < 200).mean() > 0.85
+    plain = np.argsort(shuffled(5000, np.random.default_rng(0)))
+    assert (np.abs(np.diff(plain)) < 200).mean() < 0.15
+
+
+def test_a_large_file_is_read_in_runs_and_learned_from_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_from(NetworkConfig(hidden=(8,)), "binary")
+    config = FitConfig(epochs=8, batch_size=32, seed=5)
+    train, validation = rows(4000), rows(2000, seed=1)
+    assert run_of(train.inputs) == 1
+    memory = fit(recipe, schema("binary"), train, validation, config).history.best_loss
+    monkeypatch.setattr("models.row_files.READ_AT_RANDOM", 1000)
+    monkeypatch.setattr("models.row_files.READ_TOGETHER", 160)
+    monkeypatch.setattr("models.row_files.MIXED_AT_ONCE", 700)
+    file = on_disk(tmp_path, train)
+    assert run_of(file.inputs) == 10
+    assert fit(recipe, schema("binary"), file, validation, config).history.best_loss == pytest.approx(
+        memory, rel=0.02
     )
 
 

@@ -255,6 +255,23 @@ def test_a_preparation_that_was_killed_is_made_anew(tmp_path: Path, monkeypatch:
     assert not left.exists()
 
 
+def test_of_two_preparations_at_once_the_quicker_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, keep = project(tmp_path, write(tmp_path, frame())), file_rows.keep_rows
+
+    def other_is_quicker(*arguments: Any, **more: Any) -> Any:
+        monkeypatch.setattr(file_rows, "keep_rows", keep)
+        monkeypatch.setattr(os, "getpid", lambda: 999_999_998)
+        in_files(opened)
+        monkeypatch.undo()
+        return keep(*arguments, **more)
+
+    monkeypatch.setattr(file_rows, "keep_rows", other_is_quicker)
+    same(in_files(opened), in_memory(opened))
+    assert not list((opened.state / "prepared").glob(".files-*"))
+
+
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, os.strerror(28))
