@@ -133,8 +133,14 @@ def test_starts_that_were_not_kept_can_be_hidden(
 ) -> None:
     show(tab, made(starts=4), tmp_path)
     assert tab.locator("#plot path[data-line=starts]").count() == 2
+    assert tab.inner_text(".legend button[data-line=starts] output") == "0.526 to 0.546"
     tab.click(".legend button[data-line=starts]")
     assert tab.locator("#plot path[data-line=starts]").count() == 0
+
+
+def test_a_single_gradient_is_a_dot(tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]) -> None:
+    show(tab, made(1, 12), tmp_path)
+    assert tab.locator("#plot g[clip-path='url(#in-gradients)'] circle.dot").count() == 1
 
 
 # --- reading ---

@@ -11,6 +11,7 @@ const number = (v, decimals = data.decimals) => v === null || v === undefined ? 
   : v.toLocaleString("en", {minimumFractionDigits: decimals, maximumFractionDigits: decimals}).replace("-", "−");
 const short = v => v === null || v === undefined ? "–" : String(+v.toPrecision(3)).replace("-", "−");
 const count = v => v.toLocaleString("en");
+const range = values => values.length > 1 ? `${number(Math.min(...values))} to ${number(Math.max(...values))}` : number(values[0]);
 const bold = text => { const node = document.createElement("b"); node.textContent = text; return node; };
 const paragraph = (style, ...parts) => { const p = document.createElement("p"); p.className = style; p.append(...parts); return p; };
 
@@ -151,7 +152,10 @@ function training() {
       const forth = path(high.map(v => v === null ? null : v), x, scale.y);
       if (forth) add(group, "path", {class: "band-of", d: forth + back + "Z", "data-line": "raw"});
     } else if (rawShown) add(group, "path", {class: "line raw", d: path(high, x, scale.y), "data-line": "raw"});
-    if (smoothShown) add(group, "path", {class: "line steps", d: path(line.smooth.slice(a, b), x, scale.y), "data-line": "steps"});
+    if (!smoothShown) return;
+    const smooth = line.smooth.slice(a, b);
+    add(group, "path", {class: "line steps", d: path(smooth, x, scale.y), "data-line": "steps"});
+    smooth.forEach((v, i) => lonely(smooth, i) && add(group, "circle", {class: "dot steps", cx: r(x(i)), cy: r(scale.y(v)), r: 2.5}));
   }
   function drawLoss(svg) {
     const v = view, scale = v.scale;
@@ -237,6 +241,7 @@ function training() {
       const name = button.dataset.line, level = data.levels.find(one => "level-" + one.name === name);
       const raw = name === "raw" && steps && steps.size > 1;
       button.querySelector("output").textContent = level ? number(level.loss)
+        : name === "starts" ? range(present(data.starts.map(one => one[epochs[i]] ?? null)))
         : raw ? (steps.low[k] === null ? "–" : `${number(steps.low[k])} to ${number(steps.high[k])}`) : number(values[name]);
     }
     when.textContent = i < 0 ? "no epoch" : none ? (data.best ? `epoch ${epochs[i]}, kept` : `epoch ${epochs[i]}`) : `epoch ${epochs[i]}`;
