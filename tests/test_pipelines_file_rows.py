@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,20 @@ def same(ours: FirstRows, theirs: FirstRows) -> None:
     assert ours.ids([0, 7, 500]) == theirs.ids([0, 7, 500])
 
 
+def same_reference(ours: Any, theirs: Any) -> None:
+    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-9)
+    assert ours["thresholds"] == theirs["thresholds"]
+    np.testing.assert_allclose(ours["correction"], theirs["correction"], rtol=1e-6)
+    assert len(ours["blocks"]) == len(theirs["blocks"])
+    for one, other in zip(
+        [ours["profile"], *ours["blocks"]], [theirs["profile"], *theirs["blocks"]], strict=True
+    ):
+        for column, expected in zip(one["columns"], other["columns"], strict=True):
+            totals = {name: column.pop(name) for name in ("total", "total_square")}
+            assert totals == pytest.approx({name: expected.pop(name) for name in totals}, rel=1e-9, abs=1e-9)
+            assert column == expected
+
+
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch, linear_networks: Any) -> Any:
     """Networks that answer with the first input."""
@@ -140,6 +155,46 @@ def test_a_folder_and_a_delta_table_are_read_either_way(tmp_path: Path, kind: st
     same(in_files(opened), in_memory(opened))
 
 
+def odd_columns(rows: int) -> pa.Table:
+    """Columns of every type that a file may have, with gaps that not every batch has."""
+    rng = np.random.default_rng(1)
+    gap = np.arange(rows) > rows // 2
+    whole = rng.integers(0, 200, rows)
+    texts = rng.choice(["a", "b", "c", ""], rows)
+    base = pa.Table.from_pandas(frame(rows)[["when", "flight", "y"]], preserve_index=False)
+    zoned = base["when"].cast(pa.timestamp("ms")).combine_chunks().cast(pa.timestamp("ms", "UTC"))
+    more = {
+        "when": zoned,
+        "gaps": pa.array(whole, mask=gap & (whole % 7 == 0)),
+        "small": pa.array(whole.astype(np.uint8) % 200),
+        "half": pa.array(rng.normal(size=rows).astype(np.float32)),
+        "wild": pa.array(np.where(whole == 3, 1e300, rng.normal(size=rows))),
+        "money": pa.array(
+            [None if row % 50 == 0 else Decimal(row % 90) / 4 for row in range(rows)], pa.decimal128(8, 2)
+        ),
+        "truth": pa.array(whole % 2 == 0, mask=gap & (whole % 5 == 0)),
+        "plain truth": pa.array(whole % 3 == 0),
+        "names": pa.array(texts).dictionary_encode(),
+        "long names": pa.array(texts, pa.large_string(), mask=gap),
+        "clock": pa.array([time(row % 24) for row in range(rows)], pa.time64("us")),
+        "never": pa.nulls(rows),
+        "same": pa.array(np.full(rows, 7)),
+    }
+    for name, column in more.items():
+        place = base.column_names.index(name) if name in base.column_names else -1
+        base = base.set_column(place, name, column) if place >= 0 else base.append_column(name, column)
+    return base
+
+
+@pytest.mark.parametrize("target", ["y", "small", "truth", "names"])
+def test_columns_of_every_type_are_those_in_memory(tmp_path: Path, target: str) -> None:
+    parquet.write_table(odd_columns(ROWS), tmp_path / "rows.parquet", row_group_size=170)
+    text = f'[data]\npath = "rows.parquet"\ntarget = "{target}"\ntime = "when"\nkey = "flight"\n'
+    (tmp_path / "losswatch.toml").write_text(text, "utf-8")
+    opened = open_project(tmp_path)
+    same(in_files(opened, batch=170), in_memory(opened))
+
+
 def test_rows_at_equal_steps_need_no_time(tmp_path: Path) -> None:
     path = write(tmp_path, frame().drop(columns="when"))
     text = f'[data]\npath = "{path}"\ntarget = "y"\nstart = 2013-01-01\nstep = "1h"\ndrop = "flight"\n'
@@ -160,17 +215,22 @@ def test_the_reference_is_that_of_a_training_in_memory(
         write_reference(one.reference(object(), goal))
         for one in (in_files(opened, batch=200), in_memory(opened))
     )  # type: ignore[arg-type]  # no network
-    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-9)
-    assert ours["thresholds"] == theirs["thresholds"]
-    np.testing.assert_allclose(ours["correction"], theirs["correction"], rtol=1e-6)
-    assert len(ours["blocks"]) == len(theirs["blocks"])
-    for one, other in zip(
-        [ours["profile"], *ours["blocks"]], [theirs["profile"], *theirs["blocks"]], strict=True
-    ):
-        for column, expected in zip(one["columns"], other["columns"], strict=True):
-            totals = {name: column.pop(name) for name in ("total", "total_square")}
-            assert totals == pytest.approx({name: expected.pop(name) for name in totals}, rel=1e-9, abs=1e-9)
-            assert column == expected
+    same_reference(ours, theirs)
+
+
+def test_the_reference_of_columns_of_every_type_is_that_in_memory(tmp_path: Path, answers: Any) -> None:
+    parquet.write_table(
+        odd_columns(ROWS).drop_columns("flight"), tmp_path / "rows.parquet", row_group_size=170
+    )
+    text = '[data]\npath = "rows.parquet"\ntarget = "y"\ntime = "when"\n'
+    (tmp_path / "losswatch.toml").write_text(text, "utf-8")
+    opened = open_project(tmp_path)
+    goal = objective(opened, "regression")
+    ours, theirs = (
+        write_reference(one.reference(object(), goal))
+        for one in (in_files(opened, batch=170), in_memory(opened))
+    )  # type: ignore[arg-type]  # no network
+    same_reference(ours, theirs)
 
 
 def test_a_sample_stands_for_the_rows_within_bounds(tmp_path: Path, answers: Any) -> None:
