@@ -114,6 +114,17 @@ def _serve(project: Project, options: argparse.Namespace, progress: Progress) ->
     return serving.serve(project)
 
 
+def _token(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines import tokens
+
+    path = project.state / tokens.FILE
+    if options.add:
+        return tokens.add_token(path, options.add, name=options.name, days=options.days, now=project.now())
+    if options.remove:
+        return tokens.remove_token(path, options.remove)
+    return tokens.TokenList(tokens.read_tokens(path))
+
+
 def _monitor(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     now = _now(project, options)
     from pipelines import steps
@@ -441,6 +452,33 @@ def _add_cross_validate(commands: argparse._SubParsersAction[argparse.ArgumentPa
     )
 
 
+def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    token = _command(
+        commands,
+        "token",
+        _token,
+        "who may ask the scoring server: list, make or take back tokens",
+        "token --project bikes --add client --name shop --days 90",
+        "token --project bikes --remove 3f2a9c01",
+    )
+    one = token.add_mutually_exclusive_group()
+    one.add_argument(
+        "--add", metavar="ROLE", choices=("client", "labeller", "viewer", "operator"),
+        help="make a token: client asks for predictions, labeller sends labels, viewer reads figures, operator all",
+    )  # fmt: skip
+    one.add_argument("--remove", metavar="ID", help="take a token back")
+    token.add_argument("--name", metavar="NAME", default="", help="whose it is; the caller in the log")
+    token.add_argument(
+        "--days", metavar="N", type=_days, help="days for which it is good (default: for good)"
+    )
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 3650:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 to 3650")
+    return int(text)
+
+
 def _folds(text: str) -> int:
     if not text.isdecimal() or not 2 <= int(text) <= 50:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 2 to 50")
@@ -498,6 +536,7 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "serve --project bikes",
         spoken=True,
     )
+    _add_token(commands)
     _add_now(
         _command(
             commands,
