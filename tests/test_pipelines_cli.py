@@ -371,14 +371,15 @@ def test_training_shows_its_epochs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def train(project: Any, *, on_epoch: Callable[[Any], None], **more: Any) -> Result:
-        on_epoch(types.SimpleNamespace(epoch=2, loss=0.51234, validation_loss=0.6))
+        on_epoch(types.SimpleNamespace(epoch=2, loss=0.51234, validation_loss=0.6, seconds=2.0))
         return Result()
 
     fake("steps", train=train)
     monkeypatch.setattr("pipelines.progress.PATIENCE", 0.0)
     monkeypatch.setattr("pipelines.progress.PLAIN_EVERY", 0.0)
     assert main(["train", "--project", project]) == 0
-    assert " s: epoch 3 of at most 60: loss 0.5123, validation 0.6\n" in capsys.readouterr().err
+    told = " s: epoch 3 of at most 60: loss 0.5123, validation 0.6, at most 1 min 54 s left\n"
+    assert told in capsys.readouterr().err
     assert main(["train", "--project", project, "--quiet"]) == 0
     assert main(["train", "--project", project, "--json"]) == 0
     assert capsys.readouterr().err == ""
