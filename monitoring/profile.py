@@ -35,7 +35,8 @@ class ColumnBins:
 
     A number falls into cell k when `edges[k-1] <= x < edges[k]`; the first and the last cell are open. A
     category has a cell for each level and one for every other. A cell for missing values always comes last.
-    `centre`: the point about which sums are taken, so that a variance survives a large mean.
+    `centre`: the point about which sums are taken, so that a variance survives a large mean. `points`: of a number
+    with few distinct values, these, one in each cell but the outer two.
 
     >>> ColumnBins("delay", "number", edges=(0.0, 15.0)).labels
     ('below 0', '0 to 15', '15 and above', 'missing')
@@ -46,6 +47,7 @@ class ColumnBins:
     edges: tuple[float, ...] = ()
     levels: tuple[str, ...] = ()
     centre: float = 0.0
+    points: tuple[float, ...] = ()
 
     @property
     def cells(self) -> int:
@@ -226,7 +228,10 @@ def _column_bins(name: str, values: NDArray[Any], bins: int) -> ColumnBins:
         numbers, missing = _as_numbers(values)
         numbers = numbers[~missing & _usable(numbers)]
         centre = float(np.median(numbers)) if len(numbers) else 0.0
-        return ColumnBins(name, "number", edges=_edges(numbers, bins), centre=centre)
+        distinct = np.unique(numbers)
+        points = tuple(distinct.tolist()) if len(distinct) <= MOST_DISTINCT else ()
+        edges = _edges_between(distinct) if points else _edges(numbers, distinct, bins)
+        return ColumnBins(name, "number", edges=edges, centre=centre, points=points)
     counts, _ = _count_levels(values)
     ordered = sorted(counts, key=lambda level: (-counts[level], level))
     return ColumnBins(name, "category", levels=tuple(ordered[:MOST_LEVELS]))
@@ -239,13 +244,10 @@ def _holds_numbers(values: NDArray[Any]) -> bool:
     return bool(kinds) and all(issubclass(kind, int | float | np.number | np.bool_) for kind in kinds)
 
 
-def _edges(numbers: Floats, bins: int) -> tuple[float, ...]:
+def _edges(numbers: Floats, distinct: Floats, bins: int) -> tuple[float, ...]:
     """Inner edges of the cells, strictly increasing."""
     if not len(numbers):
         return ()
-    distinct = np.unique(numbers)
-    if len(distinct) <= MOST_DISTINCT:
-        return _edges_between(distinct)
     inner = np.quantile(numbers, np.arange(1, bins) / bins, method="higher")
     repeated = inner[1:][np.diff(inner) == 0]  # a value that fills a whole cell: it gets a cell of its own
     beyond = [distinct[0], np.nextafter(distinct[-1], np.inf)]  # two empty cells for what was never seen
@@ -435,7 +437,8 @@ def _merge_columns(first: ColumnProfile, second: ColumnProfile) -> ColumnProfile
 
 
 def _column_from_plain(plain: Mapping[str, Any]) -> ColumnProfile:
-    bins = {**plain["bins"], "edges": tuple(plain["bins"]["edges"]), "levels": tuple(plain["bins"]["levels"])}
+    lists = ("edges", "levels", "points")
+    bins = {**plain["bins"], **{name: tuple(plain["bins"].get(name, ())) for name in lists}}
     return ColumnProfile(
         **{
             **plain,
