@@ -111,7 +111,6 @@ def test_few_distinct_values_are_exact(before: list[int], after: list[int]) -> N
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_index_of_stability_is_evidently_s_on_the_same_cells() -> None:
     import pandas as pd
-    import pandas as pd
     from evidently.legacy.calculations.stattests.psi import _psi as theirs
     from evidently.legacy.core import ColumnType
 
