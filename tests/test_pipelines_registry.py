@@ -650,6 +650,17 @@ def test_through_a_server_the_files_are_copied_once_and_verified(
 
 
 @pytest.mark.slow
+def test_what_lies_with_a_run_is_read_through_a_server(server: str, tmp_path: Path) -> None:
+    registry = Registry(server, "mlflow-artifacts:/", "rides", cache=tmp_path / "cache")
+    run_id = _interrupted(registry)
+    (tmp_path / "loss.png").write_bytes(b"a picture")
+    registry.attach(run_id, [tmp_path / "loss.png"], under="pictures")
+    assert registry.read(run_id, "pictures/loss.png") == b"a picture"
+    assert registry.read(run_id, "training.json") is None
+    assert [run.run_id for run in registry.runs()] == [run_id]
+
+
+@pytest.mark.slow
 def test_a_training_goes_on_while_the_server_is_away_and_its_losses_come_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
