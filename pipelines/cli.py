@@ -114,6 +114,16 @@ def _serve(project: Project, options: argparse.Namespace, progress: Progress) ->
     return serving.serve(project)
 
 
+def _score(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pathlib import Path
+
+    out = _writable(options.out)
+    from pipelines.file_scoring import score_file
+    from pipelines.stores import open_stores
+
+    return score_file(open_stores(project), Path(options.file), out=out, progress=progress)
+
+
 def _token(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     from pipelines import tokens
 
@@ -537,6 +547,17 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         spoken=True,
     )
     _add_token(commands)
+    score = _command(
+        commands,
+        "score",
+        _score,
+        "score the rows of a file with the champion, into the log",
+        "score rides-of-may.parquet --project bikes --out predictions.csv",
+    )
+    score.add_argument(
+        "file", metavar="FILE", help="CSV, Parquet, a folder of Parquet files or a Delta table"
+    )
+    score.add_argument("--out", metavar="FILE", help="write ids and predictions to FILE as CSV")
     _add_now(
         _command(
             commands,
