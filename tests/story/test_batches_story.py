@@ -81,7 +81,7 @@ def test_the_same_command_goes_on_and_comes_to_what_memory_comes_to(
         assert resumed[name] == pytest.approx(memory[name], rel=1e-4)
     assert (resumed["rows"], resumed["best_epoch"]) == (memory["rows"], memory["best_epoch"])
     assert resumed["notes"][0] == "8,000 rows are read in batches: [data] in_batches = true"
-    assert memory["notes"] == []
+    assert not any("in batches" in note for note in memory["notes"])
 
 
 @pytest.mark.usefixtures("resumed")
