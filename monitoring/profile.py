@@ -20,13 +20,26 @@ from numpy.typing import NDArray
 
 Kind = Literal["number", "category"]
 Floats = NDArray[np.float64]
-Columns = Mapping[str, Any]  # a DataFrame, or a dict of column name -> 1-d sequence
+Columns = Mapping[str, Any]  # a DataFrame, or a dict of column name -> 1-d sequence, or LevelCounts
 
 MOST_LEVELS = 64  # further levels share the cell "other"; below 1 % each they carry no testable shift
 MOST_DISTINCT = 32  # a number with no more distinct values than this gets a cell for each
 LARGEST = 1e150  # a number beyond it cannot be squared and is counted as invalid
 STEPS_AN_OCTAVE = 8  # of the histogram of magnitudes: one step is 9 %
 LONGEST_LEVEL = 200  # characters; a level may be a whole text by mistake
+COMPARED = 48  # edges up to which it is quicker to compare every number with each than to sort the numbers
+_MANTISSA = 43  # bits of a float64 below its sign, its exponent and the first 9 bits of its mantissa
+
+
+@dataclass(frozen=True)
+class LevelCounts:
+    """A column of categories that somebody has counted already: each level once, None where a value is missing."""
+
+    levels: Sequence[Any]
+    counts: Sequence[int]
+
+    def __len__(self) -> int:
+        return sum(self.counts)
 
 
 @dataclass(frozen=True)
@@ -72,8 +85,9 @@ class ColumnProfile:
     counts: shape (cells + 1,), the last is the number of missing values. invalid: rows with text or an
     infinite number in a number column, counted nowhere else. absent: rows that came without the column, also
     counted as missing. total, total_square: sums of `x - centre` and of its square over the valid numbers.
-    magnitudes: pairs (floor(8 log2 |x|), rows) over the numbers that are not 0. unseen: pairs (level, rows)
-    of levels that have no cell; at most 64 of them, chosen by their hash so that merging stays exact.
+    magnitudes: pairs (floor(8 log2 |x|), rows) over the numbers that are not 0, with |x| cut to 9 bits.
+    unseen: pairs (level, rows) of levels that have no cell; at most 64 of them, chosen by their hash so that
+    merging stays exact.
     """
 
     bins: ColumnBins
@@ -219,12 +233,12 @@ def merge_all(profiles: Iterable[Profile]) -> Profile:
 # --- learning the cells -------------------------------------------------------------------------------------
 
 
-def _column_bins(name: str, values: NDArray[Any], bins: int) -> ColumnBins:
-    if values.dtype.kind in "mM":
+def _column_bins(name: str, values: NDArray[Any] | LevelCounts, bins: int) -> ColumnBins:
+    if not isinstance(values, LevelCounts) and values.dtype.kind in "mM":
         raise ValueError(
             f"column {name!r} holds times; leave it out, or turn it into numbers such as the hour"
         )
-    if values.dtype.kind in "biuf" or (values.dtype.kind == "O" and _holds_numbers(values)):
+    if not isinstance(values, LevelCounts) and _is_number_column(values):
         numbers, missing = _as_numbers(values)
         numbers = numbers[~missing & _usable(numbers)]
         centre = float(np.median(numbers)) if len(numbers) else 0.0
@@ -235,6 +249,10 @@ def _column_bins(name: str, values: NDArray[Any], bins: int) -> ColumnBins:
     counts, _ = _count_levels(values)
     ordered = sorted(counts, key=lambda level: (-counts[level], level))
     return ColumnBins(name, "category", levels=tuple(ordered[:MOST_LEVELS]))
+
+
+def _is_number_column(values: NDArray[Any]) -> bool:
+    return values.dtype.kind in "biuf" or (values.dtype.kind == "O" and _holds_numbers(values))
 
 
 def _holds_numbers(values: NDArray[Any]) -> bool:
@@ -270,8 +288,10 @@ def _edges_between(distinct: Floats) -> tuple[float, ...]:
 # --- counting -----------------------------------------------------------------------------------------------
 
 
-def _array(columns: Columns, name: str) -> NDArray[Any]:
+def _array(columns: Columns, name: str) -> NDArray[Any] | LevelCounts:
     values = columns[name]
+    if isinstance(values, LevelCounts):
+        return values
     array = np.asarray(values) if not isinstance(values, list | tuple) else _from_list(values)
     if array.ndim != 1:
         raise ValueError(
@@ -288,7 +308,7 @@ def _from_list(values: Sequence[Any]) -> NDArray[Any]:
     return array.astype(np.float64) if plain and plain <= {float, int, bool} else array
 
 
-def _row_count(columns: Columns, arrays: Mapping[str, NDArray[Any]]) -> int:
+def _row_count(columns: Columns, arrays: Mapping[str, NDArray[Any] | LevelCounts]) -> int:
     lengths = {name: len(array) for name, array in arrays.items()}
     if not lengths:
         return next((len(columns[name]) for name in columns), 0)
@@ -297,43 +317,58 @@ def _row_count(columns: Columns, arrays: Mapping[str, NDArray[Any]]) -> int:
     return next(iter(lengths.values()))
 
 
-def _column_profile(bins: ColumnBins, values: NDArray[Any] | None, rows: int) -> ColumnProfile:
+def _column_profile(bins: ColumnBins, values: NDArray[Any] | LevelCounts | None, rows: int) -> ColumnProfile:
     if values is None:
         return ColumnProfile(bins, (*[0] * bins.cells, rows), absent=rows)
-    return _number_profile(bins, values) if bins.kind == "number" else _category_profile(bins, values)
+    if bins.kind == "category":
+        return _category_profile(bins, values)
+    if isinstance(values, LevelCounts):  # text where numbers were
+        values = np.repeat(np.array(values.levels, dtype=object), values.counts)
+    return _number_profile(bins, values)
 
 
 def _number_profile(bins: ColumnBins, values: NDArray[Any]) -> ColumnProfile:
     numbers, missing = _as_numbers(values)
-    good = np.sort(numbers[_usable(numbers)])
-    below = np.searchsorted(good, np.array(bins.edges), side="left")
+    usable = _usable(numbers)
+    good = numbers if usable.all() else numbers[usable]
     away = good - bins.centre
     count_missing = int(missing.sum())
     return ColumnProfile(
         bins,
-        (*np.diff(below, prepend=0, append=len(good)).tolist(), count_missing),
+        (*np.diff(_below(good, bins.edges), prepend=0, append=len(good)).tolist(), count_missing),
         invalid=len(numbers) - len(good) - count_missing,
         total=float(away.sum()),
         total_square=float(away @ away),
-        minimum=float(good[0]) if len(good) else None,
-        maximum=float(good[-1]) if len(good) else None,
+        minimum=float(good.min()) if len(good) else None,
+        maximum=float(good.max()) if len(good) else None,
         magnitudes=_magnitudes(good),
     )
 
 
+def _below(numbers: Floats, edges: Sequence[float]) -> NDArray[np.int64]:
+    """How many of the numbers lie below each edge."""
+    if len(edges) <= COMPARED:
+        return np.array([np.count_nonzero(numbers < edge) for edge in edges], dtype=np.int64)
+    return np.searchsorted(np.sort(numbers), np.array(edges), side="left").astype(np.int64)
+
+
 def _magnitudes(numbers: Floats) -> tuple[tuple[int, int], ...]:
-    size = np.abs(numbers)
-    octaves = np.log2(size[size > 0])
-    steps = np.floor(octaves * STEPS_AN_OCTAVE).astype(np.int64)
-    if not len(steps):
+    """Counted by the first bits of the numbers themselves: a logarithm of every one would cost most of a profile."""
+    if not len(numbers):
         return ()
-    lowest = int(steps.min())
-    counts = np.bincount(steps - lowest)
+    bits = np.abs(numbers).view(np.int64) >> _MANTISSA
+    lowest = bits.min()
+    counts = np.bincount(bits - lowest)
     kept = np.flatnonzero(counts)
-    return tuple(zip((kept + lowest).tolist(), counts[kept].tolist(), strict=True))
+    sizes = ((kept + lowest) << _MANTISSA).view(np.float64)
+    steps = np.floor(np.log2(sizes[sizes > 0]) * STEPS_AN_OCTAVE).astype(np.int64)
+    found: Counter[int] = Counter()
+    for step, count in zip(steps.tolist(), counts[kept[sizes > 0]].tolist(), strict=True):
+        found[step] += count
+    return tuple(sorted(found.items()))
 
 
-def _category_profile(bins: ColumnBins, values: NDArray[Any]) -> ColumnProfile:
+def _category_profile(bins: ColumnBins, values: NDArray[Any] | LevelCounts) -> ColumnProfile:
     counts, missing = _count_levels(values)
     known = [counts.pop(level, 0) for level in bins.levels]
     return ColumnProfile(bins, (*known, sum(counts.values()), missing), unseen=_fewest_hashes(counts))
@@ -386,7 +421,7 @@ def _is_missing(value: Any) -> bool:
     return isinstance(value, float) and value != value
 
 
-def _count_levels(values: NDArray[Any]) -> tuple[dict[str, int], int]:
+def _count_levels(values: NDArray[Any] | LevelCounts) -> tuple[dict[str, int], int]:
     """How many rows have each level, as text, and how many are missing."""
     counts: Counter[str] = Counter()
     missing = 0
@@ -398,7 +433,9 @@ def _count_levels(values: NDArray[Any]) -> tuple[dict[str, int], int]:
     return dict(counts), missing
 
 
-def _count_values(values: NDArray[Any]) -> Iterator[tuple[Any, int]]:
+def _count_values(values: NDArray[Any] | LevelCounts) -> Iterator[tuple[Any, int]]:
+    if isinstance(values, LevelCounts):
+        return zip(values.levels, values.counts, strict=True)
     items = values.tolist()
     try:
         return iter(Counter(items).items())

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import monitoring
-from monitoring.profile import ColumnBins, ColumnProfile, Profile, merge, merge_all, profile, reference_bins
+from monitoring.profile import (
+    COMPARED,
+    ColumnBins,
+    ColumnProfile,
+    LevelCounts,
+    Profile,
+    merge,
+    merge_all,
+    profile,
+    reference_bins,
+)
 
 ODD = st.one_of(
     st.none(),
@@ -288,3 +298,27 @@ def test_every_public_name_is_there() -> None:
     assert set(monitoring.__all__) <= set(dir(monitoring))
     with pytest.raises(AttributeError, match="no attribute 'surprise'"):
         _ = monitoring.surprise
+
+
+def test_levels_that_were_counted_before_are_counted_as_their_rows() -> None:
+    rows = np.array(["AA", None, "UA", "UA", "DL", None, "AA"], dtype=object)
+    counted = LevelCounts(["UA", "AA", None, "DL"], [2, 2, 2, 1])
+    bins = reference_bins({"carrier": counted})
+    assert bins == reference_bins({"carrier": rows})
+    assert profile({"carrier": counted}, bins) == profile({"carrier": rows}, bins)
+
+
+def test_counted_text_in_a_number_column_is_invalid() -> None:
+    bins = reference_bins({"x": np.arange(100.0)})
+    found = profile({"x": LevelCounts(["7", "seven", None], [3, 2, 1])}, bins).columns[0]
+    assert (found.valid, found.invalid, found.missing) == (3, 2, 1)
+
+
+@pytest.mark.parametrize("cells", [5, COMPARED, COMPARED + 20])
+def test_many_cells_are_counted_as_few_are(cells: int) -> None:
+    rng = np.random.default_rng(cells)
+    rows, edges = rng.normal(size=500).round(2), tuple(np.sort(rng.normal(size=cells).round(2)).tolist())
+    edges = tuple(sorted(set(edges)))
+    found = profile({"x": rows}, (ColumnBins("x", "number", edges=edges),)).columns[0]
+    by_hand = np.histogram(rows, [-np.inf, *edges, np.inf])[0]
+    assert found.counts[:-1] == tuple(by_hand.tolist())
