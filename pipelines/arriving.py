@@ -208,25 +208,32 @@ class Arriving:
         Each request comes in whole or not at all; where the commit fails, none of them. wait: whether to wait for
         a thread that is writing; `Busy` where not.
         """
-        if (
-            len(arrivals) == 1 and not arrivals[0].own
-        ):  # one statement is a commit of its own, at a third of the cost
-            self._add_alone(arrivals[0], wait=wait)
-            return [None]
+        if not any(
+            arrival.own for arrival in arrivals
+        ):  # the server made their ids: nothing is to be looked up
+            self._add_new(arrivals, wait=wait)
+            return [None] * len(arrivals)
         with self._transaction(wait=wait) as connection:
             return [self._added(connection, arrival) for arrival in arrivals]
 
-    def _add_alone(self, arrival: Arrival, *, wait: bool) -> None:
+    def _add_new(self, arrivals: Sequence[Arrival], *, wait: bool) -> None:
         if not self._lock.acquire(wait):
             raise Busy
-        number = self._next["requests"]
+        connection, first = self._connection, self._next["requests"]
         try:
             self._check_there()
-            self._insert(self._connection, arrival)
-        except BaseException:
-            self._next["requests"] = number
-            raise
+            values = [_values(first + place, arrival) for place, arrival in enumerate(arrivals)]
+            if len(values) == 1:  # one statement is a commit of its own, at a third of the cost
+                connection.execute(_INSERT, values[0])
+            else:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(_INSERT, values)
+                connection.execute("COMMIT")
+            self._next["requests"] = first + len(values)
+            self.taken += len(values)
         finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             self._lock.release()
 
     def _added(self, connection: sqlite3.Connection, arrival: Arrival) -> Stored | Conflict | None:
@@ -259,15 +266,8 @@ class Arriving:
         return stored
 
     def _insert(self, connection: sqlite3.Connection, arrival: Arrival) -> None:
-        number, times = self._next["requests"], arrival.times
-        content = orjson.dumps((arrival.ids, times, arrival.predictions, arrival.columns))
-        connection.execute(
-            _INSERT,
-            (
-                number, len(times), min(times), max(times), arrival.known_at, arrival.version, arrival.caller,
-                arrival.own, content,
-            ),
-        )  # fmt: skip
+        number = self._next["requests"]
+        connection.execute(_INSERT, _values(number, arrival))
         if arrival.own:
             connection.executemany(
                 "INSERT INTO ids VALUES (?, ?, ?)",
@@ -548,6 +548,13 @@ def _cuts(connection: sqlite3.Connection, queue: Queue, after: int) -> Iterator[
             yield int(number) - 1
             waiting = 0
         waiting += count
+
+
+def _values(number: int, arrival: Arrival) -> tuple[Any, ...]:
+    """What a request is in its table."""
+    ids, times, predictions, columns, known_at, version, caller, own = arrival
+    content = orjson.dumps((ids, times, predictions, columns))
+    return number, len(ids), min(times), max(times), known_at, version, caller, own, content
 
 
 def _arrival(row: ArrivingRow) -> Arrival:

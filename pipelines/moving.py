@@ -22,7 +22,7 @@ from pipelines.log_folder import check_version, prepare
 from pipelines.moments import microseconds
 
 _SECONDS = 600.0  # for one move
-_NICE = 5  # answers go first
+_NICE = 10  # answers go first
 
 
 class MovingLog:

@@ -39,7 +39,7 @@ from pipelines.tokens import FILE, VARIABLE, Role, Tokens, of_environment
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_EVERY = 10.0  # seconds; a reader sees rows that wait as well, so nobody waits for this
+_FLUSH_EVERY = 30.0  # seconds; a reader sees rows that wait as well, and each move costs a second of CPU
 _GRACE = 10.0  # seconds in which requests under way may end after SIGTERM
 _LONGEST_LABEL = 1000  # characters
 _MOST_LABELS = 100_000  # of a request
