@@ -82,6 +82,20 @@ def memory(pid: int) -> float:
     return total / 2**20
 
 
+def cpu(pid: int) -> float:
+    """Seconds of CPU that a process and all that it started have used."""
+    import psutil
+
+    process, total = psutil.Process(pid), 0.0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            times = one.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return float(total)
+
+
 def bare(port: int, bundle: Path) -> None:
     """The least that a server in Python does for an answer."""
     import numpy as np

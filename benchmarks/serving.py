@@ -25,7 +25,7 @@ from benchmarks import options
 from benchmarks.load import Load, measured
 from benchmarks.options import say
 from benchmarks.result import Result, at_least, at_most, figure
-from benchmarks.servers import free_port, memory, running
+from benchmarks.servers import cpu, free_port, memory, running
 
 ROUNDS, QUICK_ROUNDS = 7, 1
 SECONDS, QUICK_SECONDS = 2.0, 0.7
@@ -75,7 +75,19 @@ def measure(quick: bool) -> list[Result]:
         return _results(found, servers, again, decided=not quick)
 
 
-Found = dict[tuple[str, int, int], Load]  # by server, clients and rows
+@dataclass(frozen=True)
+class Asked:
+    """What the client measured, and microseconds of CPU that the server took for a request."""
+
+    load: Load
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        return self.load.rate
+
+
+Found = dict[tuple[str, int, int], Asked]  # by server, clients and rows
 _MLFLOW = ("mlflow", "pyfunc")
 KINDS = ((1, 1), (16, 1), (1, 64))
 
@@ -87,9 +99,10 @@ def _round(servers: Mapping[str, Server], seconds: float, number: int) -> Found:
             if server.name == "bare" and rows > 1:
                 continue
             length = seconds * 2 if server.name in _MLFLOW else seconds
-            found[server.name, clients, rows] = measured(
-                server.port, server.files[rows], length, clients, server.path
-            )
+            before = cpu(server.pid)
+            load = measured(server.port, server.files[rows], length, clients, server.path)
+            spent = (cpu(server.pid) - before) / max(load.requests, 1) * 1e6
+            found[server.name, clients, rows] = Asked(load, spent)
         rates = ", ".join(
             f"{name} {found[name, clients, rows].rate:,.0f}/s"
             for name in servers
@@ -102,7 +115,7 @@ def _round(servers: Mapping[str, Server], seconds: float, number: int) -> Found:
 def _results(
     found: Sequence[Found], servers: Mapping[str, Server], again: float, *, decided: bool
 ) -> list[Result]:
-    def of(name: str, clients: int, rows: int, what: Callable[[Load], float]) -> float:
+    def of(name: str, clients: int, rows: int, what: Callable[[Asked], float]) -> float:
         return median(what(one[name, clients, rows]) for one in found)
 
     def ratio(clients: int, rows: int, other: str) -> float:
@@ -118,8 +131,10 @@ def _results(
         at_least(60, "64 rows a request, against mlflow", ratio(1, 64, "mlflow"), "times", decided=decided),
         at_least(1 / 3, "one client, against bare", ratio(1, 1, "bare"), "times", decided=decided),
         figure("16 clients, against bare", ratio(16, 1, "bare"), "times"),
-        at_most(0.25, "p50, one client", of("losswatch", 1, 1, lambda load: load.p50), "ms", decided=decided),
-        at_most(3, "p99, one client", of("losswatch", 1, 1, lambda load: load.p99), "ms", decided=decided),
+        at_most(
+            0.25, "p50, one client", of("losswatch", 1, 1, lambda one: one.load.p50), "ms", decided=decided
+        ),
+        at_most(3, "p99, one client", of("losswatch", 1, 1, lambda one: one.load.p99), "ms", decided=decided),
         at_most(0.3, "cost of the log, one client", cost(1, 1), "of 1", decided=decided),
         at_most(0.3, "cost of the log, 16 clients", cost(16, 1), "of 1", decided=decided),
         at_most(0.3, "cost of the log, 64 rows", cost(1, 64), "of 1", decided=decided),
@@ -128,13 +143,13 @@ def _results(
         figure("first start until ready", servers["losswatch"].started, "s"),
         figure("mlflow: memory", held["mlflow"], "MB"),
         figure("mlflow: start until ready", servers["mlflow"].started, "s"),
-        figure("CPU of the client", of("losswatch", 1, 1, lambda load: load.cpu), "µs/request"),
+        figure("CPU of the client", of("losswatch", 1, 1, lambda one: one.load.cpu), "µs/request"),
     ]
     for name, clients, rows in found[0]:
         kind = f"{clients} {'client' if clients == 1 else 'clients'}, {rows} {'row' if rows == 1 else 'rows'}"
-        results.append(
-            figure(f"{name}: {kind}", of(name, clients, rows, lambda load: load.rate), "requests/s")
-        )
+        results.append(figure(f"{name}: {kind}", of(name, clients, rows, lambda one: one.rate), "requests/s"))
+        spent = of(name, clients, rows, lambda one: one.cpu)
+        results.append(figure(f"{name}: {kind}, CPU of the server", spent, "µs/request"))
     return results
 
 
