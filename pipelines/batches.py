@@ -42,6 +42,9 @@ Numbers = npt.NDArray[np.int64]
 SAMPLE = (
     300_000  # rows that a schema is learned from and that are kept; a quantile is known to 0.1 % of the rows
 )
+BATCH_BYTES = 1 << 28  # of a batch as a frame: of a thousand columns it has fewer rows than BATCH
+SAMPLE_BYTES = 1 << 30  # of a sample as a frame
+LEAST_SAMPLE = 1000  # rows; of a hundred thousand columns a frame of them takes 800 MB
 MOST_LEVELS = 1000  # of the target: more are a quantity, see models.schema.MOST_CLASSES
 TRAIN, STOP, TEST = range(3)
 
@@ -86,8 +89,9 @@ class Scan:
 class Source:
     """The rows of a project's data, as often as they are asked for."""
 
-    def __init__(self, config: DataConfig, found: InBatches, *, batch: int = BATCH) -> None:
-        self.config, self.dataset, self._batch = config, found.dataset, batch
+    def __init__(self, config: DataConfig, found: InBatches, *, batch: int | None = None) -> None:
+        self.config, self.dataset = config, found.dataset
+        self.batch = batch or min(BATCH, max(1, BATCH_BYTES // self._row_bytes))
         self.reason, self.where = found.reason, str(found.dataset.path)
         check_columns(found.dataset.empty(), self.config, self.where)
         self._names: list[str] | None = None
@@ -95,6 +99,15 @@ class Source:
     @property
     def rows(self) -> int:
         return self.dataset.rows
+
+    @property
+    def sample(self) -> int:
+        """How many rows stand for all, at most."""
+        return min(SAMPLE, max(LEAST_SAMPLE, SAMPLE_BYTES // self._row_bytes))
+
+    @property
+    def _row_bytes(self) -> int:
+        return max(1, self.dataset.frame_bytes // self.rows)
 
     def identity(self, sample: int, seed: int, progress: Say | None = None) -> str:
         """16 hexadecimal digits of the content of the files, and of all that says what their rows are."""
@@ -105,7 +118,7 @@ class Source:
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Every row, in the order of the files."""
         begin = 0
-        for table in self.dataset.tables(columns, batch=self._batch):
+        for table in self.dataset.tables(columns, batch=self.batch):
             frame = self.dataset.frame(table)
             yield Batch(begin, frame)
             begin += len(frame)
@@ -129,7 +142,7 @@ class Source:
 
         tables, numbers, begin = [], [], 0
         levels = _Levels(self.config.target)
-        for table in self.dataset.tables(batch=self._batch):
+        for table in self.dataset.tables(batch=self.batch):
             rows = slice(begin, begin + table.num_rows)
             begin = rows.stop
             chosen = wanted[rows] | levels.new(table, wanted[rows], part[rows] == TRAIN)
@@ -417,7 +430,7 @@ def sampled(config: DataConfig, found: InBatches, *, seed: int = 0, progress: Sa
     say("reading the times")
     scanned = scan(source, seed)
     say("drawing a sample")
-    frame, numbers = source.sampled(draw(scanned.part, SAMPLE, seed), scanned.part)
+    frame, numbers = source.sampled(draw(scanned.part, source.sample, seed), scanned.part)
     table = table_of(source, scanned, frame, numbers)
     notice = sentence(source, len(numbers), "looked at")
     return Looked(table, scanned.times[scanned.order], int(scanned.known.sum()), (notice,))
@@ -430,8 +443,9 @@ def rows_after(config: DataConfig, found: InBatches, moment: np.datetime64, *, s
     newer = np.flatnonzero(scanned.known & (scanned.times > moment))
     if not len(newer):
         return None
-    if len(newer) > SAMPLE:
-        newer = np.random.default_rng((seed, SAMPLE)).choice(newer, SAMPLE, replace=False, shuffle=False)
+    if len(newer) > source.sample:
+        rng = np.random.default_rng((seed, source.sample))
+        newer = rng.choice(newer, source.sample, replace=False, shuffle=False)
     wanted = np.zeros(source.rows, bool)
     wanted[newer] = True
     frame, numbers = source.sampled(wanted, np.full(source.rows, TEST, np.int8))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BATCH = 65_536  # rows in memory at once: of 100 columns some 50 MB as a frame
 HASHED_AT_ONCE = 1 << 20  # bytes
 TOLD_EVERY = 1 << 28  # bytes; a disk reads them in a second or so
-TEXT_BYTES = 57  # of a short text in Python, beside its letters
+TEXT_BYTES = 57  # of a short text in Python, beside its letters and its place
 _LONG_ENOUGH = 12  # bytes of the shortest Parquet file
 
 
@@ -103,10 +103,12 @@ class Dataset:
             found |= {name for name in truths if table.column(name).null_count}
         return frozenset(found)
 
-    @property
+    @cached_property
     def frame_bytes(self) -> int:
         """What all rows take as a frame, from what the files say of themselves."""
-        return sum(self.rows * _width(field.type, self._text_bytes(field.name)) for field in self.schema)
+        texts = {field.name for field in self.schema if not _is_fixed(field.type)}
+        letters = sum(_stored(piece, texts) for piece in self.pieces) if texts else 0
+        return self.rows * (8 * len(self.schema) + TEXT_BYTES * len(texts)) + letters
 
     def digest(self, progress: Callable[[str], None] | None = None) -> str:
         """64 hexadecimal digits of the content of the files, and of their partitions, read piece by piece."""
@@ -120,10 +122,6 @@ class Dataset:
                     if progress is not None and done % TOLD_EVERY < len(content):
                         progress(f"reading the data: {in_words(done)}")
         return digest.hexdigest()
-
-    def _text_bytes(self, name: str) -> int:
-        """A text as Python keeps it; files tell the letters of all texts together, each different one once."""
-        return TEXT_BYTES + min(sum(_stored(piece, name) for piece in self.pieces) // max(self.rows, 1), 1000)
 
 
 def open_dataset(path: Path) -> Dataset:
@@ -259,27 +257,32 @@ def _family(kind: Any) -> str:
     return str(kind)
 
 
-def _width(kind: Any, text: int) -> int:
-    """Bytes of a value in a frame: a number's own, 8 where it may be missing, or a text and its place."""
+def _is_fixed(kind: Any) -> bool:
+    """Whether each value is a number or a moment of 8 bytes in a frame, where it may be missing."""
+    kinds = _types()
+    return bool(
+        kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind) or kinds.is_temporal(kind)
+    )
+
+
+def _stored(piece: Any, names: set[str]) -> int:
+    """Bytes of some columns in a file, unpacked; of texts the letters, each different text once in a group of rows."""
+    metadata = piece.metadata
+    if metadata is None:
+        return 0
+    places = [
+        place
+        for place in range(metadata.num_columns)
+        if metadata.schema.column(place).path.partition(".")[0] in names
+    ]
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    return sum(group.column(place).total_uncompressed_size for group in groups for place in places)
+
+
+def _types() -> Any:
     import pyarrow as pa
 
-    kinds = pa.types
-    if kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind) or kinds.is_temporal(kind):
-        return 8
-    return 8 + text
-
-
-def _stored(piece: Any, name: str) -> int:
-    """Bytes of a column in a file, unpacked."""
-    if name not in piece.physical_schema.names or (metadata := piece.metadata) is None:
-        return 0
-    place = next(
-        (k for k in range(metadata.num_columns) if metadata.schema.column(k).path.split(".")[0] == name), None
-    )
-    if place is None:
-        return 0
-    groups = range(metadata.num_row_groups)
-    return sum(metadata.row_group(group).column(place).total_uncompressed_size for group in groups)
+    return pa.types
 
 
 def _line(problem: BaseException) -> str:

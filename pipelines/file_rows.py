@@ -25,7 +25,6 @@ from monitoring.profile import Profile, merge, profile, reference_bins
 from monitoring.shift import ShiftThresholds, calibrate
 from monitoring.window import Window, WindowLength, cut, locate
 from pipelines.batches import (
-    SAMPLE,
     STOP,
     TEST,
     TRAIN,
@@ -39,7 +38,6 @@ from pipelines.batches import (
     table_of,
     told_rows,
 )
-from pipelines.dataset import BATCH
 from pipelines.errors import Failed
 from pipelines.first_rows import SIGNED, check_signs
 from pipelines.learning import Examples
@@ -62,7 +60,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 MOST_WINDOWS = 200  # of the reference are counted apart, spread over all; 20 already give sharp thresholds
-COUNTED_AT_ONCE = 4 * BATCH  # rows that wait to be counted by window
+COUNTED_BATCHES = 4  # wait to be counted by window, together
 
 MOST_CORRECTION = (
     50_000  # unseen rows from which a correction is learned; it has as many weights as a linear model
@@ -211,17 +209,19 @@ def prepare_files(
     project: Project,
     found: InBatches,
     *,
-    batch: int = BATCH,
+    batch: int | None = None,
     sample: int | None = None,
     progress: Say | None = None,
 ) -> FileRows:
     """Prepares the rows of a project into its state folder, or finds them there; a kill leaves nothing half.
 
     Three passes over the data: times and targets of all rows, a sample of them, and the preparation. In memory are a
-    batch, the sample and some 40 bytes for each row. sample: rows at most, SAMPLE by itself.
+    batch, the sample and some 40 bytes for each row. batch, sample: rows at most; by themselves what their
+    columns allow.
     """
-    say, most = progress or (lambda text: None), SAMPLE if sample is None else sample
+    say = progress or (lambda text: None)
     source = Source(project.config.data, found, batch=batch)
+    most = source.sample if sample is None else sample
     say("reading the data: what they contain")
     identity = source.identity(most, project.config.project.seed, say)
     folder = folder_of(project, identity) / f"files-{_said(project)}"
@@ -360,7 +360,8 @@ def _write_files(
         writers[part] = RowWriter(folder / name, len(numbers), schema.width, dtype, weighed=weighed)
     kept_times = scanned.times[scanned.order][scanned.kept[scanned.order]]
     np.save(folder / "times.npy", kept_times)
-    counts = _Counts(kept_times, window, schema, table.rows(np.flatnonzero(table.parts != TEST)))
+    known = table.rows(np.flatnonzero(table.parts != TEST))
+    counts = _Counts(kept_times, window, schema, known, most=COUNTED_BATCHES * source.batch)
     for batch in source.batches():
         frame = source.inputs(batch)
         say(f"preparing row {batch.rows.stop:,} of {source.rows:,}")
@@ -388,14 +389,15 @@ def _rows(
 class _Counts:
     """The profiles of all rows and of some windows, added up from batch to batch.
 
-    The cells are learned from a sample; the counts are of all rows.
+    The cells are learned from a sample; the counts are of all rows. most: rows that wait to be counted by window.
     """
 
-    def __init__(self, times: Times, window: WindowLength, schema: Schema, sample: Table) -> None:
+    def __init__(self, times: Times, window: WindowLength, schema: Schema, sample: Table, most: int) -> None:
         self._names = schema.watched_names
         self._bins = reference_bins({name: sample.frame[name].to_numpy() for name in self._names})
         self._windows = _some(cut(times[[0, -1]], moment_of(times[0]), window), times)
         self._whole: Profile | None = None
+        self._most = most
         self._parts: dict[int, Profile] = {}
         self._waiting: list[tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.intp]]] = []
 
@@ -409,7 +411,7 @@ class _Counts:
         inside = np.flatnonzero(number >= 0)
         if len(inside):
             self._waiting.append(({name: values[inside] for name, values in columns.items()}, number[inside]))
-        if sum(len(windows) for _, windows in self._waiting) >= COUNTED_AT_ONCE:
+        if sum(len(windows) for _, windows in self._waiting) >= self._most:
             self._count()
 
     def _count(self) -> None:

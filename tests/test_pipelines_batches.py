@@ -69,6 +69,21 @@ def test_batches_hold_every_row_once(tmp_path: Path) -> None:
     assert [batch.begin for batch in found][:3] == [0, 170, 300]
 
 
+def test_many_columns_make_small_batches_and_small_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, found = opened(tmp_path, frame())
+    usual = Source(config, found)
+    assert (usual.batch, usual.sample) == (batches.BATCH, batches.SAMPLE)
+    monkeypatch.setattr(batches, "BATCH_BYTES", 40_000)
+    monkeypatch.setattr(batches, "SAMPLE_BYTES", 160_000)
+    wide = Source(config, found)
+    assert 300 < wide.batch < 500
+    assert 1200 < wide.sample < 2000
+    monkeypatch.setattr(batches, "SAMPLE_BYTES", 1)
+    assert wide.sample == batches.LEAST_SAMPLE
+
+
 def test_the_identity_is_of_the_content_and_of_what_says_what_it_means(tmp_path: Path) -> None:
     def identity(rows: pd.DataFrame, more: str = "") -> str:
         return Source(*opened(tmp_path, rows, more)).identity(1000, 0)
