@@ -72,16 +72,23 @@ class _Asked:
 class Answering:
     """Takes requests in the event loop and answers them.
 
-    Small ones that come in one turn of the loop are scored by one call and committed together; large ones go
-    through a thread of their own. Nothing is answered before it is committed.
+    Small ones that come in one turn of the loop are scored by one call and committed together, where several clients
+    ask; large ones go through a thread of their own. Nothing is answered before it is committed.
     """
 
     def __init__(
-        self, source: Source, log: Store, figures: Figures, *, now: Callable[[], datetime], folder: Path
+        self,
+        source: Source,
+        log: Store,
+        figures: Figures,
+        *,
+        now: Callable[[], datetime],
+        folder: Path,
+        alone: Callable[[], bool],
     ) -> None:
-        """folder: where the log lies, whose free space is told when it is full."""
+        """folder: where the log lies, whose free space is told when it is full; alone: whether nobody else asks."""
         self._source, self._log, self._figures = source, log, figures
-        self._now, self._folder = now, folder
+        self._now, self._folder, self._alone = now, folder, alone
         self._waiting: list[_Asked] = []
         self._blocked: list[_Asked] = []
         self._planned = False
@@ -116,7 +123,10 @@ class Answering:
             return
         inputs = served.scorer.prepared(list(asked.columns.values()))
         self._waiting.append(_Asked(exchange, served, asked, inputs, _NOTHING))
-        self._plan()
+        if self._alone():
+            self._turn()
+        else:
+            self._plan()
 
     # --- small requests, in the event loop ---
 

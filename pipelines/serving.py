@@ -44,6 +44,7 @@ _GRACE = 10.0  # seconds in which requests under way may end after SIGTERM
 _LONGEST_LABEL = 1000  # characters
 _MOST_LABELS = 100_000  # of a request
 _SWITCH_SECONDS = 0.0005  # after which a thread in the background lets the event loop go on; 5 ms by default
+_FEW = 2  # connections that are answered one by one: waiting a turn for more to come would cost more than it saves
 _MOST_HOSTS = 100  # names of this machine that are remembered
 _PAGE_HEADERS = (
     b"content-type: text/html; charset=utf-8\r\ncontent-security-policy: default-src 'none'; style-src 'unsafe-inline'"
@@ -84,7 +85,14 @@ class ScoringServer:
         self._tokens, self._flush_every = tokens, flush_every
         self._figures = Figures()
         self._http = HttpServer(self, limits)
-        self._answering = Answering(source, log, self._figures, now=now, folder=folder)
+        self._answering = Answering(
+            source,
+            log,
+            self._figures,
+            now=now,
+            folder=folder,
+            alone=lambda: len(self._http.connections) <= _FEW,
+        )
         self._labelling = ThreadPoolExecutor(1, thread_name_prefix="labels")
         self._hosts: set[bytes] = set()
         self._ended = threading.Event()
