@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import shutil
 import sqlite3
@@ -36,6 +37,7 @@ _MOST_LARGE = 8  # large requests that wait; more are asked to come again
 _AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
 _DEADLINE = 60.0  # seconds for a large request
 _LONGEST_HEADER = 8000  # bytes; clients refuse lines of 64 KiB, proxies often of 8
+_MADE = re.compile("[0-9a-f]{16}-[0-9a-f]{22}-[0-9a-f]{5}")  # what `Ids` makes
 _PAGE = 4096  # bytes; a commit writes some whole pages
 _TRY_AGAIN = b"retry-after: 3\r\n"
 
@@ -115,9 +117,9 @@ class Answering:
         content_type = exchange.headers.get(b"content-type", b"").decode("latin-1")
         body = exchange.body
         if len(body) > _LARGE_BODY or served.scorer.engine != "onnx":
-            self._hand_over(exchange, served, lambda: read_invocation(body, content_type, served.form))
+            self._hand_over(exchange, served, lambda: _read(body, content_type, served))
             return
-        asked = read_invocation(body, content_type, served.form)
+        asked = _read(body, content_type, served)
         if asked.rows > _MANY_ROWS:
             self._hand_over(exchange, served, lambda: asked)
             return
@@ -252,6 +254,16 @@ class Answering:
         reason = why_refused(error, self._folder, arrivals)
         logger.error("the log takes no rows: %s", reason)
         return error_body("", f"{reason}; without the log nothing is answered", rule="log")
+
+
+def _read(body: bytes, content_type: str, served: Served) -> Invocation:
+    """The rows of a request; an id that the server gave may not come back as a client's own: it names another row."""
+    asked = read_invocation(body, content_type, served.form)
+    for place, id in enumerate(asked.ids or ()):
+        if _MADE.fullmatch(id):
+            found = f"{id} is of the form that this server gives"
+            raise BadRequest(f"ids[{place}]", found, "an id of your own", rule="id")
+    return asked
 
 
 _NOTHING = Arrival((), (), (), {}, 0, 0, "", own=False)

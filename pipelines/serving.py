@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 _FLUSH_EVERY = 30.0  # seconds; a reader sees rows that wait as well, and each move costs a second of CPU
 _GRACE = 10.0  # seconds in which requests under way may end after SIGTERM
 _LONGEST_LABEL = 1000  # characters
+_LONGEST_ID = 200
 _MOST_LABELS = 100_000  # of a request
 _SWITCH_SECONDS = 0.0005  # after which a thread in the background lets the event loop go on; 5 ms by default
 _FEW = 2  # connections that are answered one by one: waiting a turn for more to come would cost more than it saves
@@ -343,7 +344,7 @@ def _read_labels(body: bytes) -> list[tuple[str, Any]]:
 def _read_label(label: Any, field: str) -> tuple[str, Any]:
     if not isinstance(label, dict) or set(label) != {"id", "value"}:
         raise BadRequest(field, "something else came", "an object with id and value")
-    if not isinstance(label["id"], str) or not label["id"]:
+    if not isinstance(label["id"], str) or not 0 < len(label["id"]) <= _LONGEST_ID:
         raise BadRequest(f"{field}.id", "no text", "an id as an answer of /invocations gives it", rule="id")
     value = label["value"]
     if not isinstance(value, str | int | float) or len(str(value)) > _LONGEST_LABEL:

@@ -192,6 +192,18 @@ def test_ids_of_a_process_are_never_alike() -> None:
     assert len(set(found)) == 6
 
 
+@pytest.mark.parametrize("rows", [1, 300])
+def test_an_id_that_the_server_gave_is_nobodys_own(
+    rows: int, source: Fixed, log: Noting, tmp_path: Path
+) -> None:
+    tokens = Tokens(tmp_path / "tokens.json")
+    with ASKING.running(ScoringServer(source, log, folder=tmp_path, now=lambda: NOW, tokens=tokens)) as port:
+        given = Ids().new(7, rows)
+        answer = ASKING.ask(port, "/invocations", {"dataframe_records": [row(1.0)] * rows, "ids": given})
+        assert (answer.status, answer.error["field"]) == (400, "ids[0]")
+        assert ASKING.ask(port, "/invocations", {"dataframe_records": [row(2.0)]}).status == 200
+
+
 def test_an_error_may_hold_what_no_text_can() -> None:
     assert b"\\ud800" in error_body("\ud800", "reason", rule="rule").replace(b"\\\\", b"\\")
 

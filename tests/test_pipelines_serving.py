@@ -246,6 +246,7 @@ def test_a_mistake_in_a_request_is_named_and_nothing_is_logged(client: Client, l
         ({"labels": [3]}, "labels[0]"),
         ({"labels": [{"id": "a"}]}, "labels[0]"),
         ({"labels": [{"id": 3, "value": 1}]}, "labels[0].id"),
+        ({"labels": [{"id": "x" * 201, "value": 1}]}, "labels[0].id"),
         ({"labels": [{"id": "a", "value": None}]}, "labels[0].value"),
         ({"labels": [{"id": "a", "value": 1}, {"id": "a", "value": [1]}]}, "labels[1].value"),
         ({"labels": [{"id": "a", "value": "x" * 2000}]}, "labels[0].value"),
