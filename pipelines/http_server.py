@@ -72,9 +72,20 @@ class Exchange:
     """One request, and the way to answer it once. headers: by name in lower case; caller: who it is for the log."""
 
     __slots__ = (
-        "_connection", "_parts", "answered", "begun", "caller", "headers", "keep", "method", "path", "query", "refusal", "size",
+        "_connection",
+        "_parts",
+        "answered",
+        "begun",
+        "caller",
+        "headers",
+        "keep",
+        "method",
+        "path",
+        "query",
+        "refusal",
+        "size",
         "url",
-    )  # fmt: skip
+    )
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
