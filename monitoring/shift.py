@@ -204,6 +204,20 @@ def calibrate(blocks: Sequence[Profile], *, false_alarms: float = 1 / 1000) -> S
     return ShiftThresholds(false_alarms, len(usable), tuple(thresholds))
 
 
+def chance_thresholds(reference: Profile, *, least: float, false_alarms: float = 1 / 1000) -> ShiftThresholds:
+    """How far rows drawn at random from the same source lie from the reference, and `least` on top.
+
+    least: the smallest shift worth a word, in standard deviations of a normal mean: of millions of rows chance moves
+    next to nothing. false_alarms: accepted probability per comparison, over all columns together.
+    """
+    each = false_alarms / max(1, len(reference.columns))
+    columns = (
+        ColumnThreshold(column.name, _by_chance(_counts(column), each), least**2)
+        for column in reference.columns
+    )
+    return ShiftThresholds(false_alarms, 1, tuple(columns))
+
+
 def _usable(blocks: Sequence[Profile]) -> list[Profile]:
     """The windows to learn from; where all are small, one of all rows, that says nothing of differences.
 

@@ -199,6 +199,26 @@ def _doctor(options: argparse.Namespace) -> Any:
     return doctor.doctor(Path(options.project))
 
 
+def _drift(options: argparse.Namespace) -> Any:
+    target = _writable(options.json)
+    from pathlib import Path
+
+    from pipelines.drift import drift
+
+    found = drift(
+        Path(options.reference),
+        Path(options.current),
+        columns=options.columns or (),
+        ordered=options.ordered,
+        fail=options.fail_on_drift,
+    )
+    if target is not None:
+        from pipelines.answer import to_json
+
+        target.write_text(to_json(found) + "\n", "utf-8")
+    return found
+
+
 def _init(options: argparse.Namespace) -> Any:
     from pathlib import Path
 
@@ -332,6 +352,32 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         default=[],
         help="columns that the network never sees",
     )
+
+
+def _add_drift(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "drift",
+        None,
+        "compare two files or tables: what has moved, what is broken; needs no project",
+        "drift january.parquet february.parquet",
+        "drift training.csv today.csv --columns price weight --fail-on-drift",
+        "drift log/predictions today/ --json drift.json",
+        alone=_drift,
+        json_file=True,
+        project=None,
+    )
+    parser.add_argument(
+        "reference", metavar="REFERENCE", help="CSV, Parquet, folder of Parquet or Delta table"
+    )
+    parser.add_argument("current", metavar="CURRENT", help="the same, to be compared with it")
+    parser.add_argument("--columns", metavar="COLUMN", nargs="+", help="only these (default: all in both)")
+    parser.add_argument(
+        "--ordered",
+        action="store_true",
+        help="REFERENCE is in the order of time: allow for how much its parts differ from each other",
+    )
+    parser.add_argument("--fail-on-drift", action="store_true", help="exit code 1 where anything has moved")
 
 
 def _add_now(parser: argparse.ArgumentParser) -> None:
@@ -538,6 +584,7 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     _add_rates(commands)
     _add_evaluate(commands)
     _add_cross_validate(commands)
+    _add_drift(commands)
     _command(
         commands,
         "serve",

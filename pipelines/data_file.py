@@ -142,7 +142,22 @@ def _first_line(error: BaseException) -> str:
 # --- CSV ---
 
 
+def read_csv_table(path: Path) -> pa.Table:
+    """The columns of a CSV file as Arrow reads them; a UserError says what is wrong with it."""
+    content = _content(path)
+    _check_name(path, content.startswith(b"PAR1"))
+    table, _ = _csv_table(path, content, ())
+    if not table.num_rows:
+        raise UserError(f"{path} has column names but no rows")
+    return table
+
+
 def _read_csv(path: Path, content: bytes, as_text: Sequence[str]) -> DataFile:
+    table, notices = _csv_table(path, content, as_text)
+    return DataFile(frame_of(path, table), notices)
+
+
+def _csv_table(path: Path, content: bytes, as_text: Sequence[str]) -> tuple[pa.Table, tuple[str, ...]]:
     content, notices = _as_utf8(path, content)
     head = _head(content)
     delimiter = _delimiter(head)
@@ -152,7 +167,7 @@ def _read_csv(path: Path, content: bytes, as_text: Sequence[str]) -> DataFile:
     if names[0] == "":  # pandas writes the row number so
         table = table.remove_column(0)
         notices = (*notices, "the first column has no name and is left out")
-    return DataFile(frame_of(path, _stripped(table, as_text)), notices)
+    return _stripped(table, as_text), notices
 
 
 def _as_utf8(path: Path, content: bytes) -> tuple[bytes, tuple[str, ...]]:

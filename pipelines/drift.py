@@ -1,0 +1,442 @@
+"""`losswatch drift`: two files or tables compared by what the monitor compares with, in bounded memory."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from monitoring.drift import BLOCKS, ColumnDrift, TableDrift, Verdict, table_drift
+from monitoring.profile import Columns, LevelCounts, Profile, merge, profile, reference_bins
+from pipelines.data_file import read_csv_table
+from pipelines.dataset import Dataset, is_dataset, open_dataset
+from pipelines.errors import UserError
+from pipelines.nearest import did_you_mean
+from pipelines.table import Column, render
+
+Say = Callable[[str], None]
+
+BATCH = 65_536  # rows in memory at once
+READ_AT_ONCE = 1 << 16  # bytes of a column
+LEARNED = 100_000  # rows of the reference from which the cells are learned, spread over all of it
+SHOWN = 20  # columns without a shift that are shown
+
+
+@dataclass(frozen=True)
+class DriftOfColumn:
+    """One column, as it goes to JSON. threshold: the Jensen-Shannon distance that so many rows may have."""
+
+    name: str
+    verdict: Verdict
+    evidence: str
+    jensen_shannon: float
+    threshold: float
+    psi: float
+    chi_squared: float
+    degrees: int
+    p_value: float
+    kolmogorov_smirnov: tuple[float, float, float] | None
+    wasserstein: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Two tables compared. only_reference, only_current: columns that just one of them has; left_out: times and others
+    that are not compared. fail: whether drift is to end the command with exit code 1.
+    """
+
+    reference: str
+    current: str
+    rows: tuple[int, int]
+    verdict: Verdict
+    columns: tuple[DriftOfColumn, ...]
+    only_reference: tuple[str, ...]
+    only_current: tuple[str, ...]
+    left_out: tuple[str, ...]
+    seconds: float
+    fail: bool = False
+
+    @property
+    def failed(self) -> bool:
+        return self.fail and self.verdict in ("shift", "data fault")
+
+    def lines(self) -> list[str]:
+        calm = [column for column in self.columns if column.verdict == "no shift"]
+        shown = [column for column in self.columns if column.verdict != "no shift"] + calm[:SHOWN]
+        told = render([_row(column) for column in shown], _COLUMNS)
+        if len(calm) > SHOWN:
+            told.append(f"and {len(calm) - SHOWN} more without a shift")
+        return [*told, *self._others(), self._end()]
+
+    def _others(self) -> Iterator[str]:
+        for names, text in (
+            (self.only_reference, f"only in {self.reference}"),
+            (self.only_current, f"only in {self.current}"),
+            (self.left_out, "not compared (times, lists and other kinds)"),
+        ):
+            if names:
+                yield f"{text}: {', '.join(names)}"
+
+    def _end(self) -> str:
+        moved = sum(column.verdict != "no shift" for column in self.columns)
+        rows = f"{self.rows[0]:,} and {self.rows[1]:,} rows"
+        if self.verdict == "not enough rows":
+            return f"not enough rows: {rows}; a shift needs 30 on both sides"
+        return f"{self.verdict}: {moved} of {len(self.columns)} columns, {rows}, in {self.seconds:.1f} s"
+
+
+_COLUMNS = (
+    Column("name", "column"),
+    Column("verdict", "verdict"),
+    Column("jensen_shannon", "distance", 3),
+    Column("threshold", "allowed", 3),
+    Column("psi", "PSI", 3),
+    Column("ks", "KS", 3),
+    Column("wasserstein", "Wasserstein", 3),
+    Column("evidence", "what moved"),
+)
+
+
+def drift(
+    reference: Path,
+    current: Path,
+    *,
+    columns: Sequence[str] = (),
+    ordered: bool = False,
+    fail: bool = False,
+    progress: Say | None = None,
+) -> Drift:
+    """Compares two CSV or Parquet files, folders of Parquet files or Delta tables.
+
+    columns: the ones to be compared; () takes all that both have. ordered: whether the reference is in the order of
+    time, see `monitoring.drift`. fail: see `Drift`. UserError where a table cannot be
+    read, they have no column in common, or a column that was asked for is in neither.
+    """
+    begin, say = time.monotonic(), progress or (lambda text: None)
+    before, after = _open(reference), _open(current)
+    compared, left_out = _compared(before, after, columns)
+    say(f"learning the cells of {len(compared)} columns")
+    bins = reference_bins(_sample(before, compared))
+    blocks = [_merged(parts) for parts in _in_blocks(before, compared, bins, say)]
+    whole = _merged([profile(batch, bins) for _, batch in _batches(after, compared, say)])
+    found = table_drift(blocks, whole, ordered=ordered)
+    return _drift_of(
+        found,
+        (reference, current),
+        only=(_only(before, after, columns), _only(after, before, columns)),
+        left_out=left_out,
+        seconds=time.monotonic() - begin,
+        fail=fail,
+    )
+
+
+# --- reading ---
+
+
+class _Opened(Protocol):
+    """A table that is open and not read."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def names(self) -> list[str]: ...
+
+    def kind(self, name: str) -> Any:
+        """Arrow's type of a column."""
+        ...
+
+    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
+        """The rows in their order, at most BATCH at once."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _InMemory:
+    """A CSV file, which is read as a whole."""
+
+    path: Path
+    table: Any
+
+    @property
+    def rows(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.table.column_names)
+
+    def kind(self, name: str) -> Any:
+        return self.table.schema.field(name).type
+
+    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
+        for start in range(0, self.rows, BATCH):
+            yield self.table.select(list(columns)).slice(start, BATCH)
+
+
+@dataclass(frozen=True, eq=False)
+class _OneFile:
+    """A Parquet file, read page by page: Arrow's data sets hold whole groups of rows, and import pandas."""
+
+    path: Path
+    file: Any
+
+    @property
+    def rows(self) -> int:
+        return int(self.file.metadata.num_rows)
+
+    @property
+    def names(self) -> list[str]:
+        return [
+            name for name in self.file.schema_arrow.names if not re.fullmatch(r"__index_level_\d+__", name)
+        ]
+
+    def kind(self, name: str) -> Any:
+        return self.file.schema_arrow.field(name).type
+
+    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
+        import pyarrow as pa
+
+        try:
+            for batch in self.file.iter_batches(BATCH, columns=list(columns), use_threads=False):
+                yield pa.Table.from_batches([batch])
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{self.path} is a damaged Parquet file: {error}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class _Folder:
+    """A folder of Parquet files, or a Delta table."""
+
+    dataset: Dataset
+
+    @property
+    def path(self) -> Path:
+        return self.dataset.path
+
+    @property
+    def rows(self) -> int:
+        return self.dataset.rows
+
+    @property
+    def names(self) -> list[str]:
+        return self.dataset.names
+
+    def kind(self, name: str) -> Any:
+        return self.dataset.schema.field(name).type
+
+    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
+        return self.dataset.tables(columns, batch=BATCH)
+
+
+def _open(path: Path) -> _Opened:
+    if not path.exists():
+        beside = sorted(other.name for other in path.parent.glob("*")) if path.parent.is_dir() else []
+        raise UserError(f"{path} does not exist{did_you_mean(path.name, beside)}")
+    if not is_dataset(path):
+        return _InMemory(path, read_csv_table(path))
+    return _Folder(open_dataset(path)) if path.is_dir() else _open_file(path)
+
+
+def _open_file(path: Path) -> _OneFile:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    try:
+        opened = _OneFile(path, parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_AT_ONCE))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UserError(f"{path} is a damaged Parquet file: {error}") from None
+    if not opened.rows:
+        raise UserError(f"{path} has column names but no rows")
+    return opened
+
+
+def _compared(before: _Opened, after: _Opened, asked: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """The columns that both have and that can be counted, and those that cannot."""
+    unknown = [name for name in asked if name not in before.names and name not in after.names]
+    if unknown:
+        hints = "; ".join(f"{name!r}{did_you_mean(name, before.names)}" for name in unknown)
+        raise UserError(f"--columns: neither table has {hints}")
+    both = [name for name in before.names if name in after.names and (not asked or name in asked)]
+    compared = [name for name in both if _countable(before.kind(name)) and _countable(after.kind(name))]
+    if not compared:
+        raise UserError(
+            f"{before.path} and {after.path} have no column in common that could be compared: "
+            f"{', '.join(before.names[:10])} there, {', '.join(after.names[:10])} here"
+        )
+    return compared, tuple(name for name in both if name not in compared)
+
+
+def _only(one: _Opened, other: _Opened, asked: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in one.names if name not in other.names and (not asked or name in asked))
+
+
+def _countable(kind: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _countable(kind.value_type)
+    return bool(
+        _is_number(kind) or types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind)
+    )
+
+
+def _is_number(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(
+        types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+    )
+
+
+def _columns(table: Any) -> Columns:
+    """What a profile counts: numbers as numpy arrays, text as its levels and how often each comes."""
+    return {name: _column(table.column(name)) for name in table.column_names}
+
+
+def _column(column: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not _is_number(column.type):
+        counted = pc.value_counts(column)
+        levels, counts = counted.field("values"), counted.field("counts")
+        return LevelCounts(levels.to_pylist(), counts.to_pylist())
+    numbers = column if column.type == pa.float64() else column.cast(pa.float64(), safe=False)
+    return (
+        np.concatenate([_numbers(chunk) for chunk in numbers.chunks]) if numbers.num_chunks else np.zeros(0)
+    )
+
+
+def _numbers(chunk: Any) -> npt.NDArray[np.float64]:
+    """The same as `to_numpy`, which imports pandas where values are missing."""
+    rows, start = len(chunk), chunk.offset
+    known, stored = chunk.buffers()
+    if not rows:
+        return np.zeros(0)
+    numbers = np.frombuffer(stored, np.float64, rows, start * 8)
+    if known is None or not chunk.null_count:
+        return numbers
+    bits = np.unpackbits(np.frombuffer(known, np.uint8), bitorder="little")[start : start + rows]
+    return np.where(bits == 1, numbers, np.nan)
+
+
+def _sample(opened: _Opened, columns: Sequence[str]) -> Columns:
+    """About LEARNED rows, every so many of them, from all parts of the table."""
+    import pyarrow as pa
+
+    step = max(1, opened.rows // LEARNED)
+    parts, start = [], 0
+    for table in opened.tables(columns):
+        parts.append(table.take(_places(np.arange(-start % step, table.num_rows, step))))
+        start += table.num_rows
+    return _columns(pa.concat_tables(parts))
+
+
+def _places(places: npt.NDArray[np.int64]) -> Any:
+    """The same as `pyarrow.array`, which imports pandas to see whether it was given something of it."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places.tobytes())])
+
+
+def _batches(opened: _Opened, columns: Sequence[str], say: Say) -> Iterator[tuple[int, Columns]]:
+    """The rows in their order, batch by batch, with the number of the first."""
+    start = 0
+    for table in opened.tables(columns):
+        say(f"{opened.path.name}: {start:,} of {opened.rows:,} rows counted")
+        yield start, _columns(table)
+        start += table.num_rows
+
+
+def _in_blocks(opened: _Opened, columns: Sequence[str], bins: Any, say: Say) -> list[list[Profile]]:
+    """The parts of each of BLOCKS blocks of consecutive rows, counted."""
+    edges = np.linspace(0, opened.rows, BLOCKS + 1).astype(int)
+    found: list[list[Profile]] = [[] for _ in range(BLOCKS)]
+    start = 0
+    for table in opened.tables(columns):
+        say(f"{opened.path.name}: {start:,} of {opened.rows:,} rows counted")
+        end = start + table.num_rows
+        for block in range(BLOCKS):
+            low, high = max(start, edges[block]), min(end, edges[block + 1])
+            if low < high:
+                found[block].append(profile(_columns(table.slice(low - start, high - low)), bins))
+        start = end
+    return [parts for parts in found if parts]
+
+
+def _merged(parts: Sequence[Profile]) -> Profile:
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = merge(whole, part)
+    return whole
+
+
+# --- telling ---
+
+
+def _drift_of(
+    found: TableDrift,
+    paths: tuple[Path, Path],
+    *,
+    only: tuple[tuple[str, ...], tuple[str, ...]],
+    left_out: tuple[str, ...],
+    seconds: float,
+    fail: bool,
+) -> Drift:
+    moved = {column.name for column in found.drifted}
+    ordered = [*found.drifted, *(column for column in found.columns if column.name not in moved)]
+    return Drift(
+        str(paths[0]),
+        str(paths[1]),
+        found.rows,
+        found.verdict,
+        tuple(_column_of(column) for column in ordered),
+        *only,
+        left_out,
+        seconds,
+        fail,
+    )
+
+
+def _column_of(column: ColumnDrift) -> DriftOfColumn:
+    measured = column.distances
+    bounds = [
+        None if one is None else (one.value, one.least, one.most)
+        for one in (measured.kolmogorov_smirnov, measured.wasserstein)
+    ]
+    return DriftOfColumn(
+        column.name,
+        column.verdict,
+        column.evidence,
+        measured.jensen_shannon,
+        column.shift.threshold,
+        measured.psi,
+        measured.chi_squared,
+        measured.degrees,
+        measured.p_value,
+        *bounds,
+    )
+
+
+def _row(column: DriftOfColumn) -> Mapping[str, object]:
+    ks, wasserstein = column.kolmogorov_smirnov, column.wasserstein
+    return {
+        "name": column.name,
+        "verdict": column.verdict,
+        "jensen_shannon": column.jensen_shannon,
+        "threshold": column.threshold if column.threshold < 1 else None,
+        "psi": column.psi,
+        "ks": ks[0] if ks else None,
+        "wasserstein": wasserstein[0] if wasserstein else None,
+        "evidence": column.evidence,
+    }

@@ -1,0 +1,195 @@
+"""`losswatch drift`: the same answer from every kind of file, and faults that are told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from pipelines import drift as module
+from pipelines.cli import main
+from pipelines.drift import drift
+from pipelines.errors import UserError
+
+ROWS = 3000
+
+
+def _frame(seed: int, rows: int = ROWS) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"heat": rng.normal(size=rows), "kind": rng.choice(["a", "b", "c"], rows)})
+    frame["count"] = rng.poisson(3, rows)
+    frame["warm"] = frame["heat"] > 0
+    frame["when"] = pd.date_range("2021-01-01", periods=rows, freq="h")
+    frame.loc[::50, "heat"] = np.nan
+    frame.loc[::40, "kind"] = None
+    return frame
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tables")
+    _frame(0).to_parquet(folder / "before.parquet", row_group_size=500)
+    _frame(1).to_parquet(folder / "same.parquet")
+    moved = _frame(2).assign(heat=lambda frame: frame.heat + 0.6).drop(columns="warm").assign(new=1)
+    moved.to_parquet(folder / "moved.parquet", row_group_size=700)
+    moved.to_csv(folder / "moved.csv", index=False)
+    (folder / "parts").mkdir()
+    for part, rows in enumerate(np.array_split(np.arange(ROWS), 3)):
+        moved.iloc[rows].to_parquet(folder / "parts" / f"{part}.parquet")
+    from deltalake import write_deltalake
+
+    write_deltalake(str(folder / "delta"), pa.Table.from_pandas(moved, preserve_index=False))
+    return folder
+
+
+def test_tables_of_one_source_are_not_told_apart(tables: Path) -> None:
+    found = drift(tables / "before.parquet", tables / "same.parquet")
+    assert (found.verdict, found.rows) == ("no shift", (ROWS, ROWS))
+    assert [column.name for column in found.columns] == ["heat", "kind", "count", "warm"]
+    assert found.left_out == ("when",)
+    assert found.lines()[-1].startswith("no shift: 0 of 4 columns, 3,000 and 3,000 rows, in ")
+
+
+def test_what_moved_and_what_only_one_has_is_named(tables: Path) -> None:
+    found = drift(tables / "before.parquet", tables / "moved.parquet")
+    assert found.verdict == "shift"
+    assert [column.name for column in found.columns if column.verdict == "shift"] == ["heat"]
+    assert (found.only_reference, found.only_current) == (("warm",), ("new",))
+    heat = found.columns[0]
+    assert heat.jensen_shannon > heat.threshold
+    assert heat.kolmogorov_smirnov is not None
+    assert heat.kolmogorov_smirnov[1] <= heat.kolmogorov_smirnov[0] <= heat.kolmogorov_smirnov[2]
+    told = "\n".join(found.lines())
+    assert f"only in {tables / 'moved.parquet'}: new" in told
+
+
+@pytest.mark.parametrize("name", ["moved.csv", "parts", "delta"])
+def test_every_kind_of_file_gives_the_same(tables: Path, name: str) -> None:
+    ours, theirs = (drift(tables / "before.parquet", tables / each) for each in (name, "moved.parquet"))
+    assert [column.name for column in ours.columns] == [column.name for column in theirs.columns]
+    for one, other in zip(ours.columns, theirs.columns, strict=True):
+        assert one.jensen_shannon == pytest.approx(other.jensen_shannon, abs=1e-12)
+        assert (one.verdict, one.degrees) == (other.verdict, other.degrees)
+
+
+def test_batches_and_blocks_change_nothing(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = drift(tables / "before.parquet", tables / "moved.parquet")
+    monkeypatch.setattr(module, "BATCH", 97)
+    parts = drift(tables / "before.parquet", tables / "moved.parquet")
+    for one, other in zip(whole.columns, parts.columns, strict=True):
+        assert one.jensen_shannon == pytest.approx(other.jensen_shannon, abs=1e-12)
+        assert (one.name, one.threshold, one.chi_squared) == (
+            other.name,
+            pytest.approx(other.threshold),
+            pytest.approx(other.chi_squared),
+        )
+
+
+def test_only_the_columns_asked_for_are_compared(tables: Path) -> None:
+    found = drift(tables / "before.parquet", tables / "moved.parquet", columns=["kind", "count"])
+    assert {column.name for column in found.columns} == {"kind", "count"}
+    assert (found.verdict, found.only_reference, found.only_current) == ("no shift", (), ())
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("before.parquet", "nowhere.parquet"), "nowhere.parquet does not exist"),
+        (("before.parquet", "befor.parquet"), "before.parquet"),
+        (("empty.csv", "before.parquet"), "empty.csv"),
+    ],
+)
+def test_files_that_are_none_are_told(tables: Path, names: tuple[str, str], told: str) -> None:
+    (tables / "empty.csv").write_text("")
+    with pytest.raises(UserError, match=told):
+        drift(*(tables / name for name in names))
+
+
+def test_tables_without_a_common_column_are_refused(tables: Path, tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"other": [1, 2]}), tmp_path / "other.parquet")
+    with pytest.raises(UserError, match="have no column in common that could be compared: heat, kind"):
+        drift(tables / "before.parquet", tmp_path / "other.parquet")
+
+
+def test_a_column_that_neither_has_is_refused_with_the_nearest(tables: Path) -> None:
+    with pytest.raises(UserError, match=r"neither table has 'haet'.*'heat'"):
+        drift(tables / "before.parquet", tables / "moved.parquet", columns=["haet"])
+
+
+def test_one_infinite_number_changes_no_verdict(tables: Path, tmp_path: Path) -> None:
+    frame = _frame(1)
+    frame.loc[7, "heat"] = np.inf
+    frame.to_parquet(tmp_path / "inf.parquet")
+    assert drift(tables / "before.parquet", tmp_path / "inf.parquet").verdict == "no shift"
+
+
+def test_text_where_numbers_were_is_a_fault(tables: Path, tmp_path: Path) -> None:
+    _frame(1).assign(heat="warm").to_parquet(tmp_path / "text.parquet")
+    found = drift(tables / "before.parquet", tmp_path / "text.parquet")
+    assert (found.verdict, found.columns[0].name) == ("data fault", "heat")
+    assert "invalid" in found.columns[0].evidence
+
+
+def _run(capsys: Any, *arguments: object) -> tuple[int, str, str]:
+    code = main([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.mark.parametrize(("flag", "expected"), [((), 0), (("--fail-on-drift",), 1)])
+def test_drift_fails_the_command_only_where_asked(
+    tables: Path, capsys: Any, flag: tuple[str, ...], expected: int
+) -> None:
+    code, said, _ = _run(capsys, "drift", tables / "before.parquet", tables / "moved.parquet", *flag)
+    assert code == expected
+    assert "heat" in said
+
+
+def test_without_drift_the_command_does_not_fail(tables: Path, capsys: Any) -> None:
+    code, _, _ = _run(capsys, "drift", tables / "before.parquet", tables / "same.parquet", "--fail-on-drift")
+    assert code == 0
+
+
+def test_the_json_file_has_every_figure(tables: Path, tmp_path: Path, capsys: Any) -> None:
+    target = tmp_path / "drift.json"
+    code, _, _ = _run(capsys, "drift", tables / "before.parquet", tables / "moved.parquet", "--json", target)
+    found = json.loads(target.read_text())
+    assert code == 0
+    assert (found["verdict"], found["rows"]) == ("shift", [ROWS, ROWS])
+    assert found["columns"][0]["name"] == "heat"
+    assert len(found["columns"][0]["wasserstein"]) == 3
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(tables: Path, capsys: Any) -> None:
+    code, said, complaint = _run(capsys, "drift", tables / "before.parquet", tables / "nowhere")
+    assert (code, said) == (2, "")
+    assert "does not exist" in complaint
+
+
+def test_two_parquet_files_are_compared_without_heavy_libraries(tables: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from pipelines.drift import drift; "
+        f"drift(Path({str(tables / 'before.parquet')!r}), Path({str(tables / 'moved.parquet')!r})); "
+        "print([name for name in ('pandas', 'scipy.stats', 'sklearn', 'tensorflow', 'mlflow', 'evidently') "
+        "if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_parquet_file_that_is_cut_off_is_told(tables: Path, tmp_path: Path, share: float) -> None:
+    content = (tables / "moved.parquet").read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=r"cut\.parquet is a damaged Parquet file"):
+        drift(tables / "before.parquet", tmp_path / "cut.parquet")
