@@ -119,12 +119,12 @@ def drift(
     read, they have no column in common, or a column that was asked for is in neither.
     """
     begin, say = time.monotonic(), progress or (lambda text: None)
-    before, after = _open(reference), _open(current)
+    before, after = open_table(reference), open_table(current)
     compared, left_out = _compared(before, after, columns)
     say(f"learning the cells of {len(compared)} columns")
-    bins = reference_bins(_sample(before, compared))
+    bins = reference_bins(sample(before, compared))
     blocks = [_merged(parts) for parts in _in_blocks(before, compared, bins, say)]
-    whole = _merged([profile(batch, bins) for _, batch in _batches(after, compared, say)])
+    whole = _merged([profile(batch, bins) for _, batch in batches(after, compared, say)])
     found = table_drift(blocks, whole, ordered=ordered)
     return _drift_of(
         found,
@@ -139,7 +139,7 @@ def drift(
 # --- reading ---
 
 
-class _Opened(Protocol):
+class Opened(Protocol):
     """A table that is open and not read."""
 
     @property
@@ -238,7 +238,8 @@ class _Folder:
         return self.dataset.tables(columns, batch=BATCH)
 
 
-def _open(path: Path) -> _Opened:
+def open_table(path: Path) -> Opened:
+    """A CSV or Parquet file, a folder of Parquet files or a Delta table; UserError where it is none."""
     if not path.exists():
         beside = sorted(other.name for other in path.parent.glob("*")) if path.parent.is_dir() else []
         raise UserError(f"{path} does not exist{did_you_mean(path.name, beside)}")
@@ -260,7 +261,7 @@ def _open_file(path: Path) -> _OneFile:
     return opened
 
 
-def _compared(before: _Opened, after: _Opened, asked: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+def _compared(before: Opened, after: Opened, asked: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """The columns that both have and that can be counted, and those that cannot."""
     unknown = [name for name in asked if name not in before.names and name not in after.names]
     if unknown:
@@ -276,7 +277,7 @@ def _compared(before: _Opened, after: _Opened, asked: Sequence[str]) -> tuple[li
     return compared, tuple(name for name in both if name not in compared)
 
 
-def _only(one: _Opened, other: _Opened, asked: Sequence[str]) -> tuple[str, ...]:
+def _only(one: Opened, other: Opened, asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in one.names if name not in other.names and (not asked or name in asked))
 
 
@@ -330,7 +331,7 @@ def _numbers(chunk: Any) -> npt.NDArray[np.float64]:
     return np.where(bits == 1, numbers, np.nan)
 
 
-def _sample(opened: _Opened, columns: Sequence[str]) -> Columns:
+def sample(opened: Opened, columns: Sequence[str]) -> Columns:
     """About LEARNED rows, every so many of them, from all parts of the table."""
     import pyarrow as pa
 
@@ -349,7 +350,7 @@ def _places(places: npt.NDArray[np.int64]) -> Any:
     return pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places.tobytes())])
 
 
-def _batches(opened: _Opened, columns: Sequence[str], say: Say) -> Iterator[tuple[int, Columns]]:
+def batches(opened: Opened, columns: Sequence[str], say: Say) -> Iterator[tuple[int, Columns]]:
     """The rows in their order, batch by batch, with the number of the first."""
     start = 0
     for table in opened.tables(columns):
@@ -358,7 +359,7 @@ def _batches(opened: _Opened, columns: Sequence[str], say: Say) -> Iterator[tupl
         start += table.num_rows
 
 
-def _in_blocks(opened: _Opened, columns: Sequence[str], bins: Any, say: Say) -> list[list[Profile]]:
+def _in_blocks(opened: Opened, columns: Sequence[str], bins: Any, say: Say) -> list[list[Profile]]:
     """The parts of each of BLOCKS blocks of consecutive rows, counted."""
     edges = np.linspace(0, opened.rows, BLOCKS + 1).astype(int)
     found: list[list[Profile]] = [[] for _ in range(BLOCKS)]
