@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from models.export import load_keras, save_keras
 from models.fit import Fitted, fit, update
 from models.history import EpochLoss, LossHistory
 from models.keras_objects import PlannedRate, planned_rate, set_rate, steps_taken
-from models.recipe import FitConfig, NetworkConfig, recipe_from
+from models.recipe import FitConfig, NetworkConfig, Recipe, recipe_from
 from models.rows import Rows
 from models.schedules import KINDS, Schedule, plateau_level, schedule_faults, schedule_remark
 from models.schema import NumberColumn, Schema, Target
@@ -39,9 +40,14 @@ TRAIN, VALIDATION = rows(200), rows(60, seed=1)
 STEPS = 7  # of an epoch, with the batches of 32 rows below
 
 
+def from_nothing(network: NetworkConfig) -> Recipe:
+    """Beside a simple model in the network there would be nothing to learn here."""
+    return replace(recipe_from(network, "binary"), linear_start=False)
+
+
 def trained(kind: Any, **more: Any) -> Fitted:
     network = NetworkConfig(hidden=(3,), schedule=kind, **more)
-    recipe = recipe_from(network, "binary")
+    recipe = from_nothing(network)
     return fit(recipe, schema(), TRAIN, VALIDATION, FitConfig(epochs=4, batch_size=32))
 
 
@@ -191,7 +197,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("kind", MOVING)
 def test_a_training_that_was_killed_goes_on_to_the_same_weights(kind: Any, tmp_path: Path) -> None:
     network = NetworkConfig(hidden=(3,), schedule=kind, warmup=1.0, learning_rate=0.05)
-    recipe, config = recipe_from(network, "binary"), FitConfig(epochs=7, batch_size=32, patience=9)
+    recipe, config = from_nothing(network), FitConfig(epochs=7, batch_size=32, patience=9)
 
     def kill(epoch: EpochLoss) -> None:
         if epoch.epoch == 4:
@@ -213,7 +219,7 @@ def test_a_plateau_lowers_the_rate_of_the_epochs_that_follow() -> None:
         hidden=(), schedule="plateau", learning_rate=0.05, schedule_parameters={"factor": 0.1}
     )
     config = FitConfig(epochs=5, batch_size=32, patience=9)
-    fitted = fit(recipe_from(network, "binary"), schema(), TRAIN, against, config)
+    fitted = fit(from_nothing(network), schema(), TRAIN, against, config)
     rates = [epoch.learning_rate for epoch in fitted.history.epochs]
     assert rates == pytest.approx([0.05, 0.05, 0.05, 0.005, 0.005])
 
@@ -251,7 +257,7 @@ def test_one_cycle_is_not_stopped_before_its_end() -> None:
     against = Rows(VALIDATION.inputs, 1 - VALIDATION.targets)
     counts = []
     for kind in ("one_cycle", "constant"):
-        recipe = recipe_from(NetworkConfig(hidden=(), schedule=kind), "binary")
+        recipe = from_nothing(NetworkConfig(hidden=(), schedule=kind))
         fitted = fit(recipe, schema(), TRAIN, against, FitConfig(epochs=6, batch_size=32, patience=2))
         counts.append(len(fitted.history.epochs))
     assert counts == [6, 3]
