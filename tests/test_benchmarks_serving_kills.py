@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.serving_kills import Kills, killed, made_version
+from benchmarks import serving_kills
+from benchmarks.serving_kills import Kills, Plant, made_version
 from pipelines import answering, arriving
 from pipelines.delta import Table
 
@@ -16,6 +19,12 @@ from pipelines.delta import Table
 @pytest.fixture(scope="module")
 def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_version(tmp_path_factory.mktemp("kills") / "version")
+
+
+def killed(folder: Path, version: Path, kills: int, plant: Plant | None = None) -> Kills:
+    """In a process that has done nothing yet: what Delta has begun in this one does not survive a fork."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(serving_kills.killed, folder, version, kills, plant=plant).result(timeout=900)
 
 
 def faultless(found: Kills) -> bool:
