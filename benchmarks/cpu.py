@@ -1,11 +1,23 @@
-"""Seconds of CPU: of a command, and of this process with everything that it started."""
+"""What a command costs, and the seconds of CPU of this process with everything that it started."""
 
 from __future__ import annotations
 
 import os
 import resource
 import subprocess
+import tempfile
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one command. cpu, seconds: with the processes that it waited for; peak: bytes of resident memory."""
+
+    cpu: float
+    peak: int
+    seconds: float
 
 
 def of_command(command: Sequence[str], *, times: int = 1) -> float:
@@ -13,16 +25,20 @@ def of_command(command: Sequence[str], *, times: int = 1) -> float:
 
     Raises RuntimeError with the command's own words where it fails.
     """
-    return min(_once(command) for _ in range(times))
+    return min(cost_of(command).cpu for _ in range(times))
 
 
-def _once(command: Sequence[str]) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, capture_output=True, text=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def cost_of(command: Sequence[str]) -> Cost:
+    """Of one run. Raises RuntimeError with the command's own words where it fails."""
+    began = time.perf_counter()
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}:\n{said.read().decode()}")
+    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, time.perf_counter() - began)
 
 
 def so_far() -> float:

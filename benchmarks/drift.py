@@ -7,18 +7,16 @@ python -m benchmarks.drift [--quick] [--json FILE]
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import options
+from benchmarks.cpu import Cost, cost_of
 from benchmarks.options import say
 from benchmarks.result import Result, at_least, at_most, figure
 
@@ -40,28 +38,6 @@ definition = DataDefinition(numerical_columns=numbers, categorical_columns=text)
 before, after = (Dataset.from_pandas(frame, data_definition=definition) for frame in frames)
 Report([ValueDrift(column=name, method="psi") for name in frames[0]]).run(after, before).dict()
 """
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of one process. peak: bytes of resident memory."""
-
-    cpu: float
-    peak: int
-    seconds: float
-
-
-def cost_of(command: Sequence[str]) -> Cost:
-    """Raises RuntimeError with the command's own words where it fails."""
-    began = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{command[:4]} ended with {child.returncode}:\n{said.read().decode()}")
-    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, time.perf_counter() - began)
 
 
 def write(path: Path, rows: int, seed: int) -> Path:
@@ -112,18 +88,13 @@ def _beside_evidently(files: Sequence[Path], *, decided: bool) -> list[Result]:
             say(f"{name}, {turn + 1}")
             costs[name].append(cost_of(command))
     ours, theirs = (min(found, key=lambda cost: cost.cpu) for found in costs.values())
-    ask = (
-        (lambda limit, *figures: at_least(limit, *figures))
-        if decided
-        else (lambda _, *figures: figure(*figures))
-    )
     return [
         figure("losswatch drift, CPU", ours.cpu, "s of CPU"),
         figure("Evidently's PSI, CPU", theirs.cpu, "s of CPU"),
-        ask(20, "Evidently's CPU, of losswatch's", theirs.cpu / ours.cpu, "times"),
+        at_least(20, "Evidently's CPU, of losswatch's", theirs.cpu / ours.cpu, "times", decided=decided),
         figure("losswatch drift, peak", ours.peak / 1e6, "MB"),
         figure("Evidently's PSI, peak", theirs.peak / 1e6, "MB"),
-        ask(4, "Evidently's peak, of losswatch's", theirs.peak / ours.peak, "times"),
+        at_least(4, "Evidently's peak, of losswatch's", theirs.peak / ours.peak, "times", decided=decided),
     ]
 
 
@@ -140,17 +111,14 @@ def _beside_the_scan(files: Sequence[Path], *, decided: bool) -> list[Result]:
             assert table.num_rows
 
     def count() -> None:
-        for _, batch in drift.batches(after, after.names, lambda text: None):
+        for batch in drift.batches(after, after.names):
             profile(batch, bins)
 
     times = [_least(work) for work in (scan, count)]
-    ratio = times[1] / times[0]
     return [
         figure("Parquet scan", times[0], "s of CPU"),
         figure("scan and profile", times[1], "s of CPU"),
-        at_most(2, "scan and profile, of the scan", ratio, "times")
-        if decided
-        else figure("scan and profile, of the scan", ratio, "times"),
+        at_most(2, "scan and profile, of the scan", times[1] / times[0], "times", decided=decided),
     ]
 
 

@@ -77,17 +77,13 @@ def distances(reference: ColumnProfile, current: ColumnProfile) -> Distances:
     numbers = reference.bins.kind == "number" and bool(reference.valid and current.valid)
     return Distances(
         psi=_psi(before, after),
-        jensen_shannon=float(jensen_shannon(before, after)) if _both(reference, current) else math.nan,
+        jensen_shannon=float(jensen_shannon(before, after)),
         chi_squared=chi_squared,
         degrees=degrees,
         p_value=p_value,
         kolmogorov_smirnov=_kolmogorov_smirnov(reference, current) if numbers else None,
         wasserstein=_wasserstein(reference, current) if numbers else None,
     )
-
-
-def _both(reference: ColumnProfile, current: ColumnProfile) -> bool:
-    return bool(reference.rows and current.rows)
 
 
 def _psi(before: Floats, after: Floats) -> float:

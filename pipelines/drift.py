@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitoring.drift import BLOCKS, ColumnDrift, TableDrift, Verdict, table_drift
-from monitoring.profile import Columns, LevelCounts, Profile, merge, profile, reference_bins
+from monitoring.profile import Columns, LevelCounts, Profile, merge_all, profile, reference_bins
 from pipelines.data_file import read_csv_table
 from pipelines.dataset import Dataset, is_dataset, open_dataset
 from pipelines.errors import UserError
@@ -115,16 +116,16 @@ def drift(
     """Compares two CSV or Parquet files, folders of Parquet files or Delta tables.
 
     columns: the ones to be compared; () takes all that both have. ordered: whether the reference is in the order of
-    time, see `monitoring.drift`. fail: see `Drift`. UserError where a table cannot be
-    read, they have no column in common, or a column that was asked for is in neither.
+    time, see `monitoring.drift`. fail: see `Drift`. UserError where a table cannot be read, they have no column in
+    common, or a column that was asked for is in neither.
     """
     begin, say = time.monotonic(), progress or (lambda text: None)
     before, after = open_table(reference), open_table(current)
     compared, left_out = _compared(before, after, columns)
     say(f"learning the cells of {len(compared)} columns")
     bins = reference_bins(sample(before, compared))
-    blocks = [_merged(parts) for parts in _in_blocks(before, compared, bins, say)]
-    whole = _merged([profile(batch, bins) for _, batch in batches(after, compared, say)])
+    blocks = [merge_all(parts) for parts in _in_blocks(before, compared, bins, say)]
+    whole = merge_all(profile(batch, bins) for batch in batches(after, compared, say))
     found = table_drift(blocks, whole, ordered=ordered)
     return _drift_of(
         found,
@@ -336,10 +337,10 @@ def sample(opened: Opened, columns: Sequence[str]) -> Columns:
     import pyarrow as pa
 
     step = max(1, opened.rows // LEARNED)
-    parts, start = [], 0
-    for table in opened.tables(columns):
-        parts.append(table.take(_places(np.arange(-start % step, table.num_rows, step))))
-        start += table.num_rows
+    parts = [
+        table.take(_places(np.arange(-start % step, table.num_rows, step)))
+        for start, table in _numbered(opened, columns)
+    ]
     return _columns(pa.concat_tables(parts))
 
 
@@ -350,36 +351,32 @@ def _places(places: npt.NDArray[np.int64]) -> Any:
     return pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places.tobytes())])
 
 
-def batches(opened: Opened, columns: Sequence[str], say: Say) -> Iterator[tuple[int, Columns]]:
-    """The rows in their order, batch by batch, with the number of the first."""
+def _numbered(opened: Opened, columns: Sequence[str], say: Say | None = None) -> Iterator[tuple[int, Any]]:
+    """The rows in their order, as Arrow tables, each with the number of its first row."""
     start = 0
     for table in opened.tables(columns):
-        say(f"{opened.path.name}: {start:,} of {opened.rows:,} rows counted")
-        yield start, _columns(table)
+        if say is not None:
+            say(f"{opened.path.name}: {start:,} of {opened.rows:,} rows counted")
+        yield start, table
         start += table.num_rows
+
+
+def batches(opened: Opened, columns: Sequence[str], say: Say | None = None) -> Iterator[Columns]:
+    """The rows in their order, as a profile counts them."""
+    for _, table in _numbered(opened, columns, say):
+        yield _columns(table)
 
 
 def _in_blocks(opened: Opened, columns: Sequence[str], bins: Any, say: Say) -> list[list[Profile]]:
     """The parts of each of BLOCKS blocks of consecutive rows, counted."""
     edges = np.linspace(0, opened.rows, BLOCKS + 1).astype(int)
     found: list[list[Profile]] = [[] for _ in range(BLOCKS)]
-    start = 0
-    for table in opened.tables(columns):
-        say(f"{opened.path.name}: {start:,} of {opened.rows:,} rows counted")
-        end = start + table.num_rows
-        for block in range(BLOCKS):
-            low, high = max(start, edges[block]), min(end, edges[block + 1])
+    for start, table in _numbered(opened, columns, say):
+        for parts, (first, last) in zip(found, pairwise(edges), strict=True):
+            low, high = max(start, first), min(start + table.num_rows, last)
             if low < high:
-                found[block].append(profile(_columns(table.slice(low - start, high - low)), bins))
-        start = end
+                parts.append(profile(_columns(table.slice(low - start, high - low)), bins))
     return [parts for parts in found if parts]
-
-
-def _merged(parts: Sequence[Profile]) -> Profile:
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = merge(whole, part)
-    return whole
 
 
 # --- telling ---
