@@ -46,15 +46,24 @@ CREATE TABLE IF NOT EXISTS ids (
     id TEXT PRIMARY KEY, number INTEGER NOT NULL, place INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS labels (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL, value BLOB NOT NULL, known_at INTEGER NOT NULL
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL, value BLOB NOT NULL, known_at INTEGER NOT NULL,
+    moment INTEGER, keyed INTEGER NOT NULL DEFAULT 0, caller TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE TABLE IF NOT EXISTS batches (
     queue TEXT NOT NULL, batch INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (queue, batch)
 ) STRICT, WITHOUT ROWID;
 """
+_NEW_OF_LABELS = {
+    "moment": "INTEGER",
+    "keyed": "INTEGER NOT NULL DEFAULT 0",
+    "caller": "TEXT NOT NULL DEFAULT ''",
+}  # columns that a file of before lacks
 _INSERT = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COLUMNS = "known_at, version, caller, own, content"
 _FIND = f"SELECT place, {_COLUMNS} FROM ids JOIN requests USING (number) WHERE id = ?"
+
+
+_OF_LABELS = "id, value, known_at, moment, keyed, caller"
 
 
 class Conflict(Exception):
@@ -67,7 +76,10 @@ class Busy(Exception):
 
 @dataclass(frozen=True)
 class ArrivingRow:
-    """One scored row. time, known_at: microseconds since 1970 in UTC; inputs: JSON values by column."""
+    """One scored row. time, known_at: microseconds since 1970 in UTC; inputs: JSON values by column.
+
+    key: the user's own name for what the row is about; several rows may have the same.
+    """
 
     id: str
     time: int
@@ -76,6 +88,7 @@ class ArrivingRow:
     prediction: tuple[float, ...]
     inputs: Mapping[str, Any]
     caller: str = ""
+    key: str | None = None
 
 
 class Arrival(NamedTuple):
@@ -83,7 +96,7 @@ class Arrival(NamedTuple):
 
     times: one each, known_at: of all, microseconds since 1970 in UTC; predictions: some numbers each, None where
     one is missing; columns: the values of all rows by name; own: whether the client named the ids, so that they may
-    have come before.
+    have come before; keys: the user's own names for what the rows are about, None where there are none.
     """
 
     ids: Sequence[str]
@@ -94,10 +107,15 @@ class Arrival(NamedTuple):
     version: int
     caller: str
     own: bool
+    keys: Sequence[str | None] | None = None
 
     def inputs(self, place: int) -> dict[str, Any]:
         """The inputs of one row."""
         return {name: values[place] for name, values in self.columns.items()}
+
+    def key(self, place: int) -> str | None:
+        """The user's own name for what a row is about."""
+        return None if self.keys is None else self.keys[place]
 
     def take(self, places: Sequence[int]) -> Arrival:
         """Some of the rows."""
@@ -106,6 +124,7 @@ class Arrival(NamedTuple):
             times=[self.times[place] for place in places],
             predictions=[self.predictions[place] for place in places],
             columns={name: [values[place] for place in places] for name, values in self.columns.items()},
+            keys=None if self.keys is None else [self.keys[place] for place in places],
         )
 
 
@@ -118,11 +137,18 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class ArrivingLabel:
-    """One truth that became known. value: a number, a text or a bool; known_at: as in `ArrivingRow`."""
+    """One truth that became known. value: a number, a text or a bool; known_at: as in `ArrivingRow`.
+
+    id: of a prediction, or, where `keyed`, the user's own key; moment: when it was found out, in microseconds, where
+    that was said; caller: who said it.
+    """
 
     id: str
     value: Any
     known_at: int
+    moment: int | None = None
+    keyed: bool = False
+    caller: str = ""
 
 
 class Arriving:
@@ -133,8 +159,11 @@ class Arriving:
     tell by one number what the tables hold already.
     """
 
-    def __init__(self, folder: Path, *, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> None:
-        """`UserError` where another process writes, or the file is damaged. taken: requests since the start."""
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        """`UserError` where another process writes, or the file is damaged. taken: requests since the start.
+
+        durable: whether a commit is on disk, and not only with the operating system, when a call returns.
+        """
         self.path = folder / "arriving.db"
         self._lock = threading.Lock()
         self._held = ExitStack()
@@ -146,7 +175,7 @@ class Arriving:
                 "stop the other one, or give this one a project of its own"
             ) from error
         try:
-            self._connection = self._opened(synchronous)
+            self._connection = self._opened(durable=durable)
         except BaseException:
             self._held.close()
             raise
@@ -156,18 +185,19 @@ class Arriving:
         self._forgotten = 0
         self._looked = -math.inf
 
-    def _opened(self, synchronous: str) -> sqlite3.Connection:
+    def _opened(self, *, durable: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.path, check_same_thread=False, isolation_level=None, timeout=_LOCKED_SECONDS
         )
         self._held.callback(connection.close)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {synchronous}")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
             connection.execute(f"PRAGMA cache_size = -{_CACHE}")
             _check_whole(connection, self.path)
             connection.executescript(_TABLES)
+            _add_columns(connection)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
@@ -253,7 +283,8 @@ class Arriving:
         for place, found in enumerate(before):
             if found is not None:
                 first = _unpacked(found[1:])
-                if not _same(first.inputs(found[0]), arrival.inputs(place)):
+                same = first.key(found[0]) == arrival.key(place)
+                if not same or not _same(first.inputs(found[0]), arrival.inputs(place)):
                     return Conflict(
                         f"id {arrival.ids[place]!r} came before with other inputs. Send a new id for a new row, "
                         "or the same row again for the same answer"
@@ -277,12 +308,15 @@ class Arriving:
         self.taken += 1
 
     def add_labels(self, labels: Sequence[ArrivingLabel]) -> None:
-        """Commits all labels or none; a label of the same id and a later known_at replaces an earlier one."""
-        values = [(label.id, orjson.dumps(label.value), label.known_at) for label in labels]
+        """Commits all labels or none. Each is kept; which of several holds is found out when they are read."""
+        values = [
+            (label.id, orjson.dumps(label.value), label.known_at, label.moment, label.keyed, label.caller)
+            for label in labels
+        ]
         with self._transaction() as connection:
             number = self._next["labels"]
             connection.executemany(
-                "INSERT INTO labels (number, id, value, known_at) VALUES (?, ?, ?, ?)",
+                f"INSERT INTO labels (number, {_OF_LABELS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [(number + place, *label) for place, label in enumerate(values)],
             )
             self._next["labels"] = number + len(labels)
@@ -385,6 +419,12 @@ class Arriving:
             )
 
 
+def _add_columns(connection: sqlite3.Connection) -> None:
+    there = {name for _, name, *_ in connection.execute("PRAGMA table_info(labels)")}
+    for name in _NEW_OF_LABELS.keys() - there:
+        connection.execute(f"ALTER TABLE labels ADD COLUMN {name} {_NEW_OF_LABELS[name]}")
+
+
 def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
     if path.stat().st_size <= _CHECKED_AT_START:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -410,6 +450,7 @@ class MovingRows:
     known_at: list[int]
     versions: list[int]
     callers: list[str]
+    keys: list[str | None]
 
 
 def waiting_batches(path: Path, queue: Queue, landed: int) -> tuple[int, ...]:
@@ -442,7 +483,13 @@ def moving_rows(path: Path, batch: int) -> MovingRows:
         each(known_at for _, known_at, *_ in found),
         each(version for _, _, version, *_ in found),
         each(caller for *_, caller, _ in found),
+        [key for content in contents for key in _keys_of(content) or [None] * len(content[0])],
     )
+
+
+def _keys_of(content: Sequence[Any]) -> list[str | None] | None:
+    """The keys of a request's rows, which stand behind what every request has."""
+    return content[4] if len(content) > 4 else None
 
 
 def _joined_columns(parts: Sequence[Mapping[str, list[Any]]], counts: Sequence[int]) -> dict[str, list[Any]]:
@@ -552,22 +599,34 @@ def _cuts(connection: sqlite3.Connection, queue: Queue, after: int) -> Iterator[
 
 def _values(number: int, arrival: Arrival) -> tuple[Any, ...]:
     """What a request is in its table."""
-    ids, times, predictions, columns, known_at, version, caller, own = arrival
-    content = orjson.dumps((ids, times, predictions, columns))
+    ids, times, predictions, columns, known_at, version, caller, own, keys = arrival
+    parts = (ids, times, predictions, columns)
+    content = orjson.dumps(parts if keys is None else (*parts, keys))
     return number, len(ids), min(times), max(times), known_at, version, caller, own, content
 
 
 def _arrival(row: ArrivingRow) -> Arrival:
     columns = {name: [value] for name, value in sorted(row.inputs.items())}
     return Arrival(
-        [row.id], [row.time], [row.prediction], columns, row.known_at, row.version, row.caller, own=True
+        [row.id],
+        [row.time],
+        [row.prediction],
+        columns,
+        row.known_at,
+        row.version,
+        row.caller,
+        own=True,
+        keys=None if row.key is None else [row.key],
     )
 
 
 def _unpacked(found: Sequence[Any]) -> Arrival:
     known_at, version, caller, own, content = found
-    ids, times, predictions, columns = orjson.loads(content)
-    return Arrival(ids, times, predictions, columns, known_at, version, caller, bool(own))
+    parts = orjson.loads(content)
+    ids, times, predictions, columns = parts[:4]
+    return Arrival(
+        ids, times, predictions, columns, known_at, version, caller, bool(own), keys=_keys_of(parts)
+    )
 
 
 def _rows_of(arrival: Arrival) -> Iterator[ArrivingRow]:
@@ -581,6 +640,7 @@ def _rows_of(arrival: Arrival) -> Iterator[ArrivingRow]:
             prediction,
             arrival.inputs(place),
             arrival.caller,
+            arrival.key(place),
         )
 
 
@@ -601,7 +661,14 @@ def _requests(connection: sqlite3.Connection, where: str, values: Sequence[Any])
 
 
 def _labels(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[ArrivingLabel, ...]:
-    found = connection.execute(
-        f"SELECT id, value, known_at FROM labels WHERE {where} ORDER BY number", values
-    )
-    return tuple(ArrivingLabel(id, orjson.loads(value), known_at) for id, value, known_at in found)
+    there = {name for _, name, *_ in connection.execute("PRAGMA table_info(labels)")}
+    names = _OF_LABELS if "keyed" in there else "id, value, known_at"  # no writer has opened it since
+    found = connection.execute(f"SELECT {names} FROM labels WHERE {where} ORDER BY number", values)
+    return tuple(_label(*row) for row in found)
+
+
+def _label(
+    id: str, value: bytes, known_at: int, moment: int | None = None, keyed: int = 0, caller: str = ""
+) -> ArrivingLabel:
+    return ArrivingLabel(id, orjson.loads(value), known_at, moment, bool(keyed), caller)
+
