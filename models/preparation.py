@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from statistics import NormalDist
 from typing import Any, ClassVar, Literal
 from zlib import crc32
@@ -53,16 +54,37 @@ class PrepareConfig:
             "doc": "whether one more input says that a number is missing, where training rows had missing ones"
         },
     )
-    encoding: Literal["one_hot", "hashing"] = field(
+    encoding: Literal["one_hot", "hashing", "embedding"] = field(
         default="one_hot",
         metadata={
             "doc": "how categories of more than 64 levels become inputs: one each for the most frequent, or all "
-            "of them shared out among `hash_inputs`"
+            "of them shared out among `hash_inputs`, or an embedding that the network learns"
         },
     )
     hash_inputs: int = field(
         default=64,  # as many as one-hot encoding takes at most
         metadata={"doc": "inputs of a category that is hashed", "range": (2, 4096)},
+    )
+    embedding_levels: int = field(
+        default=1000,  # 4 kB a row in memory
+        metadata={
+            "doc": "levels of a category that is embedded, the most frequent; 4 bytes each a row in memory",
+            "range": (65, 16384),
+        },
+    )
+    embedding_size: int = field(
+        default=8,
+        metadata={
+            "doc": "numbers that the network learns for each level of an embedded category",
+            "range": (1, 512),
+        },
+    )
+    categories: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "doc": "columns of numbers that are names, however many there are: stations, customers",
+            "example": '["station"]',
+        },
     )
     dates: tuple[str, ...] = field(
         default=(),
@@ -82,13 +104,17 @@ class PrepareConfig:
         for name, period in self.cycles.items():
             if isinstance(period, bool) or not isinstance(period, int | float) or not 0 < period < math.inf:
                 raise ValueError(f"cycles: the period of {name!r} is {period!r}; expected a number above 0")
-        if both := sorted({*self.dates} & {*self.cycles}):
-            raise ValueError(f"{both[0]!r} is named in dates and in cycles. Take it out of one of them")
+        lists = {"dates": {*self.dates}, "cycles": {*self.cycles}, "categories": {*self.categories}}
+        for (first, some), (second, others) in combinations(lists.items(), 2):
+            if both := sorted(some & others):
+                raise ValueError(
+                    f"{both[0]!r} is named in {first} and in {second}. Take it out of one of them"
+                )
 
     @property
     def named(self) -> tuple[str, ...]:
         """The columns that must be there."""
-        return (*self.dates, *self.cycles)
+        return (*self.dates, *self.cycles, *self.categories)
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,18 @@ class CategoryColumn:
         inputs[np.arange(len(codes)), codes] = 1.0
 
 
+@dataclass(frozen=True)
+class EmbeddedColumn(CategoryColumn):
+    """A category of many levels; the network learns `size` numbers for each of them, one vector a level.
+
+    Its inputs are those of a category. A dense layer without bias over inputs of which one is 1 and the others 0
+    answers the row of its weights that belongs to this one: an embedding. What looks at the inputs alone, as linear
+    models do, has a weight a level, as before. See `Schema.embedded` and `models.families.embedding`.
+    """
+
+    size: int
+
+
 Column = NumberColumn | CategoryColumn | OtherColumn
 
 
@@ -238,6 +250,17 @@ class Schema:
     def width(self) -> int:
         """How many inputs a row has."""
         return len(self.input_names)
+
+    @property
+    def embedded(self) -> tuple[tuple[EmbeddedColumn, slice], ...]:
+        """The columns of which a network is to learn a vector a level, each with the place of its inputs."""
+        found, start = [], 0
+        for column in self.columns:
+            end = start + len(column.input_names)
+            if isinstance(column, EmbeddedColumn):
+                found.append((column, slice(start, end)))
+            start = end
+        return tuple(found)
 
     @property
     def outputs(self) -> int:
@@ -489,6 +512,8 @@ def _fit_column(name: object, values: Any, known: NDArray[np.bool_], prepare: Pr
     if name in prepare.cycles:
         missing = bool(np.isnan(numbers_of(array)).any())
         return CyclicColumn(name, float(prepare.cycles[name]), prepare.missing_indicator and missing)
+    if name in prepare.categories:
+        return _fit_category(name, array, prepare)
     kind = kind_of(array)
     if kind == "date":
         raise ValueError(
@@ -504,12 +529,12 @@ def _fit_column(name: object, values: Any, known: NDArray[np.bool_], prepare: Pr
 
 
 def _fit_category(name: str, values: NDArray[Any], prepare: PrepareConfig) -> Column:
-    """One input a level; where there are more levels than that takes, they are hashed if it was asked for."""
+    """One input a level; where there are more levels than that takes, they are hashed or embedded as asked for."""
+    if prepare.encoding == "one_hot" or len({*levels_of(values)} - {None}) <= MOST_LEVELS:
+        return CategoryColumn(name, _frequent_levels(values))
     if prepare.encoding == "hashing":
-        levels = {level for level in levels_of(values) if level is not None}
-        if len(levels) > MOST_LEVELS:
-            return HashedColumn(name, prepare.hash_inputs)
-    return CategoryColumn(name, _frequent_levels(values))
+        return HashedColumn(name, prepare.hash_inputs)
+    return EmbeddedColumn(name, _frequent_levels(values, prepare.embedding_levels), prepare.embedding_size)
 
 
 def _fit_number(name: str, numbers: NDArray[np.float64], prepare: PrepareConfig) -> Column:
@@ -552,11 +577,11 @@ def _mean_and_scale(numbers: NDArray[np.float64]) -> tuple[float, float]:
     return float((inner / largest).mean() * largest), float((inner / largest).std() * largest)
 
 
-def _frequent_levels(values: NDArray[Any]) -> tuple[str, ...]:
+def _frequent_levels(values: NDArray[Any], most: int = MOST_LEVELS) -> tuple[str, ...]:
     counts = Counter(level for level in levels_of(values) if level is not None)
     rare = _rare_below(len(values))
     ordered = sorted((-count, level) for level, count in counts.items() if count >= rare)
-    return tuple(level for _, level in ordered[:MOST_LEVELS])
+    return tuple(level for _, level in ordered[:most])
 
 
 def _rare_below(rows: int) -> int:
@@ -574,6 +599,7 @@ def _all_whole(numbers: NDArray[np.float64]) -> bool:
 _KINDS: dict[type, str] = {
     NumberColumn: "number",
     CategoryColumn: "category",
+    EmbeddedColumn: "embedded",
     **{kind: name for name, kind in OTHER_KINDS.items()},
 }
 
@@ -584,6 +610,8 @@ def _column(record: dict[str, Any]) -> Column:
         return NumberColumn(**record)
     if kind == "category":
         return CategoryColumn(record["name"], tuple(record["levels"]))
+    if kind == "embedded":
+        return EmbeddedColumn(record["name"], tuple(record["levels"]), record["size"])
     if kind in OTHER_KINDS:
         return other_column(kind, record)
     raise ValueError(f"a column of kind {kind!r}")

@@ -21,7 +21,7 @@ from models.preparation import (
     QuantileColumn,
     robust_centre_and_scale,
 )
-from models.schema import CategoryColumn, NumberColumn, Schema, SchemaError
+from models.schema import CategoryColumn, EmbeddedColumn, NumberColumn, Schema, SchemaError
 
 ROWS = 1000
 
@@ -192,6 +192,46 @@ def test_the_place_of_a_level_is_the_same_in_every_process() -> None:
 def test_no_rows_are_hashed_to_none() -> None:
     schema = Schema((HashedColumn("x", 4),), fitted("wind").target)
     assert schema.inputs({"x": []}).shape == (0, 5)
+
+
+def test_many_levels_are_embedded_and_few_are_not() -> None:
+    schema = fitted("airport", "carrier", encoding="embedding", embedding_size=5)
+    airport, carrier = schema.columns
+    assert isinstance(airport, EmbeddedColumn)
+    assert airport.size == 5
+    assert len(airport.levels) > 64
+    assert type(carrier) is CategoryColumn
+    assert schema.embedded == ((airport, slice(0, len(airport.levels) + 2)),)
+    assert Schema.from_json(schema.to_json()) == schema
+
+
+def test_an_embedded_column_has_the_inputs_of_a_category() -> None:
+    schema = fitted("airport", encoding="embedding")
+    (airport,) = schema.columns
+    assert isinstance(airport, EmbeddedColumn)
+    plain = Schema((CategoryColumn("airport", airport.levels),), schema.target)
+    assert schema.input_names == plain.input_names
+    np.testing.assert_array_equal(schema.inputs(frame()), plain.inputs(frame()))
+
+
+def test_the_most_frequent_levels_are_embedded() -> None:
+    schema = fitted("airport", encoding="embedding", embedding_levels=70)
+    assert len(schema.embedded[0][0].levels) == 70
+
+
+def test_numbers_that_are_names_become_a_category() -> None:
+    stations = np.arange(ROWS) % 40
+    rows = {"station": stations, "y": np.arange(ROWS) % 2}
+    (number,) = Schema.fit(rows, "y").columns
+    assert isinstance(number, NumberColumn)
+    (category,) = Schema.fit(rows, "y", prepare=PrepareConfig(categories=("station",))).columns
+    assert category == CategoryColumn("station", tuple(sorted(map(str, range(40)))))
+
+
+@pytest.mark.parametrize("other", [{"dates": ("x",)}, {"cycles": {"x": 24}}])
+def test_a_column_is_named_in_one_list_only(other: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"'x' is named in \w+ and in categories"):
+        PrepareConfig(categories=("x",), **other)
 
 
 # --- cycles and dates ---

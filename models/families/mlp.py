@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import keras
 from keras import layers
 
+from models.families.embedding import embedded
+
 if TYPE_CHECKING:
     from models.families import Activation
     from models.schema import Schema
@@ -36,7 +38,7 @@ def mlp(
     """Hidden layers and a linear path side by side; their sum is the answer.
 
     The hidden layers answer 0 at first, so that training begins with a linear model and departs from it only
-    where the rows ask for it.
+    where the rows ask for it. They see an embedded category as its vector, the linear path as a weight a level.
     Cheng et al. 2016, "Wide & Deep Learning for Recommender Systems".
 
     hidden: units of each hidden layer; () is a linear model. dropout: share of hidden units left out, 0 to 1.
@@ -53,7 +55,8 @@ def mlp(
         schema.outputs, kernel_initializer="zeros", kernel_regularizer=penalty, name="linear"
     )(inputs)
     if hidden:
-        deep = layers.Dropout(input_dropout, noise_shape=(1, schema.width), name="input_dropout")(inputs)
+        deep = embedded(inputs, schema)
+        deep = layers.Dropout(input_dropout, noise_shape=(1, deep.shape[-1]), name="input_dropout")(deep)
         for position, units in enumerate(hidden):
             deep = _hidden(deep, units, position, activation, batch_norm, penalty)
             deep = layers.Dropout(dropout, name=f"dropout_{position}")(deep)
