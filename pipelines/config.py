@@ -22,6 +22,7 @@ from monitoring.decision import RetrainPolicy
 from monitoring.gate import GateConfig
 from monitoring.loss_alarm import AlarmConfig
 from pipelines.errors import UserError
+from pipelines.keeping import LogConfig
 from pipelines.nearest import did_you_mean
 from pipelines.section import (
     Fault,
@@ -391,6 +392,7 @@ class ProjectConfig:
     gate: GateConfig
     evaluate: EvaluateConfig
     serve: ServeConfig
+    log: LogConfig
     alerts: AlertsConfig
     store: StoreConfig
     schedule: ScheduleConfig
@@ -410,13 +412,14 @@ SECTIONS: Mapping[str, tuple[str, type[Any]]] = {
     "gate": ("gate", GateConfig),
     "evaluate": ("evaluate", EvaluateConfig),
     "serve": ("serve", ServeConfig),
+    "log": ("log", LogConfig),
     "alerts": ("alerts", AlertsConfig),
     "store": ("store", StoreConfig),
     "schedule": ("schedule", ScheduleConfig),
     "replay": ("replay", ReplayConfig),
 }
 # these say where and when a project runs and what is told of it, not what it computes
-NOT_IDENTITY = ("evaluate", "serve", "alerts", "store", "schedule")
+NOT_IDENTITY = ("evaluate", "serve", "log", "alerts", "store", "schedule")
 
 
 def known_keys() -> dict[str, tuple[str, ...]]:
@@ -585,8 +588,8 @@ def describe() -> list[KeyDoc]:
 def config_identity(config: ProjectConfig) -> str:
     """16 hexadecimal digits that change when anything changes that a run computes from.
 
-    Where and when the project runs ([serve], [alerts], [store], [schedule]) does not count, nor what is told of its
-    versions ([evaluate]).
+    Where and when the project runs, and what it keeps, does not count ([serve], [log], [alerts], [store], [schedule]);
+    nor what is told of its versions ([evaluate]).
     """
     sections = {
         name: dataclasses.asdict(getattr(config, name)) for name in SECTIONS if name not in NOT_IDENTITY

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, SchemaMismatchError
 
 from pipelines.file_lock import file_lock
+from pipelines.log_folder import sync
 
 logger = logging.getLogger(__name__)
 
@@ -24,15 +27,19 @@ _ATTEMPTS = 10  # two processes that add a column at once: the second tries agai
 _MANY_FILES = 64  # appends between two compactions; a table of 72 files opens in 0.11 s, of 6 in 0.01 s
 _FILE_BYTES = 32 * 2**20
 _GROUP_ROWS = 8192  # a window is found by the statistics of row groups: 7,000 of 500,000 rows in 0.04 s
+_UNSETTLED = 10  # commits; one append with a compaction behind it makes four
 _UNDO_HOURS = 24  # replaced files stay so long, for readers that began before
 
 
 class Table:
     """One table in a folder, which the first append makes. Several processes may append at once."""
 
-    def __init__(self, path: Path, fields: Any) -> None:
-        """fields: the Arrow schema with which it begins; an append may bring further ones."""
-        self._path, self._fields = path, fields
+    def __init__(self, path: Path, fields: Any, *, durable: bool = False) -> None:
+        """fields: the Arrow schema with which it begins; an append may bring further ones.
+
+        durable: whether a change is on disk, and not only with the operating system, when the call returns.
+        """
+        self._path, self._fields, self._durable = path, fields, durable
         self._table: DeltaTable | None = None
         self._lock = threading.RLock()
         self._compact_at = _MANY_FILES
@@ -61,7 +68,7 @@ class Table:
                 table = self._current() or self._created()
                 if mark is not None and _landed(table, mark[0]) >= mark[1]:
                     return False
-                with self._retried(last=attempt == _ATTEMPTS):
+                with self._retried(last=attempt == _ATTEMPTS), self._settled(table):
                     _write(table, build(self.schema, table.version()), mark)
                     break
             self._compact_if_many()
@@ -83,9 +90,26 @@ class Table:
                 raise
             logger.info("table %s changed meanwhile: %s", self._path.name, error)
 
+    @contextmanager
+    def _settled(self, table: DeltaTable) -> Iterator[None]:
+        """Has on disk at its end what was committed inside, where that is wanted."""
+        before = table.version()
+        yield
+        if self._durable:
+            settle(self._path, range(before + 1, table.version() + 1))
+
+    def settle(self) -> None:
+        """Has on disk what a killed process may have committed; does nothing where not durable."""
+        with self._lock:
+            table = self._current()
+            if self._durable and table is not None:
+                newest = table.version()
+                settle(self._path, range(max(newest - _UNSETTLED, 0), newest + 1))
+
     def _created(self) -> DeltaTable:
         DeltaTable.create(self._path, self._fields, mode="ignore")
         self._table = DeltaTable(self._path)
+        self.settle()
         return self._table
 
     def _current(self) -> DeltaTable | None:
@@ -116,13 +140,20 @@ class Table:
         chosen = columns(dataset.schema) if columns is not None else None
         return dataset.to_table(columns=chosen, filter=_expression(datasets, where)), landed
 
+    def files(self) -> tuple[Path, ...]:
+        """The Parquet files that hold the rows now."""
+        with self._lock:
+            table = self._current()
+            return () if table is None else tuple(Path(_local(uri)) for uri in table.file_uris())
+
     def compact(self) -> None:
         """Joins small files; done by itself after every 64 appends."""
         with self._lock:
             table = self._current()
             if table is None:
                 return
-            table.optimize.compact(target_size=_FILE_BYTES, writer_properties=_properties())
+            with self._settled(table):  # before the files are removed that the new ones take the place of
+                table.optimize.compact(target_size=_FILE_BYTES, writer_properties=_properties())
             table.vacuum(retention_hours=_UNDO_HOURS, dry_run=False, enforce_retention_duration=False)
             self._compact_at = len(table.file_uris()) + _MANY_FILES
 
@@ -136,9 +167,28 @@ class Table:
             self._compact_at += _MANY_FILES
 
 
+def settle(path: Path, versions: Iterable[int]) -> None:
+        """Has on disk what a killed process may have committed; does nothing where that is not wanted."""
+    log = path / "_delta_log"
+    for version in versions:
+        commit = log / f"{version:020d}.json"
+        if not commit.is_file():  # a checkpoint has taken its place
+            continue
+        actions = (json.loads(line) for line in commit.read_text("utf-8").splitlines())
+        for file in (unquote(action["add"]["path"]) for action in actions if "add" in action):
+            sync(path / file)
+        sync(commit)
+    for folder in (path, log, path.parent):
+        sync(folder)
+
+
 def dataset_of(folder: Path) -> Any:
     """The rows of a Delta table as it is now, to be read in batches, in no order that one may count on."""
     return DeltaTable(folder).to_pyarrow_dataset()
+
+
+def _local(uri: str) -> str:
+    return unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
 
 
 def _landed(table: DeltaTable, name: str) -> int:

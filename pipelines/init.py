@@ -231,6 +231,7 @@ _SECTION_WORDS = {
     "gate": "what a new version must prove before it serves",
     "evaluate": "what `losswatch evaluate` looks at",
     "serve": "the scoring server",
+    "log": "what the log keeps of a row, and how safely",
     "alerts": "who is told of a harmful window",
     "store": "where versions and rows are kept",
     "schedule": "what `losswatch up` runs by itself",

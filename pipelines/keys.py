@@ -44,6 +44,7 @@ SECTIONS = {
     "gate": "What a challenger must prove before it serves.",
     "evaluate": "What `losswatch evaluate` looks at. See [evaluating](evaluating.md).",
     "serve": "The scoring server. See [operating](operating.md).",
+    "log": "What the log keeps. See [the log](log.md).",
     "alerts": "Who is told of a harmful window.",
     "store": "Where versions and rows are kept.",
     "schedule": "What `losswatch up` runs by the clock.",

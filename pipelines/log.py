@@ -36,6 +36,7 @@ from pipelines.arriving import (
 )
 from pipelines.bundle import plain as plain_json
 from pipelines.delta import Mark, Table, Where
+from pipelines.keeping import LogConfig
 from pipelines.log_folder import check_version, prepare
 from pipelines.log_rows import (
     EVENTS,
@@ -143,13 +144,17 @@ class Log:
     a moment t are the rows with known_at <= t, and `known_until` reads just these.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """folder: where the log lies or will lie; `UserError` where another version of losswatch wrote it."""
+    def __init__(self, folder: Path, config: LogConfig | None = None) -> None:
+        """folder: where the log lies or will lie; `UserError` where another version of losswatch wrote it.
+
+        config: what is kept, and how safely; by default everything, safe against the end of the process.
+        """
         self._folder = folder
+        self._durable = config is not None and config.durability == "power"
         check_version(folder)
-        self._predictions = Table(folder / "predictions", PREDICTIONS)
-        self._labels = Table(folder / "labels", LABELS)
-        self._events = Table(folder / "events", EVENTS)
+        self._predictions = Table(folder / "predictions", PREDICTIONS, durable=self._durable)
+        self._labels = Table(folder / "labels", LABELS, durable=self._durable)
+        self._events = Table(folder / "events", EVENTS, durable=self._durable)
         self._arriving: Arriving | None = None
         self._opening = threading.Lock()
 
@@ -212,7 +217,7 @@ class Log:
         return self._append(self._events, row, _once("event", key))
 
     def _append(self, table: Table, build: Callable[[Any, int], Any], mark: Mark | None) -> bool:
-        prepare(self._folder)
+        prepare(self._folder, durable=self._durable)
         return table.append(build, mark)
 
     def compact(self) -> None:
@@ -284,6 +289,8 @@ class Log:
     def move(self) -> int:
         """Moves the batches that the writer has numbered; any process may, and two at once do no harm."""
         path, moved = self._folder / "arriving.db", 0
+        self._predictions.settle()
+        self._labels.settle()
         for batch in waiting_batches(path, "requests", self.landed("requests")):
             rows = moving_rows(path, batch)
             self._predictions.append(arrived_requests(rows).table, (_FLUSHED, batch))
@@ -301,8 +308,8 @@ class Log:
     def _writer(self) -> Arriving:
         with self._opening:
             if self._arriving is None:
-                prepare(self._folder)
-                self._arriving = Arriving(self._folder)
+                prepare(self._folder, durable=self._durable)
+                self._arriving = Arriving(self._folder, durable=self._durable)
             return self._arriving
 
     def close(self) -> None:

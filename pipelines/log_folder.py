@@ -30,11 +30,23 @@ def check_version(folder: Path) -> None:
         )
 
 
-def prepare(folder: Path) -> None:
-    """Makes the folder of a log, whole or not at all."""
+def prepare(folder: Path, *, durable: bool = False) -> None:
+    """Makes the folder of a log, whole or not at all. durable: it is on disk when the call returns."""
     path = folder / "version"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         whole = path.with_name(f".version.{os.getpid()}.{threading.get_ident()}")
         whole.write_text(STORE_VERSION + "\n", "utf-8")
         os.replace(whole, path)
+        if durable:
+            for made in (path, folder, *list(folder.absolute().parents)[:2]):
+                sync(made)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on disk and not only with the operating system."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

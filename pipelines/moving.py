@@ -1,6 +1,6 @@
 """Rows that wait, moved into the tables of the log by a process of its own, now and then.
 
-python -m pipelines.moving FOLDER      moves what is numbered and says on which batch the tables stand
+python -m pipelines.moving FOLDER DURABILITY    moves what is numbered and says on which batch the tables stand
 
 The scoring server itself then needs no table library: a hundred MB less, and no answer waits for the packing.
 """
@@ -15,9 +15,10 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pipelines.arriving import QUEUES, Arrival, Arriving, ArrivingLabel, Conflict, Stored
+from pipelines.keeping import Durability, LogConfig
 from pipelines.log_folder import check_version, prepare
 from pipelines.moments import microseconds
 
@@ -28,12 +29,14 @@ _NICE = 10  # answers go first
 class MovingLog:
     """What a scoring server needs of the log: it takes rows and labels, and has them moved."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: LogConfig | None = None) -> None:
         """`UserError` where another process takes rows, or another version of losswatch wrote the log."""
+        config = config or LogConfig()
+        durable = config.durability == "power"
         check_version(folder)
-        prepare(folder)
-        self._folder = folder
-        self._arriving = Arriving(folder)
+        prepare(folder, durable=durable)
+        self._folder, self._config = folder, config
+        self._arriving = Arriving(folder, durable=durable)
         self._landed: dict[str, int] | None = None
         self._moved_of = -1
         self._moving = threading.Lock()
@@ -70,7 +73,7 @@ class MovingLog:
             return landed["moved"]
 
     def _move(self) -> dict[str, int]:
-        command = [sys.executable, "-m", "pipelines.moving", str(self._folder)]
+        command = [sys.executable, "-m", "pipelines.moving", str(self._folder), self._config.durability]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_SECONDS, start_new_session=True
         )
@@ -85,16 +88,16 @@ class MovingLog:
         self._arriving.close()
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, durability: Durability) -> None:
     """Moves what is numbered, and prints the last batches of the tables and the number of rows as JSON."""
     from pipelines.log import Log
 
     os.nice(_NICE)
-    log = Log(folder)
+    log = Log(folder, LogConfig(durability=durability))
     moved = log.move()
     said = {queue: log.landed(queue) for queue in QUEUES} | {"moved": moved}
     sys.stdout.write(json.dumps(said))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), cast(Durability, sys.argv[2]))

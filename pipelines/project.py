@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.config import AlertsConfig, ProjectConfig, StoreConfig, load_project
+from pipelines.keeping import LogConfig
 from pipelines.secret import read_secret
 
 STATE_FOLDER = ".losswatch"
@@ -60,7 +61,9 @@ class Project:
         All its rows are lived through, so that none is held out.
         """
         data = dataclasses.replace(self.config.data, test_share=0.0)
-        config = dataclasses.replace(self.config, data=data, store=StoreConfig(), alerts=AlertsConfig())
+        config = dataclasses.replace(
+            self.config, data=data, store=StoreConfig(), log=LogConfig(), alerts=AlertsConfig()
+        )
         return dataclasses.replace(self, config=config, state=self.state / "replay")
 
     def now(self) -> datetime:

@@ -365,7 +365,7 @@ def serve(project: Project, *, environ: Mapping[str, str] = os.environ) -> None:
     _check_address(host, tokens)
     listening = _listen(host, port)
     folder = Path(project.log(environ))
-    with contextlib.closing(listening), contextlib.closing(MovingLog(folder)) as log:
+    with contextlib.closing(listening), contextlib.closing(MovingLog(folder, project.config.log)) as log:
         champion = Champion(lambda: _registry(project, environ), project.state / "serving.json")
         champion.start()
         try:

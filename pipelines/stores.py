@@ -24,4 +24,4 @@ class Stores:
 def open_stores(project: Project) -> Stores:
     """Nothing is created before the first write."""
     registry = Registry(project.tracking(), project.artifacts(), project.name, cache=project.state)
-    return Stores(project, registry, Log(Path(project.log())))
+    return Stores(project, registry, Log(Path(project.log()), project.config.log))

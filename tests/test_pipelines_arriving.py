@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import pytest
@@ -238,11 +238,9 @@ def test_without_a_file_or_its_tables_nothing_waits(tmp_path: Path) -> None:
     assert waiting_labels(tmp_path / "arriving.db", 0) == ()
 
 
-@pytest.mark.parametrize(("synchronous", "level"), [("NORMAL", 1), ("FULL", 2)])
-def test_how_safe_a_commit_is_can_be_chosen(
-    synchronous: Literal["NORMAL", "FULL"], level: int, tmp_path: Path
-) -> None:
-    arriving = Arriving(tmp_path, synchronous=synchronous)
+@pytest.mark.parametrize(("durable", "level"), [(False, 1), (True, 2)])
+def test_how_safe_a_commit_is_can_be_chosen(durable: bool, level: int, tmp_path: Path) -> None:
+    arriving = Arriving(tmp_path, durable=durable)
     assert arriving._connection.execute("PRAGMA synchronous").fetchone() == (level,)
     assert arriving._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     arriving.close()

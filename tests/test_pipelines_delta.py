@@ -96,3 +96,61 @@ def test_a_compaction_that_loses_a_race_is_left_for_later(
 def test_a_table_that_is_not_there_has_nothing_to_compact(tmp_path: Path) -> None:
     Table(tmp_path / "table", FIELDS).compact()
     assert not (tmp_path / "table").exists()
+
+
+def test_what_is_durable_is_on_disk_before_the_call_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def noted(path: Path) -> None:
+        assert path.exists()
+        synced.append(path.relative_to(tmp_path).as_posix())
+
+    monkeypatch.setattr(delta, "sync", noted)
+    Table(tmp_path / "quick", FIELDS).append(one("a"))
+    assert synced == []
+    table = Table(tmp_path / "table", FIELDS, durable=True)
+    table.append(one("a"))
+    (rows,) = [path.name for path in (tmp_path / "table").glob("*.parquet")]
+    first, second = (f"table/_delta_log/{version:020d}.json" for version in range(2))
+    folders = ["table", "table/_delta_log", "."]
+    assert synced == [first, *folders, f"table/{rows}", second, *folders]
+
+
+def test_a_compaction_that_is_durable_is_on_disk_before_its_files_take_the_place_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table(tmp_path / "table", FIELDS, durable=True)
+    table.append(one("a"))
+    table.append(one("b"))
+    synced: list[Path] = []
+    monkeypatch.setattr(delta, "sync", synced.append)
+    table.compact()
+    (joined,) = table.files()
+    assert joined in synced
+    assert ids(table) == ["a", "b"]
+
+
+def test_what_a_killed_process_left_is_settled_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Table(tmp_path / "table", FIELDS).append(one("a"))
+    synced: list[Path] = []
+    monkeypatch.setattr(delta, "sync", synced.append)
+    Table(tmp_path / "table", FIELDS).settle()
+    assert synced == []
+    later = Table(tmp_path / "table", FIELDS, durable=True)
+    later.settle()
+    assert set(later.files()) < set(synced)
+
+
+def test_a_commit_of_which_power_took_the_content_counts_as_none(tmp_path: Path) -> None:
+    table = Table(tmp_path / "table", FIELDS)
+    table.append(one("a"), ("server", 1))
+    table.append(one("b"), ("server", 2))
+    max((tmp_path / "table" / "_delta_log").glob("*.json")).write_bytes(b"")
+    after = Table(tmp_path / "table", FIELDS)
+    assert (after.landed("server"), ids(after)) == (1, ["a"])
+    assert after.append(one("b"), ("server", 2))
+    assert ids(after) == ["a", "b"]

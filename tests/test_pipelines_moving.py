@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.arriving import Arrival
 from pipelines.errors import UserError
+from pipelines.keeping import LogConfig
 from pipelines.log import Log
 from pipelines.moving import MovingLog
 
@@ -85,3 +86,20 @@ def test_a_log_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "log" / "version").write_text("9")
     with pytest.raises(UserError, match="a log of version '9'"):
         MovingLog(tmp_path / "log")
+
+
+def test_what_moves_rows_is_told_how_safely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moving = MovingLog(tmp_path / "log", LogConfig(durability="power"))
+    assert moving._arriving._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    moving.arrive_together([arrival("a")])
+    commands = []
+    run = subprocess.run
+
+    def noted(command: Any, **options: Any) -> Any:
+        commands.append(command)
+        return run(command, **options)
+
+    monkeypatch.setattr("subprocess.run", noted)
+    assert moving.flush() == 1
+    assert [command[-1] for command in commands] == ["power", "power"]
+    moving.close()
