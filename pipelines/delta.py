@@ -168,7 +168,7 @@ class Table:
 
 
 def settle(path: Path, versions: Iterable[int]) -> None:
-        """Has on disk what a killed process may have committed; does nothing where that is not wanted."""
+    """Waits until these commits, and the files that they added, are on disk and not only on their way."""
     log = path / "_delta_log"
     for version in versions:
         commit = log / f"{version:020d}.json"
