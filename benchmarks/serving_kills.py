@@ -261,8 +261,8 @@ def _checked(folder: Path, sent: Sent, kills: int) -> Kills:
     )
 
 
-def made_version(folder: Path) -> Path:
-    """A version of one layer, written without Keras by what the tests have for it."""
+def made_version(folder: Path, **options: Any) -> Path:
+    """A version of one layer, written without Keras by what the tests have for it; options: of `write_version`."""
     import importlib.util
 
     path = Path(__file__).parent.parent / "tests" / "versions.py"
@@ -271,7 +271,7 @@ def made_version(folder: Path) -> Path:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    written: Path = module.write_version(folder)
+    written: Path = module.write_version(folder, **options)
     return written
 
 

@@ -31,9 +31,15 @@ def frame(rows: int = 60, *, seed: int = 0) -> Frame:
     }
 
 
-def write_version(folder: Path, task: Task = "binary", *, seed: int = 1, golden_shift: float = 0.0) -> Path:
-    """A version's folder; golden_shift: added to the answers stored with it, so that they are wrong."""
-    rows = frame()
+def write_version(
+    folder: Path, task: Task = "binary", *, seed: int = 1, golden_shift: float = 0.0, rows_seed: int = 0
+) -> Path:
+    """A version's folder.
+
+    golden_shift: added to the answers stored with it, so that they are wrong; rows_seed: of the rows on which its
+    preparation was learned.
+    """
+    rows = frame(seed=rows_seed)
     targets = ("binary", "multiclass", "regression")
     schema = Schema.fit(rows, task, leave_out=targets, task=task)
     folder.mkdir(parents=True)

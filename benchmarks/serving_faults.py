@@ -1,0 +1,58 @@
+"""What can be wrong with a scoring server: each breaks the one of this process, so that a proof is seen to find it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pipelines import answering, arriving, champion
+
+
+def answer_first() -> None:
+    """Answers, and commits a moment later."""
+    commit = answering.Answering._store
+
+    def store(self: Any, asked: list[Any]) -> None:
+        for one in asked:
+            one.exchange.reply(*self._answer(one.arrival, None))
+        asyncio.get_running_loop().call_later(0.02, commit, self, asked)
+
+    answering.Answering._store = store  # type: ignore[method-assign]
+
+
+def forget_the_ids() -> None:
+    """Neither looks for an id that came before, nor has the file a key that would refuse it."""
+    arriving._TABLES = arriving._TABLES.replace("id TEXT PRIMARY KEY", "id TEXT").replace(
+        "STRICT, WITHOUT ROWID;\nCREATE TABLE IF NOT EXISTS labels",
+        "STRICT;\nCREATE TABLE IF NOT EXISTS labels",
+    )
+    arriving._FIND = "SELECT 1 WHERE ? IS NULL"
+
+
+def skip_the_mark() -> None:
+    """Appends to the tables without the number of the batch, by which it would land once."""
+    from pipelines.delta import Table
+
+    append = Table.append
+    Table.append = lambda self, build, mark=None: append(self, build)  # type: ignore[method-assign]
+
+
+# --- versions ---
+
+
+def keep_the_preparation() -> None:
+    """A new version scores with the preparation of the one before."""
+    change = champion.Champion._change
+
+    def changed(self: Any, version: int, folder: Any) -> None:
+        before = self._served
+        change(self, version, folder)
+        if before is not None and self._served is not before:
+            self._served.scorer._few = before.scorer._few
+
+    champion.Champion._change = changed  # type: ignore[method-assign]
+
+
+def serve_untried() -> None:
+    """A version serves without a look at its golden requests."""
+    champion.Scorer.golden_ok = lambda self: True  # type: ignore[method-assign]
