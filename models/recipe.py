@@ -106,6 +106,14 @@ class NetworkConfig:
         default=0.1,  # 0.2 cost more on data with curves than it won on data without
         metadata={"doc": "share of inputs that the hidden layers do not see at a step", "range": (0.0, 0.9)},
     )
+    input_noise: float = field(
+        default=0.0,
+        metadata={
+            "doc": "deviation of the noise that is added to every input at each step, so that a row is never the same "
+            "twice; numbers have a deviation of 1",
+            "range": (0.0, 3.0),
+        },
+    )
     loss: str | None = field(
         default=None,  # squared error, or cross-entropy of the classes
         metadata={
@@ -595,6 +603,7 @@ def _build(network: NetworkConfig, loss: Loss, schema: Schema) -> keras.Model:
         hidden=network.hidden,
         dropout=network.dropout,
         input_dropout=network.input_dropout,
+        input_noise=network.input_noise,
         positive=name is not None and wanted(name) == "positive numbers",
         activation=network.activation,
         batch_norm=network.batch_norm,

@@ -13,7 +13,7 @@ from models.export import export_onnx
 from models.families import Activation
 from models.families.mlp import mlp
 from models.fit import fit
-from models.recipe import NetworkConfig, recipe_from
+from models.recipe import FitConfig, NetworkConfig, recipe_from
 from models.rows import Rows
 from models.schema import NumberColumn, Schema, Target
 
@@ -50,6 +50,26 @@ def test_the_default_has_no_further_parts() -> None:
     model = mlp(schema())
     assert kinds(model) == expected
     assert model.losses == []
+
+
+def test_noise_is_added_to_the_inputs_in_training_and_nowhere_else(tmp_path: Path) -> None:
+    model = mlp(schema(), hidden=(), input_noise=0.5)
+    model.get_layer("linear").set_weights([np.ones((WIDTH, 1), np.float32), np.zeros(1, np.float32)])
+    same = np.zeros((20_000, WIDTH), np.float32)
+    np.testing.assert_array_equal(model(same), np.full((len(same), 1), 0.5))
+    answers = np.asarray(model(same, training=True), np.float64)
+    scores = np.log(answers / (1 - answers))
+    assert scores.mean() == pytest.approx(0, abs=5 * 0.5 * np.sqrt(WIDTH / len(same)))
+    assert scores.std() == pytest.approx(0.5 * np.sqrt(WIDTH), rel=0.05)
+    assert export_onnx(model, tmp_path / "model.onnx", same[:9]).faithful
+
+
+def test_a_training_with_noise_is_the_same_from_the_same_seed() -> None:
+    recipe = recipe_from(NetworkConfig(hidden=(8,), input_noise=0.2, epochs=2), "binary")
+    config = FitConfig(seed=3, epochs=2)
+    first, second = (fit(recipe, schema(), rows(2000), rows(500), config).model.get_weights() for _ in "12")
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(

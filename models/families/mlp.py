@@ -29,6 +29,7 @@ def mlp(
     hidden: Sequence[int] = (64, 32),
     dropout: float = 0.3,
     input_dropout: float = 0.1,
+    input_noise: float = 0.0,
     positive: bool = False,
     activation: Activation = "relu",
     batch_norm: bool = False,
@@ -43,6 +44,8 @@ def mlp(
 
     hidden: units of each hidden layer; () is a linear model. dropout: share of hidden units left out, 0 to 1.
     input_dropout: share of inputs hidden from the hidden layers at a step, the same ones for all its rows.
+    input_noise: standard deviation of what is added to the inputs in training, Bishop 1995, "Training with Noise is
+    Equivalent to Tikhonov Regularization".
     positive: a regression that answers values above 0 only (softplus), for losses with a logarithm.
     activation: of the hidden units. batch_norm: between their sums and the activation, Ioffe and Szegedy 2015.
     l1, l2: penalties on the sizes and on the squares of all weights but the biases, added to the loss.
@@ -51,11 +54,12 @@ def mlp(
     """
     inputs = keras.Input((schema.width,), name="inputs")
     penalty = keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
+    seen = layers.GaussianNoise(input_noise, name="input_noise")(inputs) if input_noise else inputs
     scores = layers.Dense(
         schema.outputs, kernel_initializer="zeros", kernel_regularizer=penalty, name="linear"
-    )(inputs)
+    )(seen)
     if hidden:
-        deep = embedded(inputs, schema)
+        deep = embedded(seen, schema)
         deep = layers.Dropout(input_dropout, noise_shape=(1, deep.shape[-1]), name="input_dropout")(deep)
         for position, units in enumerate(hidden):
             deep = _hidden(deep, units, position, activation, batch_norm, penalty)
