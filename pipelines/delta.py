@@ -6,7 +6,8 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -17,6 +18,7 @@ from deltalake.exceptions import CommitFailedError, SchemaMismatchError
 
 from pipelines.file_lock import file_lock
 from pipelines.log_folder import sync
+from pipelines.moments import aware
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ _ATTEMPTS = 10  # two processes that add a column at once: the second tries agai
 _MANY_FILES = 64  # appends between two compactions; a table of 72 files opens in 0.11 s, of 6 in 0.01 s
 _FILE_BYTES = 32 * 2**20
 _GROUP_ROWS = 8192  # a window is found by the statistics of row groups: 7,000 of 500,000 rows in 0.04 s
+_PATIENCE_SECONDS = 600.0  # a table of 10 million rows is rewritten in less
+_NAMED_AT_ONCE = 1000  # in one condition
 _UNSETTLED = 10  # commits; one append with a compaction behind it makes four
 _UNDO_HOURS = 24  # replaced files stay so long, for readers that began before
 
@@ -63,7 +67,7 @@ class Table:
         number: that of the commit before, which orders appends. Where another process changed the table
         meanwhile, `build` is called again on what is there then.
         """
-        with self._lock, self._alone(mark):
+        with self._lock, self._alone():
             for attempt in range(1, _ATTEMPTS + 1):
                 table = self._current() or self._created()
                 if mark is not None and _landed(table, mark[0]) >= mark[1]:
@@ -74,11 +78,9 @@ class Table:
             self._compact_if_many()
             return True
 
-    def _alone(self, mark: Mark | None) -> AbstractContextManager[None]:
-        """One append with a mark at a time: Delta lets two land that set out from the same version."""
-        return (
-            file_lock(self._path.with_name(f"{self._path.name}.lock")) if mark is not None else nullcontext()
-        )
+    def _alone(self) -> AbstractContextManager[None]:
+        """One change at a time: Delta lets two land with one mark, and files that nobody names yet may be removed."""
+        return file_lock(self._path.with_name(f"{self._path.name}.lock"), wait=_PATIENCE_SECONDS)
 
     @contextmanager
     def _retried(self, *, last: bool) -> Iterator[None]:
@@ -126,6 +128,14 @@ class Table:
 
         columns: says, for a schema, which columns are wanted.
         """
+        try:
+            return self._read(where, columns, mark)
+        except FileNotFoundError:  # a purge took the files of the version that was being read
+            with self._lock:
+                self._table = None
+            return self._read(where, columns, mark)
+
+    def _read(self, where: Where, columns: Callable[[Any], list[str]] | None, mark: str) -> tuple[Any, int]:
         # imported here: it brings pandas along, which appending does without
         import pyarrow.dataset as datasets
         from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
@@ -148,23 +158,88 @@ class Table:
 
     def compact(self) -> None:
         """Joins small files; done by itself after every 64 appends."""
-        with self._lock:
-            table = self._current()
-            if table is None:
-                return
-            with self._settled(table):  # before the files are removed that the new ones take the place of
-                table.optimize.compact(target_size=_FILE_BYTES, writer_properties=_properties())
-            table.vacuum(retention_hours=_UNDO_HOURS, dry_run=False, enforce_retention_duration=False)
-            self._compact_at = len(table.file_uris()) + _MANY_FILES
+        with self._lock, self._alone():
+            self._compact()
+
+    def _compact(self) -> None:
+        table = self._current()
+        if table is None:
+            return
+        with self._settled(table):  # before the files are removed that the new ones take the place of
+            table.optimize.compact(target_size=_FILE_BYTES, writer_properties=_properties())
+        _vacuum(table, _UNDO_HOURS)
+        self._compact_at = len(table.file_uris()) + _MANY_FILES
 
     def _compact_if_many(self) -> None:
         if self._table is None or len(self._table.file_uris()) < self._compact_at:
             return
         try:
-            self.compact()
+            self._compact()
         except (CommitFailedError, OSError):  # the rows have landed; another process may be doing the same
             logger.warning("table %s could not be compacted now", self._path.name, exc_info=True)
             self._compact_at += _MANY_FILES
+
+    def delete(self, column: str, values: Iterable[str]) -> int:
+        """Removes the rows that have one of these texts in a column; returns how many there were.
+
+        Older versions of the table still hold them until `purge`, or for a day.
+        """
+        wanted, removed = sorted(set(values)), 0
+        for start in range(0, len(wanted), _NAMED_AT_ONCE):
+            names = ", ".join(_quoted(value) for value in wanted[start : start + _NAMED_AT_ONCE])
+            removed += self._deleted(column, f'"{column}" IN ({names})')
+        return removed
+
+    def delete_before(
+        self, column: str, moment: datetime, *, but: tuple[str, Iterable[str]] | None = None
+    ) -> int:
+        """Removes the rows of before a moment, and returns how many there were.
+
+        but: a column, and texts in it with which rows stay.
+        """
+        predicate = f'"{column}" < {_quoted(aware(moment).isoformat())}'
+        if but is not None and (kept := sorted(set(but[1]))):
+            predicate += f' AND "{but[0]}" NOT IN ({", ".join(map(_quoted, kept))})'
+        return self._deleted(column, predicate)
+
+    def _deleted(self, column: str, predicate: str) -> int:
+        with self._lock, self._alone():
+            for attempt in range(1, _ATTEMPTS + 1):
+                table = self._current()
+                if table is None or column not in self.schema.names:
+                    return 0
+                with self._retried(last=attempt == _ATTEMPTS), self._settled(table):
+                    return int(table.delete(predicate, writer_properties=_properties())["num_deleted_rows"])
+        raise AssertionError("the last attempt raises")
+
+    def purge(self) -> None:
+        """Removes every file that the table does not need now: those of older versions, and what killed processes left.
+
+        The list of commits goes with them, for it holds the least and the greatest value of each column. Who reads an
+        older version at this moment has to begin again.
+        """
+        with self._lock, self._alone():
+            table = self._current()
+            if table is None:
+                return
+            _vacuum(table, 0)
+            table.create_checkpoint()
+            newest, log = table.version(), self._path / "_delta_log"
+            for path in sorted(log.iterdir()):
+                number = path.name.partition(".")[0]
+                if (number.isdecimal() and int(number) < newest) or path.name.startswith("_commit_"):
+                    path.unlink()
+            if self._durable:
+                self.settle()
+
+
+def _vacuum(table: DeltaTable, hours: int) -> None:
+    """Removes files that are named by no commit, or by none since so many hours."""
+    table.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=True)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def settle(path: Path, versions: Iterable[int]) -> None:

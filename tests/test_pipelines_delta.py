@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 from deltalake.exceptions import CommitFailedError
 
@@ -85,7 +89,7 @@ def test_a_compaction_that_loses_a_race_is_left_for_later(
     monkeypatch.setattr(delta, "_MANY_FILES", 2)
     table = Table(tmp_path / "table", FIELDS)
     with monkeypatch.context() as patch:
-        patch.setattr(Table, "compact", failing)
+        patch.setattr(Table, "_compact", failing)
         for id in ("a", "b", "c"):
             assert table.append(one(id))
     assert "could not be compacted now" in caplog.text
@@ -154,3 +158,96 @@ def test_a_commit_of_which_power_took_the_content_counts_as_none(tmp_path: Path)
     assert (after.landed("server"), ids(after)) == (1, ["a"])
     assert after.append(one("b"), ("server", 2))
     assert ids(after) == ["a", "b"]
+
+
+# --- rows that go ---
+
+
+TIMES = pa.schema([pa.field("id", pa.string()), pa.field("time", pa.timestamp("us", "UTC"))])
+START = datetime(2013, 3, 1, tzinfo=UTC)
+
+
+def days(table: Table, *, since: int = 0, until: int = 4) -> Table:
+    """A table with a row for each day."""
+    for day in range(since, until):
+        row = pa.table({"id": [f"day {day}"], "time": [START + timedelta(days=day)]}, schema=TIMES)
+        table.append(functools.partial(_given, row), ("days", day + 1))
+    return table
+
+
+def on_disk(folder: Path, text: str) -> list[str]:
+    """Where a text is found in any file under a folder: in rows and in what is said of them."""
+    found = []
+    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+        held = str(parquet.read_table(path).to_pylist()) if path.suffix == ".parquet" else path.read_text()
+        found += [path.name] * (text in held)
+    return found
+
+
+def test_rows_are_removed_by_name_and_marks_stay(tmp_path: Path) -> None:
+    table = days(Table(tmp_path / "table", TIMES))
+    assert table.delete("id", ["day 1", "day 3", "it's another"]) == 2
+    assert ids(table) == ids(Table(tmp_path / "table", TIMES)) == ["day 0", "day 2"]
+    assert table.landed("days") == 4
+    assert table.delete("id", []) == table.delete("no such column", ["a"]) == 0
+    assert Table(tmp_path / "none", TIMES).delete("id", ["a"]) == 0
+
+
+def test_a_name_with_a_quotation_mark_is_only_a_name(tmp_path: Path) -> None:
+    table = Table(tmp_path / "table", FIELDS)
+    table.append(one("a"))
+    table.append(one("it's"))
+    assert table.delete("id", ["') OR (1 = 1", "it's"]) == 1
+    assert ids(table) == ["a"]
+
+
+def test_rows_of_before_a_moment_are_removed_but_those_that_are_named(tmp_path: Path) -> None:
+    table = days(Table(tmp_path / "table", TIMES))
+    assert table.delete_before("time", START + timedelta(days=2), but=("id", ["day 0"])) == 1
+    assert ids(table) == ["day 0", "day 2", "day 3"]
+    assert table.delete_before("time", START + timedelta(days=3)) == 2
+    assert ids(table) == ["day 3"]
+
+
+def test_after_a_purge_nothing_on_disk_holds_a_removed_row(tmp_path: Path) -> None:
+    folder = tmp_path / "table"
+    table = days(Table(folder, TIMES))
+    (left,) = [path for path in table.files() if "day 1" in str(parquet.read_table(path)["id"])]
+    (folder / "part-of-a-killed-process.parquet").write_bytes(left.read_bytes())
+    table.delete("id", ["day 1"])
+    assert len(on_disk(folder, "day 1")) > 3
+    table.purge()
+    assert on_disk(folder, "day 1") == []
+    assert ids(table) == ids(Table(folder, TIMES)) == ["day 0", "day 2", "day 3"]
+    days(table, since=4, until=6)
+    assert Table(folder, TIMES).landed("days") == 6
+    Table(tmp_path / "none", TIMES).purge()
+
+
+def test_a_reader_whose_files_are_purged_reads_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = days(Table(tmp_path / "table", TIMES))
+    reader = Table(tmp_path / "table", TIMES)
+    chosen = []
+
+    def late(schema: Any) -> list[str]:
+        if not chosen:  # between the look at the table and the reading of its files
+            table.delete("id", ["day 1"])
+            table.purge()
+        chosen.append(1)
+        return list(schema.names)
+
+    found, _ = reader.read([], late)
+    assert sorted(found["id"].to_pylist()) == ["day 0", "day 2", "day 3"]
+    days(table, since=4, until=5)
+    assert len(ids(reader)) == 4
+
+
+def test_a_compaction_removes_what_a_killed_process_left_long_ago(tmp_path: Path) -> None:
+    table = days(Table(tmp_path / "table", TIMES))
+    for name, age in (("old", 2), ("new", 0)):
+        left = tmp_path / "table" / f"{name}.parquet"
+        left.write_bytes(b"half a file")
+        os.utime(left, (time.time() - age * 86_400,) * 2)
+    table.compact()
+    assert not (tmp_path / "table" / "old.parquet").exists()
+    assert (tmp_path / "table" / "new.parquet").exists()
