@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.arriving import Arrival, Conflict, Stored
+    from pipelines.arriving import Arrival, ArrivingLabel, Conflict, Stored
 
 
 def free_port() -> int:
@@ -138,7 +138,7 @@ class Forgetful:
     ) -> list[Stored | Conflict | None]:
         return [None] * len(arrivals)
 
-    def arrive_labels(self, ids: Sequence[str], values: Sequence[Any], *, known_at: datetime) -> None:
+    def take_labels(self, labels: Sequence[ArrivingLabel]) -> None:
         return None
 
     def flush(self) -> int:

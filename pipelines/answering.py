@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import orjson
 
-from pipelines.arriving import Arrival, Busy, Conflict, Stored
+from pipelines.arriving import Arrival, ArrivingLabel, Busy, Conflict, Stored
 from pipelines.champion import Served
 from pipelines.http_server import JSON, RETRY, Exchange
 from pipelines.invocations import BadRequest, Invocation, read_invocation
@@ -55,7 +55,7 @@ class Store(Protocol):
         self, arrivals: Sequence[Arrival], *, wait: bool = True
     ) -> list[Stored | Conflict | None]: ...
 
-    def arrive_labels(self, ids: Sequence[str], values: Sequence[Any], *, known_at: datetime) -> None: ...
+    def take_labels(self, labels: Sequence[ArrivingLabel]) -> None: ...
 
     def flush(self) -> int: ...
 
@@ -238,6 +238,7 @@ class Answering:
             served.version,
             caller,
             own,
+            asked.keys,
         )
 
     def _answer(self, arrival: Arrival, before: Stored | Conflict | None) -> tuple[int, bytes, bytes]:

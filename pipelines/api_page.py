@@ -124,10 +124,18 @@ def _invocations(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _labels() -> dict[str, Any]:
+    properties = {
+        "id": {**_TEXT, "description": "of a prediction"},
+        "key": {"type": ["string", "integer"], "description": "the user's own, of the column data.key"},
+        "value": {"type": ["number", "string", "boolean"]},
+        "moment": {**_TEXT, "format": "date-time", "description": "when it was found out"},
+    }
     label = {
         "type": "object",
-        "properties": {"id": _TEXT, "value": {"type": ["number", "string", "boolean"]}},
-        "required": ["id", "value"],
+        "properties": properties,
+        "required": ["value"],
+        "oneOf": [{"required": ["id"]}, {"required": ["key"]}],
+        "additionalProperties": False,
     }
     body = {
         "type": "object",

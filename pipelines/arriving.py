@@ -671,4 +671,3 @@ def _label(
     id: str, value: bytes, known_at: int, moment: int | None = None, keyed: int = 0, caller: str = ""
 ) -> ArrivingLabel:
     return ArrivingLabel(id, orjson.loads(value), known_at, moment, bool(keyed), caller)
-

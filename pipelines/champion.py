@@ -40,11 +40,12 @@ class Served:
 
     version: int
     scorer: Scorer
+    key: str | None = None  # the column of a request that says what a row is about
 
     @cached_property
     def form(self) -> Form:
         """What its rows look like in a request."""
-        return Form(self.scorer.schema, booleans_of(self.scorer.bundle.golden.rows))
+        return Form(self.scorer.schema, booleans_of(self.scorer.bundle.golden.rows), self.key)
 
     @cached_property
     def sorted_names(self) -> tuple[str, ...]:
@@ -59,9 +60,19 @@ class Champion:
     restart, before it has asked the registry, and also where the registry is down.
     """
 
-    def __init__(self, connect: Callable[[], Versions], remembered: Path, *, every: float = 3.0) -> None:
-        """connect: gives the registry, called where it is needed; every: seconds between two looks."""
-        self._connect, self._remembered, self._every = connect, remembered, every
+    def __init__(
+        self,
+        connect: Callable[[], Versions],
+        remembered: Path,
+        *,
+        every: float = 3.0,
+        key: str | None = None,
+    ) -> None:
+        """connect: gives the registry, called where it is needed; every: seconds between two looks.
+
+        key: the column of a request that says what a row is about.
+        """
+        self._connect, self._remembered, self._every, self._key = connect, remembered, every, key
         self._registry: Versions | None = None
         self._served: Served | None = None
         self._refused: set[int] = set()
@@ -114,7 +125,7 @@ class Champion:
         try:
             scorer = Scorer.load(folder)
             if scorer.golden_ok():
-                return Served(version, scorer)
+                return Served(version, scorer, self._key)
             problem = "its answers differ from those that were stored with it"
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"

@@ -75,7 +75,7 @@ def score_file(
         write = stack.enter_context(_Predictions(out, scorer.schema)).write if out else None
         for frame in _parts(stores, path, source):
             known_at = stores.project.now()
-            ids = _ids(frame, stores.project.config.data.key, identity, rows)
+            ids, keys = _ids(frame, stores.project.config.data.key, identity, rows)
             columns = _columns(frame, scorer.schema, path, rows)
             predictions = scorer.predict(columns)
             added = stores.log.append_predictions(
@@ -86,6 +86,7 @@ def score_file(
                 version=champion.version,
                 known_at=known_at,
                 caller="losswatch score",
+                keys=keys,
                 batch=f"score:{identity}:{champion.version}:{rows}",
             )
             if write is not None:
@@ -120,10 +121,14 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _ids(frame: pd.DataFrame, key: str | None, identity: str, before: int) -> list[str]:
+def _ids(
+    frame: pd.DataFrame, key: str | None, identity: str, before: int
+) -> tuple[list[str], list[str] | None]:
+    """Ids of the rows, and the user's own keys, which are the ids where there are any."""
     if key is not None and key in frame:
-        return [str(value) for value in frame[key].tolist()]
-    return [f"{identity[:16]}-{before + row:09d}" for row in range(len(frame))]
+        keys = [str(value) for value in frame[key].tolist()]
+        return keys, keys
+    return [f"{identity[:16]}-{before + row:09d}" for row in range(len(frame))], None
 
 
 def _times(frame: pd.DataFrame, stores: Stores, known_at: Any) -> Any:

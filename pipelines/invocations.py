@@ -22,7 +22,7 @@ _ALLOWED = frozenset(
     (*FORMATS, "ids", "times", "params")
 )  # the latter may stand beside the rows; params is MLflow's, and has no effect here
 _MOST_USUAL = 1000  # rows with and without some missing values
-_LONGEST_ID = 200  # characters
+LONGEST_ID = 200  # characters
 MOST_ROWS = 100_000  # of a request; the limit of its bytes is met before in all but the narrowest tables
 _MISSING_IN_CSV = frozenset(("", "NA", "N/A", "NaN", "nan", "null", "None", "<NA>"))
 
@@ -44,22 +44,29 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True)
 class Invocation:
-    """Rows to be scored. columns: the schema's in its order, n values each; ids, times: n, where they were given."""
+    """Rows to be scored. columns: the schema's in its order, n values each; ids, times: n, where they were given.
+
+    keys: the user's own names for what the rows are about, from the column that the project names; None without it.
+    """
 
     columns: Mapping[str, Sequence[Any]]
     rows: int
     ids: tuple[str, ...] | None = None
     times: Array | None = None
+    keys: tuple[str | None, ...] | None = None
 
 
 class Form:
     """What the rows of a version look like in a request.
 
-    booleans: number columns whose values are true and false; in any other a bool is refused.
+    booleans: number columns whose values are true and false; in any other a bool is refused. key: the column that
+    says what a row is about, by the user's own name.
     """
 
-    def __init__(self, schema: Schema, booleans: frozenset[str] = frozenset()) -> None:
-        self.schema, self.booleans = schema, booleans
+    def __init__(
+        self, schema: Schema, booleans: frozenset[str] = frozenset(), key: str | None = None
+    ) -> None:
+        self.schema, self.booleans, self.key = schema, booleans, key
         self.names = list(schema.column_names)
         self.known = frozenset(self.names)
         self.allowed = [_allowed(column, booleans) for column in schema.columns]
@@ -169,8 +176,9 @@ def _from_json(body: bytes, form: Form) -> Invocation:
     kept, rows = _of_schema(columns, form)
     ids = _ids(content["ids"], rows) if "ids" in content else None
     times = _times(content["times"], rows) if "times" in content else None
+    keys = _keys_in(columns, form, rows)
     # JSON knows no infinite number, and what is too large for one was refused with it
-    return _checked(Invocation(kept, rows, ids, times), form, thoroughly=False)
+    return _checked(Invocation(kept, rows, ids, times, keys), form, thoroughly=False)
 
 
 def _columns(name: str, value: Any, form: Form) -> dict[str, list[Any]]:
@@ -245,12 +253,39 @@ def _ids(value: Any, rows: int) -> tuple[str, ...] | None:
     if not isinstance(value, list) or len(value) != rows:
         raise BadRequest("ids", _name_of(value), f"a list of {rows} texts, one for each row", rule="length")
     for place, one in enumerate(value):
-        if not isinstance(one, str) or not 0 < len(one) <= _LONGEST_ID or not one.isprintable():
-            expected = f"a text of 1 to {_LONGEST_ID} printable characters"
+        if not isinstance(one, str) or not 0 < len(one) <= LONGEST_ID or not one.isprintable():
+            expected = f"a text of 1 to {LONGEST_ID} printable characters"
             raise BadRequest(f"ids[{place}]", _name_of(one), expected, rule="id")
     if len(set(value)) < rows:
         raise BadRequest("ids", "an id comes twice", "one of its own for every row", rule="unique")
     return tuple(value)
+
+
+def _keys_in(columns: Mapping[str, Sequence[Any]], form: Form, rows: int) -> tuple[str | None, ...] | None:
+    if form.key is None or form.key not in columns:
+        return None
+    try:
+        return tuple(None if value is None else key_text(value) for value in columns[form.key])
+    except ValueError as problem:
+        raise BadRequest(form.key, str(problem), rule="key") from None
+
+
+def key_text(value: Any) -> str:
+    """A user's own key as text; ValueError for what is none.
+
+    >>> key_text(4711), key_text(4711.0), key_text("4711")
+    ('4711', '4711', '4711')
+    """
+    if (
+        isinstance(value, float) and value.is_integer()
+    ):  # as pandas writes whole numbers of which one is missing
+        value = int(value)
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and 0 < len(text) <= LONGEST_ID and text.isprintable():
+        return text
+    raise ValueError(
+        f"{_name_of(value)}; expected a text of 1 to {LONGEST_ID} printable characters, or a whole number"
+    )
 
 
 def _times(value: Any, rows: int) -> Array | None:
@@ -283,11 +318,15 @@ def _from_csv(body: bytes, form: Form) -> Invocation:
     names, rows = lines[0], [line for line in lines[1:] if line]
     if len(set(names)) < len(names):
         raise BadRequest("", "a column name comes twice in the first line", "each name once", rule="unique")
-    columns, count = _of_schema(_from_lists("row", names, rows), form)
+    came = _from_lists("row", names, rows)
+    columns, count = _of_schema(came, form)
     if not count:
         return _checked(Invocation({}, 0), form, thoroughly=False)
+    if form.key in came:
+        came = {form.key: [None if text in _MISSING_IN_CSV else text for text in came[form.key]]}
+    keys = _keys_in(came, form, count)
     read = {column.name: _read(column, columns[column.name], form.booleans) for column in form.schema.columns}
-    return _checked(Invocation(read, count), form, thoroughly=True)
+    return _checked(Invocation(read, count, keys=keys), form, thoroughly=True)
 
 
 def _read(column: Column, values: Sequence[str], booleans: frozenset[str]) -> list[Any]:

@@ -37,21 +37,18 @@ from pipelines.arriving import (
 from pipelines.bundle import plain as plain_json
 from pipelines.delta import Mark, Table, Where
 from pipelines.keeping import LogConfig
+from pipelines.label_rows import LABELS, Truth, arrived_labels, events_of, label_rows, texts_of, truth
 from pipelines.log_folder import check_version, prepare
 from pipelines.log_rows import (
     EVENTS,
-    LABELS,
     PREDICTIONS,
-    LabelRows,
     ScoredRows,
-    arrived_labels,
     arrived_requests,
     arrived_rows,
     event_row,
     given,
     in_order,
     inputs_of,
-    latest_labels,
     matrix,
     padded,
     predictions_of,
@@ -69,11 +66,12 @@ _EVER = 2**63 - 1
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Rows that were scored, in the order of time, with the latest label known of each.
+    """Rows that were scored, in the order of time, with the label known of each that holds.
 
     ids: text, shape (n,); times, known_at: datetime64[us] in UTC; versions: int64; predictions: float64 (n, k)
     with nan where a version gave fewer numbers; columns: the inputs as they were received; labels: shape
-    (n,), numbers with nan where none is known, or objects with None.
+    (n,), numbers with nan where none is known, or objects with None; labelled_at: when the log knew the first label of
+    each, datetime64[us] with NaT; keys: the user's own names, objects with None.
     """
 
     ids: Array
@@ -83,6 +81,8 @@ class LabelledRows:
     predictions: Array
     columns: Mapping[str, Array]
     labels: Array
+    labelled_at: Array
+    keys: Array
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -102,6 +102,8 @@ class LabelledRows:
             self.predictions[chosen],
             {name: column[chosen] for name, column in self.columns.items()},
             self.labels[chosen],
+            self.labelled_at[chosen],
+            self.keys[chosen],
         )
 
 
@@ -170,12 +172,13 @@ class Log:
         version: int,
         known_at: datetime,
         caller: str = "",
+        keys: Sequence[str | None] | None = None,
         batch: str | None = None,
     ) -> bool:
         """Adds scored rows in one commit; False where `batch` has landed before, and then nothing is added.
 
         ids: n texts, no two alike; times: n moments, UTC where they have no zone; columns: the inputs as they
-        were received; predictions: (n, k) or (n,).
+        were received; predictions: (n, k) or (n,); keys: the user's own names for what the rows are about.
         """
         rows = ScoredRows(
             [str(id) for id in ids],
@@ -185,18 +188,30 @@ class Log:
             matrix(predictions),
             {name: plain(column) for name, column in columns.items()},
             [caller] * len(ids),
+            [None] * len(ids) if keys is None else keys,
         )
         return self._append(self._predictions, rows.table, _once("batch", batch))
 
     def append_labels(
-        self, ids: Sequence[str] | Array, values: Any, *, known_at: datetime, batch: str | None = None
+        self,
+        ids: Sequence[str] | Array,
+        values: Any,
+        *,
+        known_at: datetime,
+        moments: Array | None = None,
+        keyed: bool = False,
+        caller: str = "",
+        batch: str | None = None,
     ) -> bool:
         """Adds what turned out to be true of n rows, in one commit; False where `batch` has landed before.
 
-        values: n numbers, texts or bools; a missing one is left out. Of one id the label with the latest
-        known_at holds.
+        ids: of predictions, or the user's own keys where `keyed`; values: n numbers, texts or bools; a missing one is
+        left out; moments: when each was found out, datetime64[us], NaT where that is not known. Which of several
+        labels of a row holds: `label_rows`.
         """
-        rows = LabelRows.known(list(ids), values, _repeated(known_at, len(ids)))
+        said = np.full(len(ids), np.datetime64("NaT", "us")) if moments is None else moments
+        known = _repeated(known_at, len(ids))
+        rows = label_rows(list(ids), values, known, moments=said, keyed=keyed, caller=caller)
         return self._append(self._labels, rows.table, _once("batch", batch))
 
     def append_event(
@@ -267,9 +282,14 @@ class Log:
         return self._writer().add_together(arrivals, wait=wait)
 
     def arrive_labels(self, ids: Sequence[str], values: Sequence[Any], *, known_at: datetime) -> None:
-        """Adds the labels of one request; they are on disk when it returns, all or none."""
+        """Adds labels by id; they are on disk when it returns, all or none."""
         known = microseconds(known_at)
-        labels = [ArrivingLabel(str(id), value, known) for id, value in zip(ids, values, strict=True)]
+        self.take_labels(
+            [ArrivingLabel(str(id), value, known) for id, value in zip(ids, values, strict=True)]
+        )
+
+    def take_labels(self, labels: Sequence[ArrivingLabel]) -> None:
+        """Adds the labels of one request; they are on disk when it returns, all or none."""
         self._writer().add_labels(labels)
 
     def flush(self) -> int:
@@ -329,12 +349,14 @@ class Log:
         known_until: datetime | None = None,
         columns: Sequence[str] | None = None,
     ) -> LabelledRows:
-        """Rows with start <= time < end, and the label of each that was the latest at `known_until`.
+        """Rows with start <= time < end, and the label of each that held at `known_until`.
 
         columns: the inputs that are wanted; None for all that ever had a value, () for none.
         """
         found = in_order(self._scored(start, end, known_until, columns))
         ids = found["id"].to_numpy(zero_copy_only=False).astype(object)
+        keys = texts_of(found, "key")
+        known = self._truth(ids, keys, known_until)
         return LabelledRows(
             ids,
             times_of(found["time"]),
@@ -342,7 +364,9 @@ class Log:
             found["version"].to_numpy(),
             predictions_of(found["prediction"]),
             inputs_of(found, columns),
-            self._latest_labels(ids, known_until),
+            known.labels,
+            known.first_known,
+            keys,
         )
 
     def _scored(
@@ -356,17 +380,27 @@ class Log:
             return found
         return _joined(found, arrived_rows(waiting).table(self._predictions.schema, 0))
 
-    def _latest_labels(self, ids: Array, known_until: datetime | None) -> Array:
+    def _truth(self, ids: Array, keys: Array, known_until: datetime | None) -> Truth:
         if not len(ids):
-            return np.zeros(0)
-        # where ids grow with time, as the server's do, whole files are passed over
-        where: Where = [("id", ">=", min(ids)), ("id", "<=", max(ids)), *_known(known_until)]
-        found, landed = self._labels.read(where, mark=_FLUSHED)
-        limit = _limit(known_until)
-        waiting = waiting_labels(self._folder / "arriving.db", landed, known_until=limit)
+            return Truth(np.zeros(0), np.zeros(0, "datetime64[us]"))
+        named = {"id": set(ids.tolist()), "key": set(keys.tolist()) - {None}}
+        there = [name for name in named if named[name] and name in self._labels.schema.names]
+        read = [self._labels_of(name, named[name], known_until) for name in there]
+        landed = read[0][1]  # what lands between the two is read twice, which says nothing new
+        waiting = waiting_labels(self._folder / "arriving.db", landed, known_until=_limit(known_until))
+        waiting = tuple(label for label in waiting if label.id in named["key" if label.keyed else "id"])
+        found = _joined(*(table for table, _ in read))
         if waiting:
             found = _joined(found, arrived_labels(waiting).table(self._labels.schema, 0))
-        return latest_labels(ids, found)
+        return truth(ids, keys, events_of(found))
+
+    def _labels_of(self, name: str, wanted: set[str], known_until: datetime | None) -> tuple[Any, int]:
+        # where ids grow with time, as the server's do, whole files are passed over
+        where: Where = [(name, ">=", min(wanted)), (name, "<=", max(wanted)), *_known(known_until)]
+        found, landed = self._labels.read(where, mark=_FLUSHED)
+        import pyarrow.compute as compute  # reading has imported it already
+
+        return found.filter(compute.is_in(found[name], pa.array(sorted(wanted), pa.string()))), landed
 
     def events(self, known_until: datetime | None = None, kind: str | None = None) -> list[Event]:
         """Events in the order in which they were known, then in which they were added."""
@@ -403,8 +437,8 @@ def _limit(known_until: datetime | None) -> int:
     return _EVER if known_until is None else microseconds(known_until)
 
 
-def _joined(found: Any, waiting: Any) -> Any:
-    return pa.concat_tables([found, waiting], promote_options="default")
+def _joined(*tables: Any) -> Any:
+    return pa.concat_tables(list(tables), promote_options="default")
 
 
 def _json_rows(columns: Mapping[str, Any], rows: int) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from pipelines.arriving import ArrivingLabel, ArrivingRow, MovingRows
+from pipelines.arriving import ArrivingRow, MovingRows
 from pipelines.packing import (
     NUMBERS,
     STORAGE,
@@ -37,9 +37,9 @@ PREDICTIONS = pa.schema(
         pa.field("version", pa.int64()),
         pa.field("prediction", NUMBERS),
         pa.field("caller", pa.string()),
+        pa.field("key", pa.string()),
     ]
 )
-LABELS = pa.schema([pa.field("id", pa.string()), pa.field("known_at", TIMESTAMP)])
 EVENTS = pa.schema(
     [
         pa.field("number", pa.int64()),
@@ -91,6 +91,7 @@ class ScoredRows:
     predictions: Array
     columns: Mapping[str, Array]
     callers: Sequence[str]
+    keys: Sequence[str | None]
 
     def __post_init__(self) -> None:
         rows = len(self.ids)
@@ -111,32 +112,9 @@ class ScoredRows:
             integers(self.versions),
             number_lists(self.predictions),
             strings(self.callers),
+            strings(self.keys),
         ]
-        return _with_columns(PREDICTIONS, own, _INPUT, self.columns, schema)
-
-
-@dataclass(frozen=True)
-class LabelRows:
-    """Labels on the way into the table. values: plain; known_at: datetime64[us]."""
-
-    ids: Sequence[str]
-    values: Array
-    known_at: Array
-
-    @classmethod
-    def known(cls, ids: Sequence[str], values: Any, known_at: Array) -> LabelRows:
-        """Those of the labels that are there; a missing value says nothing and is left out."""
-        column = plain(values)
-        if len(column) != len(ids):
-            raise ValueError(f"{len(ids)} ids and {len(column)} labels")
-        present = given(column)
-        kept = [str(id) for id, keep in zip(ids, present, strict=True) if keep]
-        return cls(kept, column[present], known_at[present])
-
-    def table(self, schema: Any, _: int) -> Any:
-        """The labels as Arrow, for a table that has this schema."""
-        own = [strings(self.ids), timestamps(self.known_at)]
-        return _with_columns(LABELS, own, "", {"label": self.values}, schema)
+        return with_columns(PREDICTIONS, own, _INPUT, self.columns, schema)
 
 
 def arrived_rows(rows: Sequence[ArrivingRow]) -> ScoredRows:
@@ -149,6 +127,7 @@ def arrived_rows(rows: Sequence[ArrivingRow]) -> ScoredRows:
         padded([row.prediction for row in rows]),
         {name: plain(column) for name, column in columns_of([row.inputs for row in rows]).items()},
         [row.caller for row in rows],
+        [row.key for row in rows],
     )
 
 
@@ -162,13 +141,8 @@ def arrived_requests(rows: MovingRows) -> ScoredRows:
         padded(rows.predictions),
         {name: plain(column) for name, column in rows.columns.items()},
         rows.callers,
+        rows.keys,
     )
-
-
-def arrived_labels(labels: Sequence[ArrivingLabel]) -> LabelRows:
-    """Labels from SQLite, on the way into the table."""
-    known_at = np.array([label.known_at for label in labels], dtype="datetime64[us]")
-    return LabelRows.known([label.id for label in labels], [label.value for label in labels], known_at)
 
 
 def event_row(known_at: int, **texts: str | None) -> Callable[[Any, int], Any]:
@@ -183,7 +157,7 @@ def event_row(known_at: int, **texts: str | None) -> Callable[[Any, int], Any]:
     return table
 
 
-def _with_columns(
+def with_columns(
     fields: Any, own: Sequence[Any], prefix: str, columns: Mapping[str, Array], schema: Any
 ) -> Any:
     """A table of its own columns and the user's, these where `schema` has them already or under new names."""
@@ -249,7 +223,8 @@ def wanted(columns: Sequence[str] | None) -> Callable[[Any], list[str]]:
         known = places(schema)
         fields = [known[name].field for name in (known if columns is None else columns) if name in known]
         odd = [_ODD + field for field in fields if _ODD + field in schema.names]
-        return [*PREDICTIONS.names, *fields, *odd]
+        own = [name for name in PREDICTIONS.names if name in schema.names]  # a table of before lacks the key
+        return [*own, *fields, *odd]
 
     return names
 
@@ -258,12 +233,13 @@ def inputs_of(table: Any, columns: Sequence[str] | None) -> dict[str, Array]:
     """The user's columns of a table as they were received: all, or those named, of None where none ever came."""
     known = places(table.schema)
     return {
-        name: _values(table, known[name]) if name in known else np.full(len(table), None, dtype=object)
+        name: values_of(table, known[name]) if name in known else np.full(len(table), None, dtype=object)
         for name in (known if columns is None else columns)
     }
 
 
-def _values(table: Any, place: Place) -> Array:
+def values_of(table: Any, place: Place) -> Array:
+    """One of the user's columns, as `packing.unpack` gives it."""
     odd = _ODD + place.field
     return unpack(table[place.field], table[odd] if odd in table.schema.names else None, place.kind)
 
@@ -290,30 +266,3 @@ def predictions_of(column: Any) -> Array:
         values: Array = flat.flatten().to_numpy(zero_copy_only=False)
         return values.astype(np.float64).reshape(len(lengths), int(lengths[0]))
     return padded(column.to_pylist())
-
-
-def latest_labels(ids: Array, table: Any) -> Array:
-    """The label of each id with the latest known_at; of two as late, the one that sorts later as text.
-
-    Shape (n,): numbers with nan where no label is known, or objects with None.
-    """
-    place = places(table.schema).get("label")
-    if place is None:
-        return np.full(len(ids), np.nan)
-    values, known = _values(table, place), table["id"].to_pylist()
-    latest = {id: row for row, id in enumerate(known)}
-    if len(latest) < len(known):
-        texts = np.array([str(value) for value in values])
-        order = np.lexsort((texts, times_of(table["known_at"])))
-        latest = {known[row]: row for row in order.tolist()}
-    return _chosen(values, [latest.get(id) for id in ids])
-
-
-def _chosen(values: Array, rows: Sequence[int | None]) -> Array:
-    if None not in rows:
-        return values[np.array(rows, dtype=np.int64)]
-    numbers = values.dtype.kind in "fi"
-    extended = np.empty(len(values) + 1, dtype=np.float64 if numbers else object)
-    extended[:-1], extended[-1] = values, np.nan if numbers else None
-    chosen: Array = extended[[len(values) if row is None else row for row in rows]]
-    return chosen

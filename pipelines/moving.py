@@ -13,14 +13,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from pipelines.arriving import QUEUES, Arrival, Arriving, ArrivingLabel, Conflict, Stored
 from pipelines.keeping import Durability, LogConfig
 from pipelines.log_folder import check_version, prepare
-from pipelines.moments import microseconds
 
 _SECONDS = 600.0  # for one move
 _NICE = 10  # answers go first
@@ -47,12 +45,9 @@ class MovingLog:
         """See `Log.arrive_together`."""
         return self._arriving.add_together(arrivals, wait=wait)
 
-    def arrive_labels(self, ids: Sequence[str], values: Sequence[Any], *, known_at: datetime) -> None:
-        """See `Log.arrive_labels`."""
-        known = microseconds(known_at)
-        self._arriving.add_labels(
-            [ArrivingLabel(id, value, known) for id, value in zip(ids, values, strict=True)]
-        )
+    def take_labels(self, labels: Sequence[ArrivingLabel]) -> None:
+        """See `Log.take_labels`."""
+        self._arriving.add_labels(labels)
 
     def flush(self) -> int:
         """Has moved what arrived since the last time; returns the number of rows and labels.

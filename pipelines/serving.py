@@ -31,7 +31,9 @@ from pipelines.answering import Answering, Source, Store, error_body, refusal_bo
 from pipelines.champion import Champion, Versions
 from pipelines.errors import UserError
 from pipelines.http_server import JSON, RETRY, Exchange, HttpServer, Limits, Refusal
-from pipelines.invocations import BadRequest, read_json
+from pipelines.invocations import BadRequest
+from pipelines.label_request import read_labels
+from pipelines.moments import microseconds
 from pipelines.moving import MovingLog
 from pipelines.project import Project
 from pipelines.serving_figures import Figures
@@ -41,9 +43,6 @@ logger = logging.getLogger(__name__)
 
 _FLUSH_EVERY = 30.0  # seconds; a reader sees rows that wait as well, and each move costs a second of CPU
 _GRACE = 10.0  # seconds in which requests under way may end after SIGTERM
-_LONGEST_LABEL = 1000  # characters
-_LONGEST_ID = 200
-_MOST_LABELS = 100_000  # of a request
 _SWITCH_SECONDS = 0.0005  # after which a thread in the background lets the event loop go on; 5 ms by default
 _FEW = 2  # connections that are answered one by one: waiting a turn for more to come would cost more than it saves
 _MOST_HOSTS = 100  # names of this machine that are remembered
@@ -240,20 +239,19 @@ class ScoringServer:
 
     def _labels(self, exchange: Exchange) -> None:
         """Takes what turned out to be true of rows that were scored."""
-        body, loop = exchange.body, asyncio.get_running_loop()
+        body, caller, loop = exchange.body, exchange.caller, asyncio.get_running_loop()
 
         def work() -> None:
-            status, answer = self._labelled(body)
+            status, answer = self._labelled(body, caller)
             headers = JSON + RETRY if status == 503 else JSON
             loop.call_soon_threadsafe(exchange.reply, status, answer, headers)
 
         self._labelling.submit(work)
 
-    def _labelled(self, body: bytes) -> tuple[int, bytes]:
+    def _labelled(self, body: bytes, caller: str) -> tuple[int, bytes]:
         try:
-            labels = _read_labels(body)
-            ids, values = [id for id, _ in labels], [value for _, value in labels]
-            self._log.arrive_labels(ids, values, known_at=self._now())
+            labels = read_labels(body, known_at=microseconds(self._now()), caller=caller)
+            self._log.take_labels(labels)
             self._figures.labels += len(labels)
             return 200, orjson.dumps({"accepted": len(labels)})
         except BadRequest as error:
@@ -331,27 +329,6 @@ def _hostname(host: bytes) -> str:
     return text.partition(":")[0]
 
 
-def _read_labels(body: bytes) -> list[tuple[str, Any]]:
-    labels = read_json(body).get("labels")
-    if not isinstance(labels, list) or not labels:
-        raise BadRequest("labels", "none came", 'a list such as [{"id": "...", "value": 1}]', rule="rows")
-    if len(labels) > _MOST_LABELS:
-        found = f"{len(labels):,} labels"
-        raise BadRequest("labels", found, f"at most {_MOST_LABELS:,}", rule="rows", status=413)
-    return [_read_label(label, f"labels[{place}]") for place, label in enumerate(labels)]
-
-
-def _read_label(label: Any, field: str) -> tuple[str, Any]:
-    if not isinstance(label, dict) or set(label) != {"id", "value"}:
-        raise BadRequest(field, "something else came", "an object with id and value")
-    if not isinstance(label["id"], str) or not 0 < len(label["id"]) <= _LONGEST_ID:
-        raise BadRequest(f"{field}.id", "no text", "an id as an answer of /invocations gives it", rule="id")
-    value = label["value"]
-    if not isinstance(value, str | int | float) or len(str(value)) > _LONGEST_LABEL:
-        raise BadRequest(f"{field}.value", "no label", "a number, a text, true or false", rule="type")
-    return label["id"], value
-
-
 # --- the process -------------------------------------------------------------------------------------
 
 
@@ -366,7 +343,8 @@ def serve(project: Project, *, environ: Mapping[str, str] = os.environ) -> None:
     listening = _listen(host, port)
     folder = Path(project.log(environ))
     with contextlib.closing(listening), contextlib.closing(MovingLog(folder, project.config.log)) as log:
-        champion = Champion(lambda: _registry(project, environ), project.state / "serving.json")
+        remembered, key = project.state / "serving.json", project.config.data.key
+        champion = Champion(lambda: _registry(project, environ), remembered, key=key)
         champion.start()
         try:
             server = ScoringServer(champion, log, folder=folder, now=project.now, tokens=tokens)

@@ -297,7 +297,7 @@ def test_a_missing_label_says_nothing(log: Log) -> None:
 
 
 def test_labels_that_do_not_fit_their_ids_are_refused(log: Log) -> None:
-    with pytest.raises(ValueError, match="2 ids and 1 labels"):
+    with pytest.raises(ValueError, match="2 ids, 1 labels"):
         log.append_labels(["a", "b"], [1.0], known_at=START)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.arriving import Arrival
+from pipelines.arriving import Arrival, ArrivingLabel
 from pipelines.errors import UserError
 from pipelines.keeping import LogConfig
 from pipelines.log import Log
@@ -39,7 +39,7 @@ def logged(folder: Path) -> Any:
 
 def test_rows_and_labels_are_moved_once(moving: MovingLog, tmp_path: Path) -> None:
     moving.arrive_together([arrival("a", "b"), arrival("c")])
-    moving.arrive_labels(["b"], [1], known_at=NOW)
+    moving.take_labels([ArrivingLabel("b", 1, MICROSECONDS)])
     assert moving.flush() == 4
     assert moving.flush() == 0
     moving.arrive_together([arrival("d")])

@@ -184,6 +184,22 @@ def test_labels_are_joined_to_their_rows(client: Client, log: Log) -> None:
     assert logged(log).labels.tolist() == [None, "late"]
 
 
+def test_labels_find_their_rows_by_the_users_own_key(client: Client, log: Log, source: Fixed) -> None:
+    served = source.served
+    assert served is not None
+    source.served = Served(served.version, served.scorer, key="ride")
+    client.post("/invocations", {"inputs": {**rows(3), "ride": [4711, None, "x"]}, "ids": ["a", "b", "c"]})
+    told = {"labels": [{"key": 4711, "value": 1, "moment": "2013-01-01T00:00:00Z"}, {"key": "x", "value": 0}]}
+    assert client.post("/labels", told).content == {"accepted": 2}
+    client.post("/labels", {"labels": [{"key": "4711", "value": 0, "moment": "2012-01-01"}]})
+    found = logged(log)
+    np.testing.assert_array_equal(found.labels, [1.0, np.nan, 0.0])
+    again = client.post("/invocations", {"inputs": {**rows(1), "ride": [4712]}, "ids": ["a"]})
+    assert again.status == 409
+    wrong = client.post("/invocations", {"inputs": {**rows(1), "ride": [True]}})
+    assert (wrong.status, wrong.error["field"], wrong.error["rule"]) == (400, "ride", "key")
+
+
 def test_csv_is_answered_as_json_is(client: Client) -> None:
     import pandas as pd
 
@@ -245,6 +261,12 @@ def test_a_mistake_in_a_request_is_named_and_nothing_is_logged(client: Client, l
         ({"labels": []}, "labels"),
         ({"labels": [3]}, "labels[0]"),
         ({"labels": [{"id": "a"}]}, "labels[0]"),
+        ({"labels": [{"id": "a", "key": "b", "value": 1}]}, "labels[0]"),
+        ({"labels": [{"key": True, "value": 1}]}, "labels[0].key"),
+        ({"labels": [{"key": "", "value": 1}]}, "labels[0].key"),
+        ({"labels": [{"id": "a", "value": 1, "moment": "soon"}]}, "labels[0].moment"),
+        ({"labels": [{"id": "a", "value": 1, "moment": "9000-01-01"}]}, "labels[0].moment"),
+        ({"labels": [{"id": "a", "value": 1, "moment": 3}]}, "labels[0].moment"),
         ({"labels": [{"id": 3, "value": 1}]}, "labels[0].id"),
         ({"labels": [{"id": "x" * 201, "value": 1}]}, "labels[0].id"),
         ({"labels": [{"id": "a", "value": None}]}, "labels[0].value"),
