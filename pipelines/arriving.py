@@ -33,6 +33,8 @@ _CHECKPOINT = (
 _CACHE = 16_000  # KiB
 _CHECKED_AT_START = 256 * 2**20  # bytes: a larger file is not read through, or the start would take seconds
 _LOOK_SECONDS = 0.05  # between two looks whether the file is still there
+_WIPES = 100  # tries, until no reader is left that began before
+_TEXTS_AT_ONCE = 50  # in one condition
 _LOCKED_SECONDS = (
     0.05  # for which a commit waits for a stranger's lock before the client is asked to come again
 )
@@ -383,6 +385,40 @@ class Arriving:
         ids = [(id,) for arrival in old for id in arrival.ids]
         connection.executemany("DELETE FROM ids WHERE id = ?", ids)
 
+    def erase(self, ids: Sequence[str], keys: Sequence[str] = ()) -> None:
+        """Removes rows, their labels and the labels of some keys, with every trace of them in the file.
+
+        RuntimeError where a reader holds on to old pages; then call again.
+        """
+        wanted = set(ids)
+        numbers = _numbers_with(
+            self.path, ids
+        )  # beside the writer: those that come from now on have ids of their own
+        with self._transaction() as connection:
+            numbers |= _own_numbers(connection, ids)
+            for number in sorted(numbers):
+                _erase_from(connection, number, wanted)
+            connection.executemany("DELETE FROM ids WHERE id = ?", [(id,) for id in ids])
+            for keyed, names in enumerate((ids, keys)):
+                values = [(name, keyed) for name in names]
+                connection.executemany("DELETE FROM labels WHERE id = ? AND keyed = ?", values)
+        self._wipe()
+
+    def _wipe(self) -> None:
+        """Writes the file anew without what was deleted, and empties what waits before it."""
+        with self._lock:
+            self._check_there()
+            self._connection.execute("VACUUM")
+        for _ in range(_WIPES):
+            with self._lock:
+                (busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return
+            time.sleep(_LOOK_SECONDS)
+        raise RuntimeError(
+            f"{self.path}: a reader holds on to pages of before; what was removed is still in them"
+        )
+
     @contextmanager
     def _transaction(self, *, wait: bool = True) -> Iterator[sqlite3.Connection]:
         if not self._lock.acquire(wait):
@@ -603,6 +639,41 @@ def _values(number: int, arrival: Arrival) -> tuple[Any, ...]:
     parts = (ids, times, predictions, columns)
     content = orjson.dumps(parts if keys is None else (*parts, keys))
     return number, len(ids), min(times), max(times), known_at, version, caller, own, content
+
+
+def _numbers_with(path: Path, ids: Sequence[str]) -> set[int]:
+    """The requests in whose rows one of these texts occurs; a few others may be among them."""
+    found: set[int] = set()
+    texts = [orjson.dumps(id) for id in ids]
+    with _reading(path) as connection:
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            some = texts[start : start + _TEXTS_AT_ONCE]
+            where = " OR ".join(["instr(content, ?)"] * len(some))
+            rows = connection.execute(f"SELECT number FROM requests WHERE {where}", some)
+            found |= {int(number) for (number,) in rows}
+    return found
+
+
+def _own_numbers(connection: sqlite3.Connection, ids: Sequence[str]) -> set[int]:
+    found = (connection.execute("SELECT number FROM ids WHERE id = ?", (id,)).fetchone() for id in ids)
+    return {int(row[0]) for row in found if row is not None}
+
+
+def _erase_from(connection: sqlite3.Connection, number: int, ids: set[str]) -> None:
+    """Removes rows from a request, and the request where none is left."""
+    found = connection.execute(f"SELECT {_COLUMNS} FROM requests WHERE number = ?", (number,)).fetchone()
+    if found is None:  # moved on and deleted meanwhile
+        return
+    arrival = _unpacked(found)
+    left = arrival.take([place for place, id in enumerate(arrival.ids) if id not in ids])
+    if len(left.ids) == len(arrival.ids):
+        return
+    connection.execute("DELETE FROM requests WHERE number = ?", (number,))
+    if left.ids:
+        connection.execute(_INSERT, _values(number, left))
+    if arrival.own:
+        places = [(place, id) for place, id in enumerate(left.ids)]
+        connection.executemany("UPDATE ids SET place = ? WHERE id = ?", places)
 
 
 def _arrival(row: ArrivingRow) -> Arrival:

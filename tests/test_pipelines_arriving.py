@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -244,3 +245,75 @@ def test_how_safe_a_commit_is_can_be_chosen(durable: bool, level: int, tmp_path:
     assert arriving._connection.execute("PRAGMA synchronous").fetchone() == (level,)
     assert arriving._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     arriving.close()
+
+
+# --- rows that go with every trace ---
+
+
+def _holding(folder: Path, text: str) -> list[str]:
+    """The files of a folder in which a text occurs."""
+    return [path.name for path in sorted(folder.iterdir()) if text.encode() in path.read_bytes()]
+
+
+def test_rows_are_erased_with_their_labels_and_every_trace(arriving: Arriving, tmp_path: Path) -> None:
+    path = tmp_path / "arriving.db"
+    arriving.add_together([_own("customer-4711", "b"), _made("made-4711", 20), _own("c")])
+    arriving.add_labels(
+        [
+            ArrivingLabel("customer-4711", "truth-0815", 20),
+            ArrivingLabel("b", 1, 20),
+            ArrivingLabel("key-4711", 1, 20, keyed=True),
+            ArrivingLabel("key-4711", 2, 20),
+        ]
+    )
+    assert _holding(tmp_path, "4711") == ["arriving.db-wal"]
+    arriving.erase(["customer-4711", "made-4711", "nobody's"], ["key-4711"])
+    assert [row.id for row in waiting_rows(path, 0)] == ["b", "c"]
+    assert [(label.id, label.value) for label in waiting_labels(path, 0)] == [("b", 1), ("key-4711", 2)]
+    arriving.erase(["key-4711"])
+    assert [_holding(tmp_path, text) for text in ("4711", "truth-0815")] == [[], []]
+
+
+def test_a_row_that_is_left_of_a_request_is_known_again(arriving: Arriving) -> None:
+    arriving.add_together([_own("a", "b", "c", prediction=0.7)])
+    arriving.erase(["a"])
+    assert arriving.add_together([_own("b", "c", prediction=0.9)]) == [Stored([[0.7], [0.7]], [2, 2])]
+    assert arriving.add_together([_own("a", prediction=0.9)]) == [None]
+
+
+def test_what_is_erased_from_a_batch_is_not_moved(arriving: Arriving, tmp_path: Path) -> None:
+    path = tmp_path / "arriving.db"
+    arriving.add_together([_own("a", "b")])
+    arriving.add_together([_own("c")])
+    arriving.to_move("requests", 0)
+    arriving.erase(["a"])
+    moved = moving_rows(path, 1)
+    assert (moved.ids, moved.columns["wind"]) == (["b", "c"], [1.5, 1.5])
+    arriving.erase(["b", "c"])
+    assert waiting_batches(path, "requests", 0) == (1,)
+    assert moving_rows(path, 1).ids == []
+
+
+def test_a_row_that_was_moved_and_deleted_before_leaves_no_trace_either(
+    arriving: Arriving, tmp_path: Path
+) -> None:
+    arriving.add([replace(ROW, id="customer-4711")])
+    arriving.to_move("requests", 0)
+    arriving.add([replace(ROW, id="b", known_at=ROW.known_at + 2 * 86_400_000_000)])
+    arriving.forget("requests", 1)
+    arriving.erase(["customer-4711"])
+    assert _holding(tmp_path, "4711") == []
+
+
+def test_a_reader_that_holds_on_to_old_pages_is_waited_for_and_then_told_of(
+    arriving: Arriving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.arriving._WIPES", 2)
+    arriving.add([ROW])
+    with closing(sqlite3.connect(tmp_path / "arriving.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM requests").fetchall()
+        with pytest.raises(RuntimeError, match="a reader holds on to pages of before"):
+            arriving.erase(["a"])
+    arriving.erase(["a"])
+    assert waiting_rows(tmp_path / "arriving.db", 0) == ()
