@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pipelines import answering, arriving, champion
+from pipelines import answering, arriving, champion, http_server
 
 
 def answer_first() -> None:
@@ -56,3 +56,27 @@ def keep_the_preparation() -> None:
 def serve_untried() -> None:
     """A version serves without a look at its golden requests."""
     champion.Scorer.golden_ok = lambda self: True  # type: ignore[method-assign]
+
+
+# --- the end ---
+
+
+def leave_at_once() -> None:
+    """After SIGTERM every connection is cut."""
+
+    async def drain(self: Any, server: Any, grace: float) -> None:
+        self.draining = True
+
+    http_server.HttpServer._drain = drain  # type: ignore[method-assign]
+
+
+def leave_after_one() -> None:
+    """After SIGTERM a connection is closed with its next answer, whatever was sent ahead."""
+    answer = http_server._Connection.answer
+
+    def answered(self: Any, exchange: Any, *said: Any) -> None:
+        if self._server.draining:
+            exchange.keep = False
+        answer(self, exchange, *said)
+
+    http_server._Connection.answer = answered  # type: ignore[method-assign]

@@ -324,7 +324,10 @@ class _Connection(asyncio.Protocol):
             self._active = None if self._active is exchange else self._active
             return
         self._server.application.answered(exchange, status)
-        keep = exchange.keep and not self._server.draining
+        more = (
+            bool(self._waiting) or self._reading is not None
+        )  # that was sent ahead, and is answered as well
+        keep = exchange.keep and (more or not self._server.draining)
         self._transport.write(
             b"%b%bcontent-length: %d\r\n%b\r\n%b"
             % (

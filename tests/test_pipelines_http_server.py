@@ -358,6 +358,21 @@ def test_at_the_end_what_has_come_in_is_answered_and_nothing_new_is_taken() -> N
         idle.close()
 
 
+def test_at_the_end_requests_that_were_sent_ahead_are_answered_too() -> None:
+    with running() as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as ahead:
+        ahead.sendall(get(b"/later") + get(b"/1") + get(b"/2") + get(b"/3")[:9])
+        until(lambda: bool(server.echo.later))
+        server.stop()
+        until(lambda: server.server.draining)
+        server.let_go()
+        ahead.sendall(get(b"/3")[9:])
+        answer = b""
+        while part := ahead.recv(65536):
+            answer += part
+        assert answer.count(b"HTTP/1.1 200") == 4
+        assert answer.index(b"GET /2") < answer.index(LAST) < answer.index(b"GET /3")
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
