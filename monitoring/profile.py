@@ -198,7 +198,10 @@ def profile(columns: Columns, bins: Sequence[ColumnBins]) -> Profile:
     """
     arrays = {column.name: _array(columns, column.name) for column in bins if column.name in columns}
     rows = _row_count(columns, arrays)
-    return Profile(rows, tuple(_column_profile(column, arrays.get(column.name), rows) for column in bins))
+    space = _Space(rows)
+    return Profile(
+        rows, tuple(_column_profile(column, arrays.get(column.name), rows, space) for column in bins)
+    )
 
 
 def merge(first: Profile, second: Profile) -> Profile:
@@ -239,8 +242,8 @@ def _column_bins(name: str, values: NDArray[Any] | LevelCounts, bins: int) -> Co
             f"column {name!r} holds times; leave it out, or turn it into numbers such as the hour"
         )
     if not isinstance(values, LevelCounts) and _is_number_column(values):
-        numbers, missing = _as_numbers(values)
-        numbers = numbers[~missing & _usable(numbers)]
+        numbers = _as_numbers(values)
+        numbers = numbers[np.abs(numbers) < LARGEST]
         centre = float(np.median(numbers)) if len(numbers) else 0.0
         distinct = np.unique(numbers)
         points = tuple(distinct.tolist()) if len(distinct) <= MOST_DISTINCT else ()
@@ -317,48 +320,73 @@ def _row_count(columns: Columns, arrays: Mapping[str, NDArray[Any] | LevelCounts
     return next(iter(lengths.values()))
 
 
-def _column_profile(bins: ColumnBins, values: NDArray[Any] | LevelCounts | None, rows: int) -> ColumnProfile:
+class _Space:
+    """Memory for steps in between, for all columns of a batch: the system clears what each would take anew."""
+
+    def __init__(self, rows: int) -> None:
+        self._numbers, self._flags = np.empty(rows), np.empty(rows, np.bool_)
+
+    def numbers(self, count: int) -> Floats:
+        return self._numbers[:count]
+
+    def flags(self, count: int) -> NDArray[np.bool_]:
+        return self._flags[:count]
+
+
+def _column_profile(
+    bins: ColumnBins, values: NDArray[Any] | LevelCounts | None, rows: int, space: _Space
+) -> ColumnProfile:
     if values is None:
         return ColumnProfile(bins, (*[0] * bins.cells, rows), absent=rows)
     if bins.kind == "category":
         return _category_profile(bins, values)
     if isinstance(values, LevelCounts):  # text where numbers were
         values = np.repeat(np.array(values.levels, dtype=object), values.counts)
-    return _number_profile(bins, values)
+    return _number_profile(bins, values, space)
 
 
-def _number_profile(bins: ColumnBins, values: NDArray[Any]) -> ColumnProfile:
-    numbers, missing = _as_numbers(values)
-    usable = _usable(numbers)
-    good = numbers if usable.all() else numbers[usable]
-    away = good - bins.centre
-    count_missing = int(missing.sum())
+def _number_profile(bins: ColumnBins, values: NDArray[Any], space: _Space) -> ColumnProfile:
+    numbers = _as_numbers(values)
+    good, missing = _usable(numbers, space)
+    below = _below(good, bins.edges, space)
+    away = np.subtract(good, bins.centre, out=space.numbers(len(good)))
     return ColumnProfile(
         bins,
-        (*np.diff(_below(good, bins.edges), prepend=0, append=len(good)).tolist(), count_missing),
-        invalid=len(numbers) - len(good) - count_missing,
+        (*np.diff(below, prepend=0, append=len(good)).tolist(), missing),
+        invalid=len(numbers) - len(good) - missing,
         total=float(away.sum()),
         total_square=float(away @ away),
         minimum=float(good.min()) if len(good) else None,
         maximum=float(good.max()) if len(good) else None,
-        magnitudes=_magnitudes(good),
+        magnitudes=_magnitudes(good, space),
     )
 
 
-def _below(numbers: Floats, edges: Sequence[float]) -> NDArray[np.int64]:
+def _usable(numbers: Floats, space: _Space) -> tuple[Floats, int]:
+    """The numbers that can be squared, and how many are missing."""
+    sizes, flags = space.numbers(len(numbers)), space.flags(len(numbers))
+    missing = int(np.count_nonzero(np.isnan(numbers, out=flags)))
+    # false for nan and for infinite numbers
+    usable = np.less(np.abs(numbers, out=sizes), LARGEST, out=flags)
+    return numbers if usable.all() else numbers[usable], missing
+
+
+def _below(numbers: Floats, edges: Sequence[float], space: _Space) -> NDArray[np.int64]:
     """How many of the numbers lie below each edge."""
-    if len(edges) <= COMPARED:
-        return np.array([np.count_nonzero(numbers < edge) for edge in edges], dtype=np.int64)
-    return np.searchsorted(np.sort(numbers), np.array(edges), side="left").astype(np.int64)
+    if len(edges) > COMPARED:
+        return np.searchsorted(np.sort(numbers), np.array(edges), side="left").astype(np.int64)
+    flags = space.flags(len(numbers))
+    return np.array([np.count_nonzero(np.less(numbers, edge, out=flags)) for edge in edges], dtype=np.int64)
 
 
-def _magnitudes(numbers: Floats) -> tuple[tuple[int, int], ...]:
+def _magnitudes(numbers: Floats, space: _Space) -> tuple[tuple[int, int], ...]:
     """Counted by the first bits of the numbers themselves: a logarithm of every one would cost most of a profile."""
     if not len(numbers):
         return ()
-    bits = np.abs(numbers).view(np.int64) >> _MANTISSA
+    bits = np.abs(numbers, out=space.numbers(len(numbers))).view(np.int64)
+    np.right_shift(bits, _MANTISSA, out=bits)
     lowest = bits.min()
-    counts = np.bincount(bits - lowest)
+    counts = np.bincount(np.subtract(bits, lowest, out=bits))
     sizes = ((np.arange(len(counts)) + lowest) << _MANTISSA).view(np.float64)
     known = np.flatnonzero((counts > 0) & (sizes > 0))
     if not len(known):
@@ -384,23 +412,17 @@ def _fewest_hashes(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
 # --- reading values -----------------------------------------------------------------------------------------
 
 
-def _usable(numbers: Floats) -> NDArray[np.bool_]:
-    return np.abs(numbers) < LARGEST  # false for nan and for infinite numbers
-
-
-def _as_numbers(values: NDArray[Any]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Values as float64, infinite where they are no number, and which of them are missing."""
+def _as_numbers(values: NDArray[Any]) -> Floats:
+    """Values as float64: nan where they are missing, infinite where they are no number."""
     if values.dtype.kind in "biuf":
         with np.errstate(over="ignore"):
-            numbers = values.astype(np.float64)
-        return numbers, np.isnan(numbers)
+            return values.astype(np.float64, copy=False)
     if values.dtype.kind in "mMc":
-        return np.full(len(values), np.inf), np.zeros(len(values), dtype=np.bool_)
+        return np.full(len(values), np.inf)
     try:
-        numbers = values.astype(np.float64)
+        return values.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
-        numbers = np.fromiter(map(_number, values.tolist()), dtype=np.float64, count=len(values))
-    return numbers, np.isnan(numbers)
+        return np.fromiter(map(_number, values.tolist()), dtype=np.float64, count=len(values))
 
 
 def _number(value: Any) -> float:
