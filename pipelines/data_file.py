@@ -160,7 +160,7 @@ def _read_csv(path: Path, content: bytes, as_text: Sequence[str]) -> DataFile:
 def _csv_table(path: Path, content: bytes, as_text: Sequence[str]) -> tuple[pa.Table, tuple[str, ...]]:
     content, notices = _as_utf8(path, content)
     head = _head(content)
-    delimiter = _delimiter(head)
+    delimiter = delimiter_of(head)
     _check_quotes(path, content, delimiter)
     names = _header(path, head, delimiter)
     table = _parse_csv(path, content, delimiter, _decimal_mark(head, delimiter), names, as_text)
@@ -211,10 +211,10 @@ def _rows(head: str, delimiter: str, most: int = 50) -> list[list[str]]:
         return []
 
 
-def _delimiter(head: str) -> str:
+def delimiter_of(head: str) -> str:
     """The mark that cuts the first lines into the most columns, equally many on each line where one does.
 
-    >>> _delimiter("a;b\\n1,5;2,5\\n"), _delimiter("a,b,c\\n1,2,3\\n"), _delimiter("a\\n1\\n")
+    >>> delimiter_of("a;b\\n1,5;2,5\\n"), delimiter_of("a,b,c\\n1,2,3\\n"), delimiter_of("a\\n1\\n")
     (';', ',', ',')
     """
 

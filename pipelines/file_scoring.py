@@ -69,7 +69,7 @@ def score_file(
     if not path.exists():
         raise UserError(f"{path} does not exist")
     source = open_dataset(path) if is_dataset(path) else None
-    identity = source.digest() if source is not None else _digest(path)
+    identity = source.digest() if source is not None else digest_of(path)
     rows = logged = 0
     with ExitStack() as stack:
         write = stack.enter_context(_Predictions(out, scorer.schema)).write if out else None
@@ -113,7 +113,8 @@ def _parts(stores: Stores, path: Path, source: Dataset | None) -> Iterator[pd.Da
         yield frame.iloc[start : start + _PART].reset_index(drop=True)
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """64 hexadecimal digits of the content of a file, read piece by piece."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while content := file.read(_HASHED_AT_ONCE):

@@ -40,7 +40,7 @@ from pipelines.reference import make_correction, make_loss_reference, make_refer
 from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bundle_of
 from pipelines.sources import Table
 from pipelines.training import settings_of
-from pipelines.watch import WindowJudgement, targets_of
+from pipelines.watch import WindowJudgement, targets_of, usable
 
 if TYPE_CHECKING:
     from models.schema import Column, Schema
@@ -186,7 +186,7 @@ def known_rows(
     begins = numpy_moment(service.anchor)
     first = table.rows((table.times < begins) & table.frame[target].notna().to_numpy())
     rows = stores.log.predictions(service.anchor, now, known_until=now, columns=schema.column_names)
-    rows = rows.take(np.flatnonzero(rows.labelled))
+    rows = rows.take(usable(rows, schema))
     times = np.concatenate([first.times.astype("datetime64[us]"), rows.times])
     logged = np.arange(len(times)) >= len(first.times)
     config = stores.project.config

@@ -27,6 +27,7 @@ from pipelines.sources import Table, read, read_frame
 if TYPE_CHECKING:
     from pipelines.registry import ModelVersion
     from pipelines.stores import Stores
+from pipelines.watch import usable
 
 logger = logging.getLogger(__name__)
 
@@ -236,7 +237,7 @@ def _logged_between(stores: Stores, version: ModelVersion, start: datetime, end:
 
     schema = bundle_of(stores, version.version).schema
     rows = stores.log.predictions(start, end)
-    rows = rows.take(np.flatnonzero(rows.labelled))
+    rows = rows.take(usable(rows, schema))
     frame = pd.DataFrame({**rows.columns, schema.target.name: rows.labels})
     missing = [name for name in schema.column_names if name not in frame.columns]
     if missing and not len(rows):  # an empty log has no columns at all

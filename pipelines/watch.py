@@ -170,10 +170,10 @@ def _fact(
     schema = bundle_of(stores, service.version).schema
     goal = _objective(stores, service.version)
     reference = _reference(stores, service.version)
-    served = rows.take(np.flatnonzero(rows.labelled))
+    served = rows.take(usable(rows, schema))
     since = np.datetime64(service.since.replace(tzinfo=None), "us")
     own = rows.take(np.flatnonzero((rows.versions == service.version) & (rows.times >= since)))
-    labelled = labelled_window(own.take(np.flatnonzero(own.labelled)), schema, goal)
+    labelled = labelled_window(own.take(usable(own, schema)), schema, goal)
     every = row_losses_of(served, schema, goal)
     level = _level(labelled.losses, service)
     if reference.correction and goal.link is not None and len(labelled.losses):
@@ -224,6 +224,24 @@ def row_losses_of(rows: LabelledRows, schema: Schema, goal: Objective) -> Array:
     if not len(rows):
         return np.zeros(0)
     return goal.row_losses(targets_of(rows, schema), rows.predictions[:, : schema.outputs])
+
+
+def usable(rows: LabelledRows, schema: Schema) -> npt.NDArray[np.intp]:
+    """Places of the rows with a label that the target can take; a text among numbers must not stop the monitor."""
+    places = np.flatnonzero(rows.labelled)
+    if len(places) and not _takes(schema, rows.labels[places]):
+        places = np.array([place for place in places if _takes(schema, rows.labels[[place]])], dtype=np.intp)
+    return places
+
+
+def _takes(schema: Schema, labels: Array) -> bool:
+    from models.schema import SchemaError
+
+    try:
+        targets = schema.targets({schema.target.name: labels})
+    except SchemaError:
+        return False
+    return bool(np.isfinite(targets).all())
 
 
 def targets_of(rows: LabelledRows, schema: Schema) -> Array:

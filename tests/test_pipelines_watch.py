@@ -101,6 +101,18 @@ def test_truth_that_comes_later_changes_no_judgement(course: tuple[Stores, Cours
     assert told(judged(dataclasses.replace(stores, memo={}))) == told(before)
 
 
+def test_labels_that_the_target_cannot_take_do_not_stop_the_monitor(
+    course: tuple[Stores, Course], stores: Stores
+) -> None:
+    before = judged(stores)
+    moments = np.full(3, np.datetime64("2400-01-01", "us"))
+    ids, due = course[1].future.ids[:3], CUT + timedelta(days=1)
+    stores.log.append_labels(ids, ["lost", "lost", None], known_at=due, moments=moments)
+    after = judged(dataclasses.replace(stores, memo={}))
+    assert after[0].labelled == before[0].labelled - 2
+    assert told(after[2:])[0][:2] == told(before[2:])[0][:2]
+
+
 def test_before_the_first_window_has_ended_there_is_nothing_to_say(stores: Stores) -> None:
     assert judged(stores, until=0) == []
 
