@@ -226,6 +226,44 @@ def effective_moments(codes: Array, ranks: Array, known_at: Array, moments: Arra
     return counted
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What came among some labels. again: labels that say what another one said; corrected: other values at a later
+    moment; conflicts: other values of the same moment; first_known: when a first was known, by kind and name.
+    """
+
+    again: int
+    corrected: int
+    conflicts: int
+    first_known: dict[tuple[str, str], np.datetime64]
+
+
+def counted(events: Events) -> Counted:
+    """Counts labels by what they say beside the others; in whatever order they came, the same."""
+    index: dict[tuple[str, str], int] = {}
+    names = [
+        ("id", id) if id is not None else ("key", key)
+        for id, key in zip(events.ids, events.keys, strict=True)
+    ]
+    codes = np.array([index.setdefault(name, len(index)) for name in names], dtype=np.int64)
+    moments = effective_moments(codes, events.ranks, events.known_at, events.moments)
+    order = np.lexsort((events.ranks, moments, codes))
+    code, moment, rank = codes[order], moments[order], events.ranks[order]
+    same_name, same_moment = code[1:] == code[:-1], moment[1:] == moment[:-1]
+    same_value = rank[1:] == rank[:-1]
+    ends = np.ones(len(code), dtype=bool)  # of what was said of one thing at one moment: the value that holds
+    ends[:-1] = ~(same_name & same_moment)
+    code, rank = code[ends], rank[ends]
+    first_known = np.full(len(index), np.iinfo(np.int64).max)
+    np.minimum.at(first_known, codes, events.known_at.view(np.int64))
+    return Counted(
+        int((same_name & same_moment & same_value).sum()),
+        int(((code[1:] == code[:-1]) & (rank[1:] != rank[:-1])).sum()),
+        int((same_name & same_moment & ~same_value).sum()),
+        dict(zip(index, first_known.view("datetime64[us]"), strict=True)),
+    )
+
+
 def _found(held: Held, names: Array) -> Array:
     return np.array([held.places.get(name, -1) for name in names.tolist()], dtype=np.int64)
 
@@ -247,3 +285,18 @@ def _labels(values: Array, chosen: Array) -> Array:
     extended = np.empty(len(values) + 1, dtype=np.float64 if numbers else object)
     extended[:-1], extended[-1] = values, np.nan if numbers else None
     return extended[chosen]
+
+
+def first_labels(rows: Any, labels: Any, name: str) -> Array:
+    """When the log knew a first label of each row by its id or its key: datetime64[us] with NaT.
+
+    rows, labels: Arrow tables with that column, the latter with known_at as well; whole logs may be so read.
+    """
+    if not len(rows) or name not in rows.column_names or name not in labels.column_names:
+        return np.full(len(rows), _NAT)
+    import pyarrow.compute as compute
+
+    given = labels.filter(compute.is_valid(labels[name]))
+    first = given.group_by(name).aggregate([("known_at", "min")])
+    place = compute.index_in(rows[name], first[name].combine_chunks(), skip_nulls=True)
+    return times_of(first["known_at_min"].take(place))

@@ -229,12 +229,13 @@ def row_losses_of(rows: LabelledRows, schema: Schema, goal: Objective) -> Array:
 def usable(rows: LabelledRows, schema: Schema) -> npt.NDArray[np.intp]:
     """Places of the rows with a label that the target can take; a text among numbers must not stop the monitor."""
     places = np.flatnonzero(rows.labelled)
-    if len(places) and not _takes(schema, rows.labels[places]):
-        places = np.array([place for place in places if _takes(schema, rows.labels[[place]])], dtype=np.intp)
+    if len(places) and not takes(schema, rows.labels[places]):
+        places = np.array([place for place in places if takes(schema, rows.labels[[place]])], dtype=np.intp)
     return places
 
 
-def _takes(schema: Schema, labels: Array) -> bool:
+def takes(schema: Schema, labels: Array) -> bool:
+    """Whether the target can take all of these labels."""
     from models.schema import SchemaError
 
     try:
