@@ -559,6 +559,17 @@ def waiting_rows(
         return tuple(row for arrival in found for row in _rows_of(arrival) if start <= row.time < end)
 
 
+def rows_with(path: Path, names: Sequence[str]) -> tuple[ArrivingRow, ...]:
+    """The rows of requests in which one of these ids or keys occurs, also of those that were moved on."""
+    if not _has_tables(path):
+        return ()
+    found: list[ArrivingRow] = []
+    for number in sorted(_numbers_with(path, names)):
+        with _reading(path) as connection:
+            found += [row for one in _requests(connection, "number = ?", (number,)) for row in _rows_of(one)]
+    return tuple(found)
+
+
 def waiting_labels(path: Path, landed: int, *, known_until: int = _NEWEST) -> tuple[ArrivingLabel, ...]:
     """Labels that the tables lack; see `waiting_rows`."""
     if not _has_tables(path):

@@ -124,6 +124,13 @@ def _score(project: Project, options: argparse.Namespace, progress: Progress) ->
     return score_file(open_stores(project), Path(options.file), out=out, progress=progress)
 
 
+def _forget(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pipelines.forgetting import forget
+    from pipelines.stores import open_stores
+
+    return forget(open_stores(project), options.ids, progress=progress)
+
+
 def _token(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     from pipelines import tokens
 
@@ -605,6 +612,14 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "file", metavar="FILE", help="CSV, Parquet, a folder of Parquet files or a Delta table"
     )
     score.add_argument("--out", metavar="FILE", help="write ids and predictions to FILE as CSV")
+    forget = _command(
+        commands,
+        "forget",
+        _forget,
+        "remove predictions by their ids from the log, with inputs, labels and every trace",
+        "forget ride-4711 ride-4712 --project bikes",
+    )
+    forget.add_argument("ids", metavar="ID", nargs="+", help="id of a prediction, as its answer named it")
     _add_now(
         _command(
             commands,

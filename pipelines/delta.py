@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,11 +18,13 @@ from deltalake.exceptions import CommitFailedError, SchemaMismatchError
 
 from pipelines.file_lock import file_lock
 from pipelines.log_folder import sync
-from pipelines.moments import aware
+from pipelines.moments import moment_of
 
 logger = logging.getLogger(__name__)
 
-Where = list[tuple[str, str, Any]]  # column, one of >= < <= =, value; all of them must hold
+Where = list[
+    tuple[str, str, Any]
+]  # column, one of >= < <= =, or in, not in; value, or values; all of them must hold
 Mark = tuple[str, int]  # a name and a number that grows, which land with an append or not at all
 
 _ATTEMPTS = 10  # two processes that add a column at once: the second tries again on the new table
@@ -30,7 +32,7 @@ _MANY_FILES = 64  # appends between two compactions; a table of 72 files opens i
 _FILE_BYTES = 32 * 2**20
 _GROUP_ROWS = 8192  # a window is found by the statistics of row groups: 7,000 of 500,000 rows in 0.04 s
 _PATIENCE_SECONDS = 600.0  # a table of 10 million rows is rewritten in less
-_NAMED_AT_ONCE = 1000  # in one condition
+_ROUNDED = timedelta(milliseconds=1)  # what is told of a file's moments may be less exact than they are
 _UNSETTLED = 10  # commits; one append with a compaction behind it makes four
 _UNDO_HOURS = 24  # replaced files stay so long, for readers that began before
 
@@ -136,19 +138,23 @@ class Table:
             return self._read(where, columns, mark)
 
     def _read(self, where: Where, columns: Callable[[Any], list[str]] | None, mark: str) -> tuple[Any, int]:
-        # imported here: it brings pandas along, which appending does without
-        import pyarrow.dataset as datasets
-        from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+        import pyarrow.dataset as datasets  # it brings pandas along, which appending does without
 
         with self._lock:
             table = self._current()
             if table is None:
                 return self._fields.empty_table(), 0
-            files = SubTreeFileSystem(str(self._path.absolute()), LocalFileSystem())
-            dataset = table.to_pyarrow_dataset(filesystem=files, file_pruning_predicate=where or None)
-            landed = _landed(table, mark)
+            dataset, landed = self._dataset(table, where), _landed(table, mark)
         chosen = columns(dataset.schema) if columns is not None else None
         return dataset.to_table(columns=chosen, filter=_expression(datasets, where)), landed
+
+    def _dataset(self, table: DeltaTable, where: Where) -> Any:
+        """The rows of a version, without files of which their least and greatest values say that none is meant."""
+        from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+        files = SubTreeFileSystem(str(self._path.absolute()), LocalFileSystem())
+        pruning = [(column, sign, value) for column, sign, value in where if "in" not in sign]
+        return table.to_pyarrow_dataset(filesystem=files, file_pruning_predicate=pruning or None)
 
     def files(self) -> tuple[Path, ...]:
         """The Parquet files that hold the rows now."""
@@ -179,38 +185,44 @@ class Table:
             logger.warning("table %s could not be compacted now", self._path.name, exc_info=True)
             self._compact_at += _MANY_FILES
 
-    def delete(self, column: str, values: Iterable[str]) -> int:
-        """Removes the rows that have one of these texts in a column; returns how many there were.
+    def delete(self, where: Where, *, along: str) -> int:
+        """Removes the rows for which all conditions hold, and returns how many there were, in one commit.
 
-        Older versions of the table still hold them until `purge`, or for a day.
+        along: the column of moments in whose order rows came. What is rewritten are the files that reach into the time
+        of these rows; older versions of the table still hold them until `purge`, or for a day.
         """
-        wanted, removed = sorted(set(values)), 0
-        for start in range(0, len(wanted), _NAMED_AT_ONCE):
-            names = ", ".join(_quoted(value) for value in wanted[start : start + _NAMED_AT_ONCE])
-            removed += self._deleted(column, f'"{column}" IN ({names})')
-        return removed
-
-    def delete_before(
-        self, column: str, moment: datetime, *, but: tuple[str, Iterable[str]] | None = None
-    ) -> int:
-        """Removes the rows of before a moment, and returns how many there were.
-
-        but: a column, and texts in it with which rows stay.
-        """
-        predicate = f'"{column}" < {_quoted(aware(moment).isoformat())}'
-        if but is not None and (kept := sorted(set(but[1]))):
-            predicate += f' AND "{but[0]}" NOT IN ({", ".join(map(_quoted, kept))})'
-        return self._deleted(column, predicate)
-
-    def _deleted(self, column: str, predicate: str) -> int:
         with self._lock, self._alone():
             for attempt in range(1, _ATTEMPTS + 1):
                 table = self._current()
-                if table is None or column not in self.schema.names:
+                if table is None or any(sign == "in" and not values for _, sign, values in where):
                     return 0
                 with self._retried(last=attempt == _ATTEMPTS), self._settled(table):
-                    return int(table.delete(predicate, writer_properties=_properties())["num_deleted_rows"])
+                    return self._without(table, where, along)
         raise AssertionError("the last attempt raises")
+
+    def _without(self, table: DeltaTable, where: Where, along: str) -> int:
+        # by Delta's own delete, columns of text would come out of another type, by which Arrow cannot filter
+        import pyarrow.dataset as datasets
+
+        dataset = self._dataset(table, [])
+        known = set(dataset.schema.names)
+        if any(sign != "not in" and name not in known for name, sign, _ in where):
+            return 0
+        gone = _expression(
+            datasets, [one for one in where if one[0] in known and (one[1] != "not in" or one[2])]
+        )
+        times = dataset.to_table(columns=[along], filter=gone)[along]
+        if not len(times):
+            return 0
+        first, last = _reach(table, along, times)
+        between: Where = [(along, ">=", first), (along, "<=", last)]
+        left = (
+            self._dataset(table, between).scanner(filter=_expression(datasets, between) & ~gone).to_reader()
+        )
+        name = f'"{along}"'
+        predicate = f"{name} >= '{first.isoformat()}' AND {name} <= '{last.isoformat()}'"
+        write_deltalake(table, left, mode="overwrite", predicate=predicate, writer_properties=_properties())
+        return len(times)
 
     def purge(self) -> None:
         """Removes every file that the table does not need now: those of older versions, and what killed processes left.
@@ -238,8 +250,19 @@ def _vacuum(table: DeltaTable, hours: int) -> None:
     table.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=True)
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _reach(table: DeltaTable, along: str, times: Any) -> tuple[datetime, datetime]:
+    """A time that holds these moments, and every file that reaches into it as a whole."""
+    actions = table.get_add_actions(flatten=True)
+    ranges = zip(actions[f"min.{along}"].to_pylist(), actions[f"max.{along}"].to_pylist(), strict=True)
+    files = [(least - _ROUNDED, greatest + _ROUNDED) for least, greatest in ranges if least is not None]
+    found = times.to_numpy()
+    first, last = moment_of(found.min()), moment_of(found.max())
+    while True:
+        met = [(least, greatest) for least, greatest in files if least <= last and greatest >= first]
+        wider = min([first, *(least for least, _ in met)]), max([last, *(greatest for _, greatest in met)])
+        if wider == (first, last):
+            return first, last
+        first, last = wider
 
 
 def settle(path: Path, versions: Iterable[int]) -> None:
@@ -290,7 +313,12 @@ def _write(table: DeltaTable, data: Any, mark: Mark | None) -> None:
 def _expression(datasets: Any, where: Where) -> Any:
     expression = None
     for column, sign, value in where:
-        field = datasets.field(column)
-        one = {">=": field >= value, "<": field < value, "<=": field <= value, "=": field == value}[sign]
+        one = _condition(datasets.field(column), sign, value)
         expression = one if expression is None else expression & one
     return expression
+
+
+def _condition(field: Any, sign: str, value: Any) -> Any:
+    if sign in ("in", "not in"):  # a missing value is in no set
+        return field.isin(value) if sign == "in" else ~field.isin(value)
+    return {">=": field >= value, "<": field < value, "<=": field <= value, "=": field == value}[sign]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -36,9 +36,23 @@ from pipelines.arriving import (
 )
 from pipelines.bundle import plain as plain_json
 from pipelines.delta import Mark, Table, Where
-from pipelines.keeping import LogConfig
-from pipelines.label_rows import LABELS, Truth, arrived_labels, events_of, label_rows, texts_of, truth
-from pipelines.log_folder import check_version, prepare
+from pipelines.erasing import erase_waiting
+from pipelines.file_lock import file_lock
+from pipelines.keeping import ColumnRules, LogConfig, known_key, named_again
+from pipelines.label_rows import (
+    LABELS,
+    Truth,
+    arrived_labels,
+    events_of,
+    first_labels,
+    label_rows,
+    texts_of,
+    truth,
+)
+from pipelines.label_rows import (
+    Events as LabelEvents,
+)
+from pipelines.log_folder import MOVING, MOVING_SECONDS, check_version, prepare
 from pipelines.log_rows import (
     EVENTS,
     PREDICTIONS,
@@ -108,6 +122,18 @@ class LabelledRows:
 
 
 @dataclass(frozen=True)
+class LabelTimes:
+    """When n rows happened, were scored, and had a first label: datetime64[us], the last NaT where there is none."""
+
+    times: Array
+    known_at: Array
+    first_known: Array
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+@dataclass(frozen=True)
 class Span:
     """What the log holds of predictions. first, last: times of rows, aware."""
 
@@ -152,8 +178,10 @@ class Log:
         config: what is kept, and how safely; by default everything, safe against the end of the process.
         """
         self._folder = folder
-        self._durable = config is not None and config.durability == "power"
+        config = config or LogConfig()
+        self._durable = config.durability == "power"
         check_version(folder)
+        self._rules = ColumnRules(folder, config)
         self._predictions = Table(folder / "predictions", PREDICTIONS, durable=self._durable)
         self._labels = Table(folder / "labels", LABELS, durable=self._durable)
         self._events = Table(folder / "events", EVENTS, durable=self._durable)
@@ -186,7 +214,7 @@ class Log:
             _repeated(known_at, len(ids)),
             np.full(len(ids), version),
             matrix(predictions),
-            {name: plain(column) for name, column in columns.items()},
+            {name: plain(column) for name, column in self._rules.applied(columns).items()},
             [caller] * len(ids),
             [None] * len(ids) if keys is None else keys,
         )
@@ -259,7 +287,7 @@ class Log:
         other inputs it raises `Conflict`.
         """
         since, known = utc(times).view(np.int64).tolist(), microseconds(known_at)
-        answers, inputs = matrix(predictions).tolist(), _json_rows(columns, len(ids))
+        answers, inputs = matrix(predictions).tolist(), _json_rows(self._rules.applied(columns), len(ids))
         rows = [
             ArrivingRow(str(id), time, known, version, tuple(answer), row, caller)
             for id, time, answer, row in zip(ids, since, answers, inputs, strict=True)
@@ -279,7 +307,7 @@ class Log:
         Tells of each what came before, None where nothing did, or its conflict. wait: whether to wait for a thread
         that is writing; `arriving.Busy` where not.
         """
-        return self._writer().add_together(arrivals, wait=wait)
+        return self._writer().add_together(self._rules.kept_of(arrivals), wait=wait)
 
     def arrive_labels(self, ids: Sequence[str], values: Sequence[Any], *, known_at: datetime) -> None:
         """Adds labels by id; they are on disk when it returns, all or none."""
@@ -295,6 +323,7 @@ class Log:
     def flush(self) -> int:
         """Moves what arrived on into the tables, each row exactly once; returns the number of rows moved."""
         writer = self._writer()
+        erase_waiting(self._folder, writer)
         for queue in QUEUES:
             writer.to_move(queue, self.landed(queue))
         moved = self.move()
@@ -308,6 +337,10 @@ class Log:
 
     def move(self) -> int:
         """Moves the batches that the writer has numbered; any process may, and two at once do no harm."""
+        with file_lock(self._folder / MOVING, wait=MOVING_SECONDS):
+            return self._move()
+
+    def _move(self) -> int:
         path, moved = self._folder / "arriving.db", 0
         self._predictions.settle()
         self._labels.settle()
@@ -348,10 +381,12 @@ class Log:
         *,
         known_until: datetime | None = None,
         columns: Sequence[str] | None = None,
+        levels: Mapping[str, Sequence[str]] | None = None,
     ) -> LabelledRows:
         """Rows with start <= time < end, and the label of each that held at `known_until`.
 
-        columns: the inputs that are wanted; None for all that ever had a value, () for none.
+        columns: the inputs that are wanted; None for all that ever had a value, () for none. levels: by column, values
+        that are known, which come back as they were where they were hashed.
         """
         found = in_order(self._scored(start, end, known_until, columns))
         ids = found["id"].to_numpy(zero_copy_only=False).astype(object)
@@ -363,11 +398,20 @@ class Log:
             times_of(found["known_at"]),
             found["version"].to_numpy(),
             predictions_of(found["prediction"]),
-            inputs_of(found, columns),
+            self._named_again(inputs_of(found, columns), levels or {}),
             known.labels,
             known.first_known,
             keys,
         )
+
+    def _named_again(
+        self, columns: dict[str, Array], levels: Mapping[str, Sequence[str]]
+    ) -> dict[str, Array]:
+        key = known_key(self._folder) if levels else None
+        if key is not None:
+            for name in columns.keys() & levels.keys():
+                columns[name] = named_again(columns[name], levels[name], key)
+        return columns
 
     def _scored(
         self, start: datetime, end: datetime, known_until: datetime | None, columns: Sequence[str] | None
@@ -396,11 +440,44 @@ class Log:
 
     def _labels_of(self, name: str, wanted: set[str], known_until: datetime | None) -> tuple[Any, int]:
         # where ids grow with time, as the server's do, whole files are passed over
-        where: Where = [(name, ">=", min(wanted)), (name, "<=", max(wanted)), *_known(known_until)]
-        found, landed = self._labels.read(where, mark=_FLUSHED)
-        import pyarrow.compute as compute  # reading has imported it already
+        return self._labels.read([*_among(name, wanted), *_known(known_until)], mark=_FLUSHED)
 
-        return found.filter(compute.is_in(found[name], pa.array(sorted(wanted), pa.string()))), landed
+    def label_events(self, since: datetime, known_until: datetime) -> LabelEvents:
+        """Labels that came to be known in a time, each as it was sent."""
+        where: Where = [("known_at", ">=", aware(since)), *_known(known_until)]
+        found, landed = self._labels.read(where, mark=_FLUSHED)
+        waiting = waiting_labels(self._folder / "arriving.db", landed, known_until=_limit(known_until))
+        waiting = tuple(label for label in waiting if label.known_at >= microseconds(since))
+        if waiting:
+            found = _joined(found, arrived_labels(waiting).table(self._labels.schema, 0))
+        return events_of(found)
+
+    def label_times(self, start: datetime, end: datetime, known_until: datetime) -> LabelTimes:
+        """When rows of a time were scored and had their first label, without a look at what they hold."""
+        where: Where = [("time", ">=", aware(start)), ("time", "<", aware(end)), *_known(known_until)]
+        rows, landed = self._predictions.read(where, _own(("id", "key", "time", "known_at")), mark=_FLUSHED)
+        limits = {"start": microseconds(start), "end": microseconds(end), "known_until": _limit(known_until)}
+        waiting = waiting_rows(self._folder / "arriving.db", landed, **limits)
+        if waiting:
+            late = arrived_rows(waiting).table(self._predictions.schema, 0)
+            rows = _joined(rows, late.select(rows.column_names))
+        labels, landed = self._labels.read(
+            _known(known_until), _own(("id", "key", "known_at")), mark=_FLUSHED
+        )
+        told = waiting_labels(self._folder / "arriving.db", landed, known_until=_limit(known_until))
+        if told:
+            late = arrived_labels(told).table(self._labels.schema, 0)
+            labels = _joined(labels, late.select(labels.column_names))
+        first = np.fmin(first_labels(rows, labels, "id"), first_labels(rows, labels, "key"))
+        return LabelTimes(times_of(rows["time"]), times_of(rows["known_at"]), first)
+
+    def names_of_rows(self, name: Literal["id", "key"], among: set[str]) -> set[str]:
+        """Which of some ids or keys are those of rows."""
+        if not among or name not in self._predictions.schema.names:
+            return set()
+        found, landed = self._predictions.read(_among(name, among), lambda schema: [name], mark=_FLUSHED)
+        waiting = waiting_rows(self._folder / "arriving.db", landed)
+        return {*found[name].to_pylist(), *(row.id if name == "id" else row.key for row in waiting)} & among
 
     def events(self, known_until: datetime | None = None, kind: str | None = None) -> list[Event]:
         """Events in the order in which they were known, then in which they were added."""
@@ -431,6 +508,16 @@ def _once(what: str, key: str | None) -> Mark | None:
 
 def _known(known_until: datetime | None) -> Where:
     return [] if known_until is None else [("known_at", "<=", aware(known_until))]
+
+
+def _own(names: Sequence[str]) -> Callable[[Any], list[str]]:
+    """Some of a table's own columns, as far as it has them."""
+    return lambda schema: [name for name in names if name in schema.names]
+
+
+def _among(name: str, wanted: set[str]) -> Where:
+    """Rows with one of these texts; where texts grow with time, as the server's ids do, whole files are passed over."""
+    return [(name, ">=", min(wanted)), (name, "<=", max(wanted)), (name, "in", sorted(wanted))]
 
 
 def _limit(known_until: datetime | None) -> int:

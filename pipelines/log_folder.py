@@ -9,6 +9,8 @@ from pathlib import Path
 from pipelines.errors import UserError
 
 STORE_VERSION = "1"
+MOVING = "moving.lock"  # who moves rows into the tables, or removes them, holds it
+MOVING_SECONDS = 600.0
 
 
 def check_version(folder: Path) -> None:

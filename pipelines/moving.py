@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import cast
 
 from pipelines.arriving import QUEUES, Arrival, Arriving, ArrivingLabel, Conflict, Stored
-from pipelines.keeping import Durability, LogConfig
+from pipelines.erasing import erase_waiting
+from pipelines.keeping import ColumnRules, Durability, LogConfig
 from pipelines.log_folder import check_version, prepare
 
 _SECONDS = 600.0  # for one move
@@ -34,6 +35,7 @@ class MovingLog:
         check_version(folder)
         prepare(folder, durable=durable)
         self._folder, self._config = folder, config
+        self._rules = ColumnRules(folder, config)
         self._arriving = Arriving(folder, durable=durable)
         self._landed: dict[str, int] | None = None
         self._moved_of = -1
@@ -43,7 +45,7 @@ class MovingLog:
         self, arrivals: Sequence[Arrival], *, wait: bool = True
     ) -> list[Stored | Conflict | None]:
         """See `Log.arrive_together`."""
-        return self._arriving.add_together(arrivals, wait=wait)
+        return self._arriving.add_together(self._rules.kept_of(arrivals), wait=wait)
 
     def take_labels(self, labels: Sequence[ArrivingLabel]) -> None:
         """See `Log.take_labels`."""
@@ -55,6 +57,7 @@ class MovingLog:
         RuntimeError where the process that moves failed: nothing is lost, and the next one goes on.
         """
         with self._moving:
+            erase_waiting(self._folder, self._arriving)
             taken = self._arriving.taken
             if taken == self._moved_of:
                 return 0

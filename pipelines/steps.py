@@ -15,6 +15,7 @@ from pipelines.curves import draw_failed, draw_run, is_drawn
 from pipelines.diagnosis import TrainingDiagnosis
 from pipelines.errors import Failed, UserError
 from pipelines.file_rows import FileRows, prepare_files
+from pipelines.forgetting import tidy
 from pipelines.prepared import Prepared, fit_schema, prepare_rows
 from pipelines.reading import in_batches
 from pipelines.retraining import Retraining, retrain_version
@@ -370,8 +371,14 @@ class MonitorResult:
 
 
 def monitor(project: Project, now: datetime) -> MonitorResult:
-    """Judges every window that is due and not yet judged, decides, and tells of harm once."""
-    return monitor_stores(open_stores(project), now)
+    """Judges every window that is due and not yet judged, decides, and tells of harm once.
+
+    Afterwards what the log is not to keep any longer is removed.
+    """
+    stores = open_stores(project)
+    found = monitor_stores(stores, now)
+    tidy(stores, now)
+    return found
 
 
 def serves(project: Project, now: datetime) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 from deltalake.exceptions import CommitFailedError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipelines import delta
 from pipelines.delta import Table
@@ -186,27 +189,64 @@ def on_disk(folder: Path, text: str) -> list[str]:
 
 def test_rows_are_removed_by_name_and_marks_stay(tmp_path: Path) -> None:
     table = days(Table(tmp_path / "table", TIMES))
-    assert table.delete("id", ["day 1", "day 3", "it's another"]) == 2
+    assert table.delete([("id", "in", ["day 1", "day 3", "it's another"])], along="time") == 2
     assert ids(table) == ids(Table(tmp_path / "table", TIMES)) == ["day 0", "day 2"]
     assert table.landed("days") == 4
-    assert table.delete("id", []) == table.delete("no such column", ["a"]) == 0
-    assert Table(tmp_path / "none", TIMES).delete("id", ["a"]) == 0
-
-
-def test_a_name_with_a_quotation_mark_is_only_a_name(tmp_path: Path) -> None:
-    table = Table(tmp_path / "table", FIELDS)
-    table.append(one("a"))
-    table.append(one("it's"))
-    assert table.delete("id", ["') OR (1 = 1", "it's"]) == 1
-    assert ids(table) == ["a"]
+    assert table.delete([("id", "in", [])], along="time") == 0
+    assert table.delete([("no such column", "in", ["a"])], along="time") == 0
+    assert Table(tmp_path / "none", TIMES).delete([("id", "in", ["a"])], along="time") == 0
 
 
 def test_rows_of_before_a_moment_are_removed_but_those_that_are_named(tmp_path: Path) -> None:
     table = days(Table(tmp_path / "table", TIMES))
-    assert table.delete_before("time", START + timedelta(days=2), but=("id", ["day 0"])) == 1
+    table.compact()
+    but = [("id", "not in", ["day 0"]), ("no such column", "not in", ["a"])]
+    assert table.delete([("time", "<", START + timedelta(days=2)), *but], along="time") == 1
     assert ids(table) == ["day 0", "day 2", "day 3"]
-    assert table.delete_before("time", START + timedelta(days=3)) == 2
+    assert table.delete([("time", "<", START + timedelta(days=3))], along="time") == 2
     assert ids(table) == ["day 3"]
+    assert table.delete([("time", "<", START + timedelta(days=9))], along="time") == 1
+    assert ids(table) == ids(Table(tmp_path / "table", TIMES)) == []
+    days(table, since=4, until=6)
+    assert ids(table) == ["day 4", "day 5"]
+
+
+def test_files_that_do_not_reach_into_the_time_of_what_goes_stay_as_they_are(tmp_path: Path) -> None:
+    table = days(Table(tmp_path / "table", TIMES))
+    before = set(table.files())
+    assert table.delete([("id", "in", ["day 1"])], along="time") == 1
+    assert len(before - set(table.files())) == 1
+    assert set(table.files()) < before
+
+
+def test_what_is_left_can_be_filtered_like_any_row(tmp_path: Path) -> None:
+    table = Table(tmp_path / "table", TIMES)
+    rows = pa.table({"id": ["a", "b", None, "d"], "time": [START] * 4}, schema=TIMES)
+    table.append(functools.partial(_given, rows))
+    assert table.delete([("id", "in", ["a"])], along="time") == 1
+    assert [len(table.read([("id", sign, value)])[0]) for sign, value in (("in", ["b"]), ("=", "d"))] == [
+        1,
+        1,
+    ]
+    assert parquet.read_schema(table.files()[0]) == TIMES
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=5), min_size=1, max_size=6),
+    st.sets(st.integers(0, 30)),
+)
+@settings(max_examples=15, deadline=None)
+def test_whatever_is_removed_all_else_stays(parts: list[list[int]], gone: set[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        table = Table(Path(folder) / "table", TIMES)
+        for numbers in parts:
+            times = [START + timedelta(milliseconds=number / 7) for number in numbers]
+            rows = pa.table({"id": [str(number) for number in numbers], "time": times}, schema=TIMES)
+            table.append(functools.partial(_given, rows))
+        every = [number for numbers in parts for number in numbers]
+        removed = table.delete([("id", "in", sorted(map(str, gone)))], along="time")
+        left = sorted(str(number) for number in every if number not in gone)
+        assert (removed, ids(table)) == (len(every) - len(left), left)
 
 
 def test_after_a_purge_nothing_on_disk_holds_a_removed_row(tmp_path: Path) -> None:
@@ -214,8 +254,8 @@ def test_after_a_purge_nothing_on_disk_holds_a_removed_row(tmp_path: Path) -> No
     table = days(Table(folder, TIMES))
     (left,) = [path for path in table.files() if "day 1" in str(parquet.read_table(path)["id"])]
     (folder / "part-of-a-killed-process.parquet").write_bytes(left.read_bytes())
-    table.delete("id", ["day 1"])
-    assert len(on_disk(folder, "day 1")) > 3
+    table.delete([("id", "in", ["day 1"])], along="time")
+    assert len(on_disk(folder, "day 1")) == 3  # the first file, what was said of it, and what was left
     table.purge()
     assert on_disk(folder, "day 1") == []
     assert ids(table) == ids(Table(folder, TIMES)) == ["day 0", "day 2", "day 3"]
@@ -231,7 +271,7 @@ def test_a_reader_whose_files_are_purged_reads_again(tmp_path: Path, monkeypatch
 
     def late(schema: Any) -> list[str]:
         if not chosen:  # between the look at the table and the reading of its files
-            table.delete("id", ["day 1"])
+            table.delete([("id", "in", ["day 1"])], along="time")
             table.purge()
         chosen.append(1)
         return list(schema.names)
