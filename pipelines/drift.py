@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitoring.drift import BLOCKS, ColumnDrift, TableDrift, Verdict, table_drift
-from monitoring.profile import Columns, LevelCounts, Profile, merge_all, profile, reference_bins
+from monitoring.profile import ColumnBins, Columns, LevelCounts, Profile, merge_all, profile, reference_bins
 from pipelines.data_file import read_csv_table
 from pipelines.dataset import Dataset, is_dataset, open_dataset
 from pipelines.errors import UserError
@@ -26,6 +27,7 @@ Say = Callable[[str], None]
 BATCH = 65_536  # rows in memory at once
 READ_AT_ONCE = 1 << 16  # bytes of a column
 LEARNED = 100_000  # rows of the reference from which the cells are learned, spread over all of it
+UNLIKE = 0.05  # of the rows in a cell, as much as one of 20 cells is to hold
 SHOWN = 20  # columns without a shift that are shown
 
 
@@ -122,9 +124,8 @@ def drift(
     begin, say = time.monotonic(), progress or (lambda text: None)
     before, after = open_table(reference), open_table(current)
     compared, left_out = _compared(before, after, columns)
-    say(f"learning the cells of {len(compared)} columns")
-    bins = reference_bins(sample(before, compared))
-    blocks = [merge_all(parts) for parts in _in_blocks(before, compared, bins, say)]
+    blocks = counted_reference(before, compared, say)
+    bins = blocks[0].bins
     whole = merge_all(profile(batch, bins) for batch in batches(after, compared, say))
     found = table_drift(blocks, whole, ordered=ordered)
     return _drift_of(
@@ -135,6 +136,29 @@ def drift(
         seconds=time.monotonic() - begin,
         fail=fail,
     )
+
+
+def counted_reference(opened: Opened, columns: Sequence[str], say: Say) -> list[Profile]:
+    """The reference in blocks of consecutive rows, counted into cells that are learned from some of its rows.
+
+    These are the first of each group of rows in a Parquet file, for they cost no second reading. Where they turn out
+    to be unlike the whole, the cells are learned once more, from rows of all parts.
+    """
+    say(f"learning the cells of {len(columns)} columns")
+    if (first := opened.beginnings(columns, LEARNED)) is not None:
+        begun = _columns(first)
+        bins = reference_bins(begun)
+        blocks = _in_blocks(opened, columns, bins, say)
+        if _alike(profile(begun, bins), merge_all(blocks)):
+            return blocks
+        say("the first rows are unlike the others: learning the cells again")
+    return _in_blocks(opened, columns, reference_bins(sample(opened, columns)), say)
+
+
+def _alike(part: Profile, whole: Profile) -> bool:
+    """Whether cells that were learned from the part suit the whole: each holds about the share that it was made for."""
+    pairs = zip(part.columns, whole.columns, strict=True)
+    return all(bool((np.abs(one.shares - other.shares) <= UNLIKE).all()) for one, other in pairs)
 
 
 # --- reading ---
@@ -160,6 +184,10 @@ class Opened(Protocol):
         """The rows in their order, at most BATCH at once."""
         ...
 
+    def beginnings(self, columns: Sequence[str], rows: int) -> Any:
+        """A table of so many rows that cost little to read, not of all parts; None where all cost the same."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class _InMemory:
@@ -182,6 +210,9 @@ class _InMemory:
     def tables(self, columns: Sequence[str]) -> Iterator[Any]:
         for start in range(0, self.rows, BATCH):
             yield self.table.select(list(columns)).slice(start, BATCH)
+
+    def beginnings(self, columns: Sequence[str], rows: int) -> None:
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,9 +238,24 @@ class _OneFile:
     def tables(self, columns: Sequence[str]) -> Iterator[Any]:
         import pyarrow as pa
 
+        for batch in self._read(columns, BATCH, range(self.file.num_row_groups)):
+            yield pa.Table.from_batches([batch])
+
+    def beginnings(self, columns: Sequence[str], rows: int) -> Any:
+        import pyarrow as pa
+
+        groups = self.file.num_row_groups
+        each = max(1, rows // groups)
+        read = (next(self._read(columns, each, [group]), None) for group in range(groups))
+        return pa.Table.from_batches([batch for batch in read if batch is not None])
+
+    def _read(self, columns: Sequence[str], batch: int, groups: Sequence[int]) -> Iterator[Any]:
+        import pyarrow as pa
+
         try:
-            for batch in self.file.iter_batches(BATCH, columns=list(columns), use_threads=False):
-                yield pa.Table.from_batches([batch])
+            yield from self.file.iter_batches(
+                batch, columns=list(columns), row_groups=list(groups), use_threads=False
+            )
         except (pa.ArrowException, OSError) as error:
             raise UserError(f"{self.path} is a damaged Parquet file: {error}") from None
 
@@ -238,6 +284,9 @@ class _Folder:
     def tables(self, columns: Sequence[str]) -> Iterator[Any]:
         return self.dataset.tables(columns, batch=BATCH)
 
+    def beginnings(self, columns: Sequence[str], rows: int) -> None:
+        return None
+
 
 def open_table(path: Path) -> Opened:
     """A CSV or Parquet file, a folder of Parquet files or a Delta table; UserError where it is none."""
@@ -249,12 +298,24 @@ def open_table(path: Path) -> Opened:
     return _Folder(open_dataset(path)) if path.is_dir() else _open_file(path)
 
 
+def _open_parquet(path: Path) -> Any:
+    """Text comes as the file has it, each level once and its number for every row."""
+    import pyarrow.parquet as parquet
+    from pyarrow import types
+
+    with parquet.ParquetFile(path) as first:
+        metadata = first.metadata
+        text = [field.name for field in first.schema_arrow if types.is_string(field.type)]
+    return parquet.ParquetFile(
+        path, metadata=metadata, read_dictionary=text, pre_buffer=False, buffer_size=READ_AT_ONCE
+    )
+
+
 def _open_file(path: Path) -> _OneFile:
     import pyarrow as pa
-    import pyarrow.parquet as parquet
 
     try:
-        opened = _OneFile(path, parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_AT_ONCE))
+        opened = _OneFile(path, _open_parquet(path))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UserError(f"{path} is a damaged Parquet file: {error}") from None
     if not opened.rows:
@@ -306,30 +367,57 @@ def _columns(table: Any) -> Columns:
 
 
 def _column(column: Any) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    from pyarrow import types
 
+    if types.is_dictionary(column.type):
+        return _counted(column)
     if not _is_number(column.type):
+        import pyarrow.compute as pc  # a third of what all other imports cost
+
         counted = pc.value_counts(column)
         levels, counts = counted.field("values"), counted.field("counts")
         return LevelCounts(levels.to_pylist(), counts.to_pylist())
-    numbers = column if column.type == pa.float64() else column.cast(pa.float64(), safe=False)
-    return (
-        np.concatenate([_numbers(chunk) for chunk in numbers.chunks]) if numbers.num_chunks else np.zeros(0)
-    )
+    chunks = [_numbers(chunk) for chunk in column.chunks]
+    return chunks[0] if len(chunks) == 1 else np.concatenate([np.zeros(0), *chunks])
 
 
-def _numbers(chunk: Any) -> npt.NDArray[np.float64]:
+def _counted(column: Any) -> LevelCounts:
+    """Text that comes as numbers of levels."""
+    counts: Counter[Any] = Counter()
+    for chunk in column.chunks:
+        numbers = _numbers(chunk.indices)
+        if missing := chunk.null_count:
+            counts[None] += missing
+            numbers = numbers[~np.isnan(numbers)].astype(np.int64)
+        rows = np.bincount(numbers)
+        levels = chunk.dictionary.to_pylist()
+        counts.update({levels[place]: int(rows[place]) for place in np.flatnonzero(rows).tolist()})
+    return LevelCounts(list(counts), list(counts.values()))
+
+
+def _numbers(chunk: Any) -> npt.NDArray[Any]:
     """The same as `to_numpy`, which imports pandas where values are missing."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_decimal(chunk.type):
+        chunk = chunk.cast(pa.float64())
     rows, start = len(chunk), chunk.offset
     known, stored = chunk.buffers()
     if not rows:
         return np.zeros(0)
-    numbers = np.frombuffer(stored, np.float64, rows, start * 8)
+    if types.is_boolean(chunk.type):
+        numbers: npt.NDArray[Any] = _bits(stored, start, rows)
+    else:
+        kind = np.dtype(chunk.type.to_pandas_dtype())
+        numbers = np.frombuffer(stored, kind, rows, start * kind.itemsize)
     if known is None or not chunk.null_count:
         return numbers
-    bits = np.unpackbits(np.frombuffer(known, np.uint8), bitorder="little")[start : start + rows]
-    return np.where(bits == 1, numbers, np.nan)
+    return np.where(_bits(known, start, rows) == 1, numbers, np.nan)
+
+
+def _bits(stored: Any, start: int, rows: int) -> npt.NDArray[np.uint8]:
+    return np.unpackbits(np.frombuffer(stored, np.uint8), bitorder="little")[start : start + rows]
 
 
 def sample(opened: Opened, columns: Sequence[str]) -> Columns:
@@ -367,8 +455,8 @@ def batches(opened: Opened, columns: Sequence[str], say: Say | None = None) -> I
         yield _columns(table)
 
 
-def _in_blocks(opened: Opened, columns: Sequence[str], bins: Any, say: Say) -> list[list[Profile]]:
-    """The parts of each of BLOCKS blocks of consecutive rows, counted."""
+def _in_blocks(opened: Opened, columns: Sequence[str], bins: Sequence[ColumnBins], say: Say) -> list[Profile]:
+    """At most BLOCKS blocks of consecutive rows, counted."""
     edges = np.linspace(0, opened.rows, BLOCKS + 1).astype(int)
     found: list[list[Profile]] = [[] for _ in range(BLOCKS)]
     for start, table in _numbered(opened, columns, say):
@@ -376,7 +464,7 @@ def _in_blocks(opened: Opened, columns: Sequence[str], bins: Any, say: Say) -> l
             low, high = max(start, first), min(start + table.num_rows, last)
             if low < high:
                 parts.append(profile(_columns(table.slice(low - start, high - low)), bins))
-    return [parts for parts in found if parts]
+    return [merge_all(parts) for parts in found if parts]
 
 
 # --- telling ---
