@@ -20,7 +20,7 @@ from benchmarks.options import say
 from benchmarks.result import Result, judgement, written
 
 SHORT = ("replay", "training", "larger", "serving", "drift")
-LONG = ("diagnosis", "kills", "serving_kills", "serving_switches")
+LONG = ("diagnosis", "kills", "serving_kills", "serving_switches", "labels")
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, RESULTS = DOCS / "benchmarks.md", DOCS / "benchmarks"
 

@@ -124,6 +124,24 @@ def _score(project: Project, options: argparse.Namespace, progress: Progress) ->
     return score_file(open_stores(project), Path(options.file), out=out, progress=progress)
 
 
+def _labels(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    from pathlib import Path
+
+    from pipelines import labels
+
+    if options.file is None:
+        return labels.labels(project, _now(project, options), days=options.days or labels.DAYS)
+    return labels.add_file(
+        project,
+        Path(options.file),
+        id_column=options.id,
+        key_column=options.key,
+        value=options.value,
+        moment=options.moment,
+        progress=progress,
+    )
+
+
 def _forget(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     from pipelines.forgetting import forget
     from pipelines.stores import open_stores
@@ -515,6 +533,35 @@ def _add_cross_validate(commands: argparse._SubParsersAction[argparse.ArgumentPa
     )
 
 
+def _add_labels(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    labels = _command(
+        commands,
+        "labels",
+        _labels,
+        "add the labels of a file, or say how labels come: coverage, delay, what is to come",
+        "labels --project bikes",
+        "labels truth-of-may.csv --project bikes",
+        "labels orders.parquet --project bikes --key order_id --value paid --moment paid_at",
+    )
+    labels.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="CSV, Parquet, a folder of Parquet files or a Delta table (default: say how labels come)",
+    )
+    which = labels.add_mutually_exclusive_group()
+    which.add_argument("--id", metavar="COLUMN", help="the column of prediction ids (default: id)")
+    which.add_argument("--key", metavar="COLUMN", help="the column of your own keys (default: data.key)")
+    labels.add_argument("--value", metavar="COLUMN", help="the column of labels (default: data.target)")
+    labels.add_argument(
+        "--moment", metavar="COLUMN", help="when each was found out; the latest holds (default: moment)"
+    )
+    labels.add_argument(
+        "--days", metavar="N", type=_days, help="without FILE: the days before now (default: 90)"
+    )
+    _add_now(labels)
+
+
 def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     token = _command(
         commands,
@@ -601,6 +648,7 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         spoken=True,
     )
     _add_token(commands)
+    _add_labels(commands)
     score = _command(
         commands,
         "score",

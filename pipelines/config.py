@@ -132,7 +132,7 @@ class DataConfig:
     key: str | None = field(
         default=None,
         metadata={
-            "doc": "the column that identifies a row; not an input of the network",
+            "doc": "the column that identifies a row, by which labels may come; not an input of the network",
             "default_doc": "the number of the row",
         },
     )

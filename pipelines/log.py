@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
@@ -76,6 +78,7 @@ __all__ = ["Answer", "Conflict", "Event", "LabelledRows", "Log", "Span"]
 
 _FLUSHED = "arriving"  # under this name a table remembers the last batch that was moved on from SQLite
 _EVER = 2**63 - 1
+PART = 131_072  # rows that are read at once; of 20 columns some 50 MB
 
 
 @dataclass(frozen=True)
@@ -404,6 +407,57 @@ class Log:
             keys,
         )
 
+    def parts(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        known_until: datetime | None = None,
+        columns: Sequence[str] | None = None,
+        levels: Mapping[str, Sequence[str]] | None = None,
+        rows: int = PART,
+    ) -> Iterator[LabelledRows]:
+        """The very rows of `predictions`, in the same order, about so many at a time; at least one part.
+
+        Rows of one moment stay together. Of all rows only times and hashes of the ids are in memory at once, 16 bytes
+        each.
+        """
+        times, ids = self._outline(start, end, known_until)
+        wishes: dict[str, Any] = {"known_until": known_until, "columns": columns, "levels": levels}
+        if len(times) <= rows:
+            yield self.predictions(start, end, **wishes)
+            return
+        first_known = self._known_first(start, end, known_until, _twice(ids))
+        cuts = [moment_of(time) for time in np.unique(np.sort(times)[rows::rows])]
+        for since, until in pairwise([start, *cuts, end]):
+            part = self.predictions(since, until, **wishes)
+            yield part.take(_those(part, first_known)) if first_known else part
+
+    def _outline(
+        self, start: datetime, end: datetime, known_until: datetime | None
+    ) -> tuple[Array, npt.NDArray[np.int64]]:
+        """Of all rows of a time: when they happened, and a hash of their ids, as they come."""
+        found = self._scored(start, end, known_until, (), own=("id", "time"))
+        hashed = [
+            np.fromiter(map(hash, chunk.to_pylist()), np.int64, len(chunk)) for chunk in found["id"].chunks
+        ]
+        return times_of(found["time"]), np.concatenate([*hashed, np.zeros(0, np.int64)])
+
+    def _known_first(
+        self, start: datetime, end: datetime, known_until: datetime | None, hashes: set[int]
+    ) -> dict[str, tuple[Any, Any]]:
+        """Of ids with one of these hashes, when the row that counts was known and happened: the one known first."""
+        if not hashes:
+            return {}
+        found = self._scored(start, end, known_until, (), own=("id", "time", "known_at"))
+        ids = found["id"].to_pylist()
+        chosen = np.flatnonzero([hash(id) in hashes for id in ids])
+        known, times = times_of(found["known_at"])[chosen], times_of(found["time"])[chosen]
+        first: dict[str, tuple[Any, Any]] = {}
+        for place in np.lexsort((times, known)):
+            first.setdefault(ids[chosen[place]], (known[place], times[place]))
+        return first
+
     def _named_again(
         self, columns: dict[str, Array], levels: Mapping[str, Sequence[str]]
     ) -> dict[str, Array]:
@@ -414,15 +468,24 @@ class Log:
         return columns
 
     def _scored(
-        self, start: datetime, end: datetime, known_until: datetime | None, columns: Sequence[str] | None
+        self,
+        start: datetime,
+        end: datetime,
+        known_until: datetime | None,
+        columns: Sequence[str] | None,
+        *,
+        own: Sequence[str] | None = None,
     ) -> Any:
+        """own: which of the table's own columns are wanted; None for all."""
         where = [("time", ">=", aware(start)), ("time", "<", aware(end)), *_known(known_until)]
-        found, landed = self._predictions.read(where, wanted(columns), mark=_FLUSHED)
+        chosen = wanted(columns) if own is None else _own(own)
+        found, landed = self._predictions.read(where, chosen, mark=_FLUSHED)
         limits = {"start": microseconds(start), "end": microseconds(end), "known_until": _limit(known_until)}
         waiting = waiting_rows(self._folder / "arriving.db", landed, **limits)
         if not waiting:
             return found
-        return _joined(found, arrived_rows(waiting).table(self._predictions.schema, 0))
+        late = arrived_rows(waiting).table(self._predictions.schema, 0)
+        return _joined(found, late if own is None else late.select(found.column_names))
 
     def _truth(self, ids: Array, keys: Array, known_until: datetime | None) -> Truth:
         if not len(ids):
@@ -508,6 +571,18 @@ def _once(what: str, key: str | None) -> Mark | None:
 
 def _known(known_until: datetime | None) -> Where:
     return [] if known_until is None else [("known_at", "<=", aware(known_until))]
+
+
+def _twice(ids: npt.NDArray[np.int64]) -> set[int]:
+    """What occurs more than once."""
+    ordered = np.sort(ids)
+    return set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
+
+
+def _those(part: LabelledRows, first_known: Mapping[str, tuple[Any, Any]]) -> Array:
+    """Places of the rows that count: of an id that is there twice the one that was known first."""
+    these = zip(part.ids.tolist(), part.known_at, part.times, strict=True)
+    return np.flatnonzero([first_known.get(id, (known, time)) == (known, time) for id, known, time in these])
 
 
 def _own(names: Sequence[str]) -> Callable[[Any], list[str]]:

@@ -354,6 +354,7 @@ class MonitorResult:
     windows: tuple[JudgedWindow, ...]
     action: str
     reasons: tuple[str, ...]
+    labels_stopped: str | None = None  # since when, in words, where no label comes that was due
 
     @property
     def harmful(self) -> bool:
@@ -365,20 +366,21 @@ class MonitorResult:
         if not told:
             told.append("no window is due: each is judged when its labels are complete")
             told += [f"still to be done: {self.action}"] if self.harmful else []
+        if self.labels_stopped is not None:
+            told.append(f"labels have stopped: {self.labels_stopped}")
         if self.harmful:
             told.append("next: losswatch retrain")
         return told
 
 
 def monitor(project: Project, now: datetime) -> MonitorResult:
-    """Judges every window that is due and not yet judged, decides, and tells of harm once.
+    """Judges every window that is due and not yet judged, decides, and tells of harm, or of silent labels, once."""
+    from pipelines.labels import watch_labels
 
-    Afterwards what the log is not to keep any longer is removed.
-    """
     stores = open_stores(project)
-    found = monitor_stores(stores, now)
+    found, quiet = monitor_stores(stores, now), watch_labels(stores, now)
     tidy(stores, now)
-    return found
+    return found if quiet is None else replace(found, labels_stopped=str(quiet))
 
 
 def serves(project: Project, now: datetime) -> bool:
