@@ -42,10 +42,11 @@ class Closed(ConnectionError):
 class Connection:
     """A client of one server; requests may be sent ahead."""
 
-    def __init__(self, port: int, *, timeout: float = 60.0) -> None:
+    def __init__(self, port: int, *, timeout: float = 10.0) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._read = b""
+        self._bodies = True
         self._found: deque[Answer] = deque()
 
     def fileno(self) -> int:
@@ -62,8 +63,9 @@ class Connection:
         self._read += part
         return list(self._whole())
 
-    def answer(self) -> Answer:
-        """Waits for the next answer."""
+    def answer(self, *, head: bool = False) -> Answer:
+        """Waits for the next answer. head: whether it is to a HEAD, so that no body follows."""
+        self._bodies = not head
         while not self._found:
             self._found.extend(self.take())
         return self._found.popleft()
@@ -77,7 +79,7 @@ class Connection:
             if not found:
                 return
             status, headers = _head(head)
-            length = int(headers.get("content-length", "0"))
+            length = int(headers.get("content-length", "0")) if self._bodies else 0
             if len(rest) < length:
                 return
             self._read = rest[length:]

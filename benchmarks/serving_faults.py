@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
-from pipelines import answering, arriving, champion, http_server
+from pipelines import answering, arriving, champion, http_server, invocations
 
 
 def answer_first() -> None:
@@ -80,3 +83,44 @@ def leave_after_one() -> None:
         answer(self, exchange, *said)
 
     http_server._Connection.answer = answered  # type: ignore[method-assign]
+
+
+# --- what is malformed ---
+
+
+def trust_the_width() -> None:
+    """Rows are taken to be as wide as the columns, so that a ragged one is a fault of the server."""
+
+    def lists(field: str, names: Sequence[str], data: Any) -> Any:
+        return dict(zip(names, map(list, zip(*data, strict=True)), strict=True))
+
+    invocations._from_lists = lists
+
+
+def end_at_depth() -> None:
+    """What is nested too deeply ends the process, as a parser without a limit does."""
+    loads = invocations.orjson.loads
+
+    def parsed(body: bytes) -> Any:
+        if body.count(b"[") > 50_000:
+            os._exit(139)
+        return loads(body)
+
+    invocations.orjson = SimpleNamespace(loads=parsed, JSONDecodeError=invocations.orjson.JSONDecodeError)
+
+
+def keep_every_body() -> None:
+    """What was refused is never let go of."""
+    kept: list[bytes] = []
+    read = answering._read
+
+    def reading(body: bytes, content_type: str, served: Any) -> Any:
+        kept.append(bytes(50_000) + body)
+        return read(body, content_type, served)
+
+    answering._read = reading
+
+
+def believe_everything() -> None:
+    """Types are not looked at."""
+    invocations._check_types = lambda columns, form: None

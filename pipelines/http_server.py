@@ -265,10 +265,14 @@ class _Connection(asyncio.Protocol):
         exchange = self._reading
         if exchange is None or self._leaving:
             return
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            self.refuse(400, f"this is HTTP/{version}, expected HTTP/1.1")
+            return
         path, _, exchange.query = exchange.url.partition(b"?")
         exchange.path = path.decode("latin-1")
         exchange.method = self._parser.get_method().decode("latin-1")
-        exchange.keep = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
+        exchange.keep = self._parser.should_keep_alive() and version == "1.1"
         if int(exchange.headers.get(b"content-length", b"0")) > self._server.limits.body:
             self._too_large()
             return

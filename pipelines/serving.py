@@ -320,12 +320,13 @@ def _refusal(status: int, field: str, reason: str, rule: str) -> Refusal:
 def _hostname(host: bytes) -> str:
     """A header's host without its port.
 
-    >>> _hostname(b"localhost:8000"), _hostname(b"[::1]:8000"), _hostname(b"127.0.0.1")
-    ('localhost', '::1', '127.0.0.1')
+    >>> _hostname(b"localhost:8000"), _hostname(b"[::1]:8000"), _hostname(b"127.0.0.1"), _hostname(b"[::1")
+    ('localhost', '::1', '127.0.0.1', '')
     """
     text = host.decode("latin-1").partition("/")[0]
     if text.startswith("["):
-        return text[1:].partition("]")[0]
+        inside, closed, _ = text[1:].partition("]")
+        return inside if closed else ""
     return text.partition(":")[0]
 
 

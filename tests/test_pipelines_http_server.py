@@ -358,6 +358,11 @@ def test_at_the_end_what_has_come_in_is_answered_and_nothing_new_is_taken() -> N
         idle.close()
 
 
+def test_http_of_another_version_is_refused(server: Running) -> None:
+    assert server.say(b"GET /a\r\n\r\n").startswith(b"HTTP/1.1 400")
+    assert server.say(b"GET /a HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
 def test_at_the_end_requests_that_were_sent_ahead_are_answered_too() -> None:
     with running() as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as ahead:
         ahead.sendall(get(b"/later") + get(b"/1") + get(b"/2") + get(b"/3")[:9])
