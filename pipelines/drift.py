@@ -396,7 +396,7 @@ def _counted(column: Any) -> LevelCounts:
 
 
 def _numbers(chunk: Any) -> npt.NDArray[Any]:
-    """The same as `to_numpy`, which imports pandas where values are missing."""
+    """The same as `to_numpy`, which imports pandas where values are missing, as `to_pandas_dtype` always does."""
     import pyarrow as pa
     from pyarrow import types
 
@@ -409,11 +409,18 @@ def _numbers(chunk: Any) -> npt.NDArray[Any]:
     if types.is_boolean(chunk.type):
         numbers: npt.NDArray[Any] = _bits(stored, start, rows)
     else:
-        kind = np.dtype(chunk.type.to_pandas_dtype())
+        kind = _stored_as(chunk.type)
         numbers = np.frombuffer(stored, kind, rows, start * kind.itemsize)
     if known is None or not chunk.null_count:
         return numbers
     return np.where(_bits(known, start, rows) == 1, numbers, np.nan)
+
+
+def _stored_as(kind: Any) -> np.dtype[Any]:
+    from pyarrow import types
+
+    letter = "f" if types.is_floating(kind) else "i" if types.is_signed_integer(kind) else "u"
+    return np.dtype(f"{letter}{kind.bit_width // 8}")
 
 
 def _bits(stored: Any, start: int, rows: int) -> npt.NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from monitoring.profile import merge_all, profile, reference_bins
 from pipelines import drift as module
 from pipelines.cli import main
-from pipelines.drift import drift
+from pipelines.drift import batches, counted_reference, drift, open_table
 from pipelines.errors import UserError
 
 ROWS = 3000
@@ -91,6 +93,56 @@ def test_batches_and_blocks_change_nothing(tables: Path, monkeypatch: pytest.Mon
             pytest.approx(other.threshold),
             pytest.approx(other.chi_squared),
         )
+
+
+def test_cells_suit_the_whole_reference_where_its_first_rows_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    level = np.repeat([0.0, 50.0], ROWS // 2)  # the first half of the file lies elsewhere
+    rows = pd.DataFrame({"heat": rng.normal(level), "flat": rng.normal(size=ROWS)})
+    rows.to_parquet(tmp_path / "rows.parquet")
+    opened = open_table(tmp_path / "rows.parquet")
+    told: list[str] = []
+    monkeypatch.setattr(module, "LEARNED", 500)
+    for names, again in ((["flat"], False), (["flat", "heat"], True)):
+        told.clear()
+        counted = merge_all(counted_reference(opened, names, told.append))
+        assert any("again" in text for text in told) is again
+        assert max(max(column.counts) for column in counted.columns) < 0.1 * ROWS
+        assert counted.rows == ROWS
+
+
+def test_a_file_of_many_small_groups_is_read_whole(tmp_path: Path) -> None:
+    _frame(0).to_parquet(tmp_path / "rows.parquet", row_group_size=7)
+    opened = open_table(tmp_path / "rows.parquet")
+    assert merge_all(counted_reference(opened, ["heat"], lambda text: None)).rows == ROWS
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([1, None, 3, 3], pa.int64()),
+        pa.array([1, 2, 3, 3], pa.uint8()),
+        pa.array([0.5, None, float("nan"), 3.0], pa.float32()),
+        pa.array([0.5, 1.5, float("inf"), None], pa.float64()),
+        pa.array([True, None, False, True]),
+        pa.array([Decimal("1.25"), None, Decimal(3), Decimal(3)], pa.decimal128(12, 2)),
+        pa.array(["a", None, "b", "a"]),
+        pa.array(["a", None, "b", "a"], pa.large_string()),
+        pa.array(["a", None, "b", "a"]).dictionary_encode(),
+        pa.array([None, None, None, None], pa.string()),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_every_type_of_arrow_is_counted_as_its_values_are(column: Any, tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pa.table({"x": pa.concat_arrays([column, column.slice(1)])}), path)
+    values = [*column.to_pylist(), *column.to_pylist()[1:]]
+    values = [float(value) if isinstance(value, Decimal | bool) else value for value in values]
+    bins = reference_bins({"x": values})
+    counted = [profile(batch, bins) for batch in batches(open_table(path), ["x"])]
+    assert merge_all(counted) == profile({"x": values}, bins)
 
 
 def test_only_the_columns_asked_for_are_compared(tables: Path) -> None:
