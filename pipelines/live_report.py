@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.losses import default_loss
-from monitoring.profile import profile
+from monitoring.profile import merge_all, profile
 from pipelines.addresses import absolute_uri, sqlite_file
 from pipelines.bundle import BrokenBundle
 from pipelines.page import Page, PageWindow, write_page
-from pipelines.reference import read_reference
 from pipelines.replay_page import version_curves
 from pipelines.retraining import AUTHOR
 from pipelines.service import RETRAINING, SERVICE, VERDICT, bundle_of
 from pipelines.stores import Stores, open_stores
+from pipelines.watch import known_levels, reference_of
 
 if TYPE_CHECKING:
     from pipelines.log import Event
@@ -226,17 +226,20 @@ def _inputs(stores: Stores, events: Sequence[Event], verdict: Event, folder: Pat
     start, end = (datetime.fromisoformat(verdict.payload[key]) for key in ("start", "end"))
     version = verdict.payload["version"]
     try:
-        reference = read_reference(bundle_of(stores, version).reference)
+        reference = reference_of(stores, version)
     except BrokenBundle as error:
         logger.warning("no page of the inputs: %s", error)
         return None
     known = end + stores.project.config.data.label_delay
-    rows = stores.log.predictions(start, end, known_until=known)
-    own = rows.take(np.flatnonzero((rows.versions == version) & (rows.times >= _since(events, verdict))))
-    if not len(own):
+    levels = known_levels(stores, version)
+    since, counts = _since(events, verdict), []
+    for rows in stores.log.parts(start, end, known_until=known, levels=levels):
+        own = rows.take(np.flatnonzero((rows.versions == version) & (rows.times >= since)))
+        counts.append(profile(own.columns, reference.profile.bins))
+    current = merge_all(counts)
+    if not current.rows:
         return None
     path = folder / f"window-{_written(start)}.html"
-    current = profile(own.columns, reference.profile.bins)
     title = f"{stores.project.name}: inputs from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
     evidently_report(reference.profile, current, reference.thresholds, path, title=title)
     return path

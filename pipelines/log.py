@@ -429,7 +429,7 @@ class Log:
             return
         first_known = self._known_first(start, end, known_until, _twice(ids))
         cuts = [moment_of(time) for time in np.unique(np.sort(times)[rows::rows])]
-        for since, until in pairwise([start, *cuts, end]):
+        for since, until in pairwise([start, *(cut for cut in cuts if cut > aware(start)), end]):
             part = self.predictions(since, until, **wishes)
             yield part.take(_those(part, first_known)) if first_known else part
 

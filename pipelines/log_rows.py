@@ -250,7 +250,7 @@ def in_order(table: Any) -> Any:
     times, known_at = times_of(table["time"]), times_of(table["known_at"])
     order = np.lexsort((known_at, ids, times))
     if len(set(ids.tolist())) < len(ids):
-        first = np.argsort(known_at, kind="stable")
+        first = np.lexsort((times, known_at))
         _, place = np.unique(ids[first], return_index=True)
         order = order[np.isin(order, first[place])]
     return table.take(integers(order))

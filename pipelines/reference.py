@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,15 @@ class Reference:
     thresholds: ShiftThresholds
     blocks: tuple[Profile, ...] = ()
     correction: tuple[tuple[float, ...], ...] = ()
+
+    def without(self, names: Sequence[str]) -> Reference:
+        """The reference for rows of which these columns are not kept."""
+        whole, *blocks = (_without(one, names) for one in (self.profile, *self.blocks))
+        return replace(self, profile=whole, blocks=tuple(blocks))
+
+
+def _without(counted: Profile, names: Sequence[str]) -> Profile:
+    return Profile(counted.rows, tuple(column for column in counted.columns if column.name not in names))
 
 
 def make_reference(

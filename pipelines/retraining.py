@@ -40,7 +40,7 @@ from pipelines.reference import make_correction, make_loss_reference, make_refer
 from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bundle_of
 from pipelines.sources import Table
 from pipelines.training import settings_of
-from pipelines.watch import WindowJudgement, targets_of, usable
+from pipelines.watch import WindowJudgement, known_levels, targets_of, usable
 
 if TYPE_CHECKING:
     from models.schema import Column, Schema
@@ -185,7 +185,10 @@ def known_rows(
     table = _first_rows(stores, champion).table
     begins = numpy_moment(service.anchor)
     first = table.rows((table.times < begins) & table.frame[target].notna().to_numpy())
-    rows = stores.log.predictions(service.anchor, now, known_until=now, columns=schema.column_names)
+    levels = known_levels(stores, service.version)
+    rows = stores.log.predictions(
+        service.anchor, now, known_until=now, columns=schema.column_names, levels=levels
+    )
     rows = rows.take(usable(rows, schema))
     times = np.concatenate([first.times.astype("datetime64[us]"), rows.times])
     logged = np.arange(len(times)) >= len(first.times)

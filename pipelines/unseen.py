@@ -27,7 +27,7 @@ from pipelines.sources import Table, read, read_frame
 if TYPE_CHECKING:
     from pipelines.registry import ModelVersion
     from pipelines.stores import Stores
-from pipelines.watch import usable
+from pipelines.watch import known_levels, usable
 
 logger = logging.getLogger(__name__)
 
@@ -236,7 +236,7 @@ def _logged_between(stores: Stores, version: ModelVersion, start: datetime, end:
     import pandas as pd
 
     schema = bundle_of(stores, version.version).schema
-    rows = stores.log.predictions(start, end)
+    rows = stores.log.predictions(start, end, levels=known_levels(stores, version.version))
     rows = rows.take(usable(rows, schema))
     frame = pd.DataFrame({**rows.columns, schema.target.name: rows.labels})
     missing = [name for name in schema.column_names if name not in frame.columns]

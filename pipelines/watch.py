@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from monitoring.faults import DataFault, data_faults
 from monitoring.loss_alarm import LossLevel, loss_alarms, loss_level
-from monitoring.profile import Profile, profile
+from monitoring.profile import Profile, merge_all, profile
 from monitoring.recovery import (
     MEMORIES,
     Correction,
@@ -91,7 +91,7 @@ def watch(stores: Stores, service: Service, now: datetime, *, after: int = -1) -
     config = stores.project.config
     alarms = loss_alarms(service.reference, [fact.level for fact in facts], config.alarm)
     recovered = _recoveries(stores, service, facts)
-    reference = _reference(stores, service.version)
+    reference = reference_of(stores, service.version)
     judgements = []
     for place, fact in enumerate(facts):
         if fact.number <= after:
@@ -124,12 +124,27 @@ def watch(stores: Stores, service: Service, now: datetime, *, after: int = -1) -
     return judgements
 
 
-def _reference(stores: Stores, version: int) -> Reference:
+def reference_of(stores: Stores, version: int) -> Reference:
+    """What a version is compared with, of the columns that the log keeps; read once a process."""
     key = ("reference", version)
     if key not in stores.memo:
-        stores.memo[key] = read_reference(bundle_of(stores, version).reference)
+        dropped = stores.project.config.log.columns_with("drop")
+        stores.memo[key] = read_reference(bundle_of(stores, version).reference).without(dropped)
     found: Reference = stores.memo[key]
     return found
+
+
+def known_levels(stores: Stores, version: int) -> dict[str, tuple[str, ...]]:
+    """Of columns that the log keeps as hashes, the values that a version knows, by which they are named again."""
+    hashed = stores.project.config.log.columns_with("hash")
+    if not hashed:
+        return {}
+    columns = bundle_of(stores, version).schema.columns
+    known = {column.name: set(getattr(column, "levels", ())) for column in columns if column.name in hashed}
+    for bins in reference_of(stores, version).profile.bins:
+        if bins.name in known:
+            known[bins.name].update(bins.levels)
+    return {name: tuple(sorted(levels)) for name, levels in known.items()}
 
 
 def _recoveries(stores: Stores, service: Service, facts: Sequence[WindowFacts]) -> tuple[Recovery, ...]:
@@ -151,12 +166,53 @@ def _facts(stores: Stores, service: Service, now: datetime) -> list[WindowFacts]
     """Facts of all due windows; each is computed once, from what was known when it became due."""
     delay = stores.project.config.data.label_delay
     names = bundle_of(stores, service.version).schema.column_names
+    levels = known_levels(stores, service.version)
     known: list[WindowFacts] = stores.memo.setdefault(("facts", service.since), [])
     for number, window in service.windows_until(now, delay)[len(known) :]:
         due = window.end + delay
-        rows = stores.log.predictions(window.start, window.end, known_until=due, columns=names)
-        known.append(_fact(stores, service, number, window, rows, known))
+        parts = stores.log.parts(window.start, window.end, known_until=due, columns=names, levels=levels)
+        counts = _joined([_counted(stores, service, rows) for rows in parts])
+        known.append(_fact(stores, service, number, window, counts, known))
     return known
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What is left of rows of a window. rows: scored by the version in service; served: losses, whoever served them."""
+
+    rows: int
+    served: Array
+    labelled: LabelledWindow
+    profile: Profile
+
+
+def _counted(stores: Stores, service: Service, rows: LabelledRows) -> _Counts:
+    schema, goal = bundle_of(stores, service.version).schema, _objective(stores, service.version)
+    since = np.datetime64(service.since.replace(tzinfo=None), "us")
+    own = rows.take(np.flatnonzero((rows.versions == service.version) & (rows.times >= since)))
+    return _Counts(
+        rows=len(own),
+        served=row_losses_of(rows.take(usable(rows, schema)), schema, goal),
+        labelled=labelled_window(own.take(usable(own, schema)), schema, goal),
+        profile=profile(own.columns, reference_of(stores, service.version).profile.bins),
+    )
+
+
+def _joined(parts: Sequence[_Counts]) -> _Counts:
+    if len(parts) == 1:
+        return parts[0]
+    windows = [part.labelled for part in parts if len(part.labelled.losses)] or [parts[0].labelled]
+    return _Counts(
+        rows=sum(part.rows for part in parts),
+        served=np.concatenate([part.served for part in parts]),
+        labelled=LabelledWindow(
+            np.concatenate([window.inputs for window in windows]),
+            np.concatenate([window.prediction for window in windows]),
+            np.concatenate([window.target for window in windows]),
+            np.concatenate([window.losses for window in windows]),
+        ),
+        profile=merge_all(part.profile for part in parts),
+    )
 
 
 def _fact(
@@ -164,17 +220,12 @@ def _fact(
     service: Service,
     number: int,
     window: Window,
-    rows: LabelledRows,
+    counts: _Counts,
     before: Sequence[WindowFacts],
 ) -> WindowFacts:
-    schema = bundle_of(stores, service.version).schema
     goal = _objective(stores, service.version)
-    reference = _reference(stores, service.version)
-    served = rows.take(usable(rows, schema))
-    since = np.datetime64(service.since.replace(tzinfo=None), "us")
-    own = rows.take(np.flatnonzero((rows.versions == service.version) & (rows.times >= since)))
-    labelled = labelled_window(own.take(usable(own, schema)), schema, goal)
-    every = row_losses_of(served, schema, goal)
+    reference = reference_of(stores, service.version)
+    labelled, every = counts.labelled, counts.served
     level = _level(labelled.losses, service)
     if reference.correction and goal.link is not None and len(labelled.losses):
         labelled = with_correction(labelled, np.array(reference.correction), goal.link, goal.row_losses)
@@ -190,14 +241,14 @@ def _fact(
     return WindowFacts(
         window=window,
         number=number,
-        rows=len(own),
+        rows=counts.rows,
         level=level,
-        served_rows=len(served),
+        served_rows=len(every),
         served_loss=float(every.mean()) if len(every) else float("nan"),
         gains=gains,
         corrections=corrections,
         labelled=labelled,
-        profile=profile(own.columns, reference.profile.bins),
+        profile=counts.profile,
     )
 
 

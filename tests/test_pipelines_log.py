@@ -558,3 +558,95 @@ def test_appending_does_not_import_pandas(tmp_path: Path) -> None:
         "assert 'pandas' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "log")], check=True)
+
+
+# --- a part at a time -----------------------------------------------------------------------------------
+
+
+def whole(parts: list[LabelledRows]) -> dict[str, Any]:
+    """Parts laid side by side."""
+    named = {"ids", "times", "known_at", "versions", "predictions", "labels", "labelled_at", "keys"}
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in sorted(named)}
+    return joined | {
+        f"column {name}": np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns
+    }
+
+
+def test_parts_are_the_rows_in_their_order(log: Log) -> None:
+    for day in (3, 1, 2):
+        add(log, [f"{day} {hour}" for hour in range(9)], day=day, wind=np.arange(9.0) + day)
+    log.append_labels([f"2 {hour}" for hour in range(5)], np.arange(5.0), known_at=START)
+    arrive(log, ["w 0", "w 1", "w 2"], day=2, wind=[7.0, 8.0, 9.0])
+    add(log, ["1 0", "3 8"], day=5, wind=[99.0, 98.0])  # came before, and are known
+    add(log, ["2 1"], day=0, wind=[97.0])  # known before
+    every, asked = read(log), (START - DAY, START + 9 * DAY)
+    parts = list(log.parts(*asked, rows=4))
+    assert len(parts) > 6
+    assert max(map(len, parts)) <= 5
+    for name, values in whole([every]).items():
+        np.testing.assert_array_equal(whole(parts)[name], values)
+    assert len(list(log.parts(*asked))) == 1
+    limited = {"known_until": START + 3 * DAY, "columns": ["wind"]}
+    np.testing.assert_array_equal(
+        whole(list(log.parts(*asked, rows=4, **limited)))["ids"], log.predictions(*asked, **limited).ids
+    )
+
+
+def test_there_is_one_part_where_there_is_no_row(log: Log) -> None:
+    assert [len(part) for part in log.parts(START, START + DAY)] == [0]
+
+
+def test_rows_of_one_moment_stay_together(log: Log) -> None:
+    log.append_predictions(list("abcdef"), [START] * 6, {}, [0.5] * 6, version=1, known_at=START)
+    add(log, ["g", "h"], day=1)
+    assert [part.ids.tolist() for part in log.parts(START, START + 2 * DAY, rows=2)] == [
+        list("abcdef"),
+        ["g", "h"],
+    ]
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 12), st.integers(0, 30), st.integers(0, 9)),
+        min_size=1,
+        max_size=40,
+        unique=True,
+    ),
+    size=st.integers(1, 7),
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_came_twice_and_when_parts_are_the_same_rows(
+    rows: list[tuple[int, int, int]], size: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    log = Log(tmp_path_factory.mktemp("parts") / "log")
+    for id, minute, known in rows:
+        log.append_predictions(
+            [str(id)],
+            [START + timedelta(minutes=minute)],
+            {"x": [minute]},
+            [0.5],
+            version=1,
+            known_at=START + known * DAY,
+        )
+    parts = list(log.parts(START, START + DAY, rows=size))
+    for name, values in whole([log.predictions(START, START + DAY)]).items():
+        np.testing.assert_array_equal(whole(parts)[name], values)
+
+
+# --- columns that come later --------------------------------------------------------------------------------
+
+
+def test_rows_of_before_a_column_came_have_it_missing(log: Log) -> None:
+    add(log, ["a", "b"], day=0, wind=[1.0, 2.0])
+    arrive(log, ["c"], day=1, wind=[3.0])
+    arrive(log, ["d"], day=2, wind=[4.0], gust=[5.0], carrier=["UA"])
+    log.flush()
+    arrive(log, ["e"], day=3, gust=[6.0], carrier=[None], holiday=[True])
+    for _ in range(2):
+        rows = read(log)
+        np.testing.assert_array_equal(rows.columns["wind"], [1.0, 2.0, 3.0, 4.0, np.nan])
+        np.testing.assert_array_equal(rows.columns["gust"], [np.nan, np.nan, np.nan, 5.0, 6.0])
+        assert rows.columns["carrier"].tolist() == [None, None, None, "UA", None]
+        assert rows.columns["holiday"].tolist() == [None, None, None, None, True]
+        log.flush()
+        log.compact()

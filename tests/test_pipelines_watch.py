@@ -13,6 +13,7 @@ import pytest
 
 from monitoring.window import WindowLength
 from pipelines.course import Course, plan
+from pipelines.log import Log
 from pipelines.prepared import prepare_rows
 from pipelines.replay import score_rows
 from pipelines.service import Service, begin_service, bundle_of, needed_service
@@ -144,3 +145,25 @@ def test_a_rolled_back_version_counts_its_new_rows_only(stores: Stores) -> None:
     assert [judgement.number for judgement in found] == [3, 4]
     assert 30 < found[0].rows < 70
     assert found[1].rows == ROWS
+
+
+def test_a_window_of_many_rows_is_read_in_parts_and_judged_the_same(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once, read_parts, sizes = judged(stores), Log.parts, []
+
+    def in_small_parts(log: Log, *window: Any, **wishes: Any) -> Any:
+        for part in read_parts(log, *window, **wishes, rows=17):
+            sizes.append(len(part))
+            yield part
+
+    monkeypatch.setattr(Log, "parts", in_small_parts)
+    found = judged(dataclasses.replace(stores, memo={}))
+    assert max(sizes) < 20 < len(sizes)
+    assert [one.verdict for one in found] == [one.verdict for one in at_once]
+    assert [one.faults for one in found] == [one.faults for one in at_once]
+    for mine, whole in zip(found, at_once, strict=True):
+        assert mine.loss == pytest.approx(whole.loss, nan_ok=True, rel=1e-12)
+        np.testing.assert_array_equal(
+            [c.distance for c in mine.shift.columns], [c.distance for c in whole.shift.columns]
+        )
