@@ -19,7 +19,7 @@ from models.schema import Schema, SchemaError, Task
 from models.split import Split
 from monitoring.loss_alarm import PRIOR_BLOCKS
 from monitoring.window import cut, rows_by_window
-from pipelines import drift_checks
+from pipelines import drift_checks, log_checks
 from pipelines.alerts import check_webhook
 from pipelines.batches import Looked, look_at
 from pipelines.errors import UserError
@@ -304,11 +304,16 @@ def _rows(
     times = table.times if table.has_times else None
     rows = CheckedRows(columns, schema, split.train, split.validation, times, _expected(project, table))
     found = [*checked(rows), *drift_checks.split_drift(rows)]
+    log, config = Path(project.log()), project.config.log
     if table.has_times:
-        log, window = Path(project.log()), window_length(project, looked.times)
+        window, kept = window_length(project, looked.times), config.columns_with("keep")
+        without = tuple(name for name in config.columns if name not in kept)
         with contextlib.suppress(UserError, OverflowError, ValueError):  # of log and window, told before
-            found += drift_checks.production_drift(rows, log, window)
+            found += drift_checks.production_drift(rows, log, window, without=without)
     problems = [Problem(one.severity, "data", one.text, one.check) for one in found]
+    problems += log_checks.kept_columns(config, schema)
+    with contextlib.suppress(UserError):
+        problems += log_checks.changed_types(log, schema, table)
     return (*CHECKS, *drift_checks.CHECKS), problems
 
 

@@ -40,9 +40,15 @@ def split_drift(rows: CheckedRows) -> tuple[Finding, ...]:
     return (Finding(SPLIT, "warning", text),)
 
 
-def production_drift(rows: CheckedRows, log: Path, window: WindowLength) -> tuple[Finding, ...]:
-    """Columns that are otherwise in the newest logged window than pieces of the training rows differ."""
-    newest = newest_window(log, window, rows.schema.watched_names)
+def production_drift(
+    rows: CheckedRows, log: Path, window: WindowLength, *, without: tuple[str, ...] = ()
+) -> tuple[Finding, ...]:
+    """Columns that are otherwise in the newest logged window than pieces of the training rows differ.
+
+    without: columns that the log does not keep as they came.
+    """
+    names = tuple(name for name in rows.schema.watched_names if name not in without)
+    newest = newest_window(log, window, names)
     if newest is None:
         return ()
     columns = {name: rows.columns[name] for name in newest.columns if name in rows.columns}

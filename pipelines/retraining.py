@@ -29,6 +29,7 @@ from pipelines.learning import (
     joined_weights,
     make_lesson,
 )
+from pipelines.log_checks import refuse_to_retrain
 from pipelines.making import made_of
 from pipelines.moments import numpy_moment
 from pipelines.network import fit_config_of, recipe_of, user_objects
@@ -182,6 +183,7 @@ def known_rows(
 ) -> KnownRows:
     """Every row with a label that is known now: the rows of the first training, and those of the log."""
     schema, target = champion.schema, champion.schema.target.name
+    refuse_to_retrain(stores.project.config.log, schema)
     table = _first_rows(stores, champion).table
     begins = numpy_moment(service.anchor)
     first = table.rows((table.times < begins) & table.frame[target].notna().to_numpy())

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitoring.decision import RetrainDecision
 from monitoring.window import WindowLength
 from pipelines.course import Course, plan
+from pipelines.errors import UserError
 from pipelines.log import Log
 from pipelines.prepared import prepare_rows
 from pipelines.replay import score_rows
+from pipelines.retraining import learn_again
 from pipelines.service import Service, begin_service, bundle_of, needed_service
 from pipelines.sources import read
 from pipelines.steps import promote_first
@@ -32,9 +35,13 @@ NO_DELAY = timedelta(0)
 @pytest.fixture(scope="module")
 def course(make_stores: Callable[..., Any], streams: ModuleType) -> tuple[Stores, Course]:
     """A first version, and ten days that it has lived through; nothing is judged yet. The fourth has no truth."""
+    return lived(make_stores, streams, SETTINGS)
+
+
+def lived(make_stores: Callable[..., Any], streams: ModuleType, settings: str) -> tuple[Stores, Course]:
     frame = streams.stream(DAYS, ROWS, change_on=10)
     frame = frame.assign(y=frame["y"].where(frame["when"].dt.day != 9))
-    stores: Stores = make_stores(frame, SETTINGS)
+    stores: Stores = make_stores(frame, settings)
     course = plan(stores.project, read(stores.project.config.data, stores.project.folder))
     trained = train_version(stores, prepare_rows(stores.project, course.past))
     promote_first(stores, trained.version.version, now=CUT, anchor=CUT, window=course.window, author="test")
@@ -166,4 +173,29 @@ def test_a_window_of_many_rows_is_read_in_parts_and_judged_the_same(
         assert mine.loss == pytest.approx(whole.loss, nan_ok=True, rel=1e-12)
         np.testing.assert_array_equal(
             [c.distance for c in mine.shift.columns], [c.distance for c in whole.shift.columns]
+        )
+
+
+def test_hashed_categories_are_judged_as_they_were_and_dropped_columns_not_at_all(
+    make_stores: Callable[..., Any], streams: ModuleType
+) -> None:
+    stores, _ = lived(make_stores, streams, SETTINGS)
+    kept, _ = lived(make_stores, streams, SETTINGS + '[log]\ncolumns = {kind = "hash", size = "drop"}\n')
+    rows = kept.log.predictions(CUT, CUT + timedelta(days=30))
+    assert "size" not in rows.columns
+    assert {value[:5] for value in rows.columns["kind"]} == {"hash:"}
+    found, plain = judged(kept), judged(stores)
+    for mine, whole in zip(found, plain, strict=True):
+        there = {column.name: column.distance for column in whole.shift.columns}
+        del there["size"]
+        assert {column.name: column.distance for column in mine.shift.columns} == there
+        assert mine.faults == ()
+        assert mine.loss == pytest.approx(whole.loss, nan_ok=True)
+    with pytest.raises(UserError, match='size = "drop": the network learns from it'):
+        learn_again(
+            kept,
+            needed_service(kept, CUT + timedelta(days=9)),
+            found[-1],
+            RetrainDecision("update", ()),
+            CUT + timedelta(days=9),
         )
