@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitoring.faults import DataFault, data_faults
+from monitoring.label_selection import WINDOWS, Selection, Stratum, corrected, selection
 from monitoring.loss_alarm import LossLevel, loss_alarms, loss_level
 from monitoring.profile import Profile, merge_all, profile
 from monitoring.recovery import (
@@ -28,6 +29,7 @@ from monitoring.recovery import (
 from monitoring.shift import ShiftResult, compare
 from monitoring.verdict import Verdict, judge
 from monitoring.window import Window
+from pipelines.moments import numpy_moment
 from pipelines.objective import Objective, objective
 from pipelines.reference import Reference, read_reference
 from pipelines.service import Service, bundle_of
@@ -44,7 +46,8 @@ Array = npt.NDArray[Any]
 class WindowFacts:
     """What is remembered of a window: sums and corrections, no rows but those that the next ones learn from.
 
-    rows: scored by the version in service. served_loss: mean over all labelled rows, whoever served them.
+    rows: scored by the version in service. served_loss: mean over all labelled rows, whoever served them. selection:
+    how rows labelled late differ, where some of this window wait for a label; the level is corrected for it.
     """
 
     window: Window
@@ -57,6 +60,7 @@ class WindowFacts:
     corrections: tuple[Correction, ...]
     labelled: LabelledWindow
     profile: Profile
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ def watch(stores: Stores, service: Service, now: datetime, *, after: int = -1) -
             alarm=alarms[place],
             recovery=recovered[place] if recovered else None,
         )
+        if fact.selection is not None and fact.selection.shown:
+            verdict = replace(verdict, reasons=(*verdict.reasons, str(fact.selection)))
         began = facts[min(verdict.start, place)].window.start if verdict.start is not None else None
         judgements.append(
             WindowJudgement(
@@ -172,8 +178,54 @@ def _facts(stores: Stores, service: Service, now: datetime) -> list[WindowFacts]
         due = window.end + delay
         parts = stores.log.parts(window.start, window.end, known_until=due, columns=names, levels=levels)
         counts = _joined([_counted(stores, service, rows) for rows in parts])
-        known.append(_fact(stores, service, number, window, counts, known))
+        fact = _fact(stores, service, number, window, counts, known)
+        known.append(_corrected(fact, _selection(stores, service, fact, due), service))
     return known
+
+
+def _corrected(fact: WindowFacts, found: Selection | None, service: Service) -> WindowFacts:
+    if found is None:
+        return fact
+    level = corrected(fact.level, found, logarithmic=service.reference.logarithmic)
+    return replace(fact, level=level, selection=found)
+
+
+def _selection(stores: Stores, service: Service, fact: WindowFacts, due: datetime) -> Selection | None:
+    """How late labels differ in the windows before, as is known when this one is due; None where all have come."""
+    if not 0 < fact.level.rows < fact.rows:
+        return None
+    first = max(fact.number - WINDOWS, 0)
+    starts = [service.window.after(service.anchor, number) for number in range(first, fact.number + 1)]
+    since = max(starts[0], service.since)
+    if since >= starts[-1]:
+        return None
+    delay = stores.project.config.data.label_delay
+    dues = np.array([numpy_moment(start + delay) for start in starts[1:]])
+    parts = stores.log.parts(since, starts[-1], known_until=due, columns=())
+    losses, windows, late = zip(
+        *(_lateness(stores, service, rows, starts, dues) for rows in parts), strict=True
+    )
+    joined = [np.concatenate(one) for one in (losses, windows, late)]
+    return selection(
+        [
+            Stratum(joined[0][joined[1] == number], joined[2][joined[1] == number])
+            for number in range(len(dues))
+        ]
+    )
+
+
+def _lateness(
+    stores: Stores, service: Service, rows: LabelledRows, starts: Sequence[datetime], dues: Array
+) -> tuple[Array, Array, Array]:
+    """Of the rows of the version in service with a label: losses, numbers of their windows, whether it came late."""
+    schema, goal = bundle_of(stores, service.version).schema, _objective(stores, service.version)
+    own = rows.take(np.flatnonzero(rows.versions == service.version))
+    own = own.take(usable(own, schema))
+    windows = (
+        np.searchsorted(np.array([numpy_moment(start) for start in starts]), own.times, side="right") - 1
+    )
+    losses = np.minimum(row_losses_of(own, schema, goal), service.reference.ceiling)
+    return losses, windows, own.labelled_at > dues[windows]
 
 
 @dataclass(frozen=True)

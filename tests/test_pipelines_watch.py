@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -110,15 +112,17 @@ def test_truth_that_comes_later_changes_no_judgement(course: tuple[Stores, Cours
 
 
 def test_labels_that_the_target_cannot_take_do_not_stop_the_monitor(
-    course: tuple[Stores, Course], stores: Stores
+    course: tuple[Stores, Course], stores: Stores, tmp_path: Path
 ) -> None:
     before = judged(stores)
+    shutil.copytree(stores.project.log(), tmp_path / "log")
+    other = dataclasses.replace(stores, log=Log(tmp_path / "log"), memo={})
     moments = np.full(3, np.datetime64("2400-01-01", "us"))
     ids, due = course[1].future.ids[:3], CUT + timedelta(days=1)
-    stores.log.append_labels(ids, ["lost", "lost", None], known_at=due, moments=moments)
-    after = judged(dataclasses.replace(stores, memo={}))
+    other.log.append_labels(ids, ["lost", "lost", None], known_at=due, moments=moments)
+    after = judged(other)
     assert after[0].labelled == before[0].labelled - 2
-    assert told(after[2:])[0][:2] == told(before[2:])[0][:2]
+    assert after[1].loss == before[1].loss
 
 
 def test_before_the_first_window_has_ended_there_is_nothing_to_say(stores: Stores) -> None:
@@ -174,6 +178,68 @@ def test_a_window_of_many_rows_is_read_in_parts_and_judged_the_same(
         np.testing.assert_array_equal(
             [c.distance for c in mine.shift.columns], [c.distance for c in whole.shift.columns]
         )
+
+
+# --- labels that come late ---
+
+
+def late_labels(course: tuple[Stores, Course], folder: Path, *, easy_first: bool) -> Stores:
+    """The same rows; half of the truth comes a day after its window is due: any half, or that of larger losses."""
+    stores, log = course[0], Log(folder / "log")
+    for event in stores.log.events(kind="service"):
+        log.append_event(event.kind, event.payload, known_at=event.known_at, author=event.author)
+    rng = np.random.default_rng(0)
+    for day in range(DAYS - 5):
+        start = CUT + timedelta(days=day)
+        rows = stores.log.predictions(start, start + timedelta(days=1))
+        log.append_predictions(
+            rows.ids,
+            rows.times,
+            rows.columns,
+            rows.predictions,
+            version=1,
+            known_at=start + timedelta(days=1),
+        )
+        rows = rows.take(rows.labelled)
+        wrong = (
+            np.abs(rows.labels.astype(float) - rows.predictions[:, 0])
+            if easy_first
+            else rng.random(len(rows))
+        )
+        late = wrong > np.median(wrong) if len(rows) else np.zeros(0, bool)
+        for which, days in ((~late, 1), (late, 2)):
+            known_at = start + timedelta(days=days)
+            log.append_labels(rows.ids[which], rows.labels[which], known_at=known_at)
+    return dataclasses.replace(stores, log=log, memo={})
+
+
+def test_a_loss_of_easy_rows_alone_is_corrected_and_said_to_be(
+    course: tuple[Stores, Course], stores: Stores, tmp_path: Path
+) -> None:
+    whole = judged(stores)[2]
+    found = judged(late_labels(course, tmp_path, easy_first=True))
+    assert found[2].labelled == pytest.approx(whole.labelled / 2, abs=2)
+    assert found[2].loss < 0.6 * whole.loss
+    assert "rows labelled late (50% of the labels)" in found[2].verdict.reasons[-1]
+    assert "more than those in time" in found[2].verdict.reasons[-1]
+    assert not found[2].verdict.harmful
+
+
+def test_labels_that_are_late_by_chance_change_nothing_that_is_said(
+    course: tuple[Stores, Course], tmp_path: Path
+) -> None:
+    found = judged(late_labels(course, tmp_path, easy_first=False))
+    assert not [reason for one in found for reason in one.verdict.reasons if "labelled late" in reason]
+    assert [one for one in found if one.verdict.harmful]
+
+
+def test_late_labels_are_judged_window_by_window_as_all_at_once(
+    course: tuple[Stores, Course], tmp_path: Path
+) -> None:
+    made = late_labels(course, tmp_path, easy_first=True)
+    at_once, fresh = judged(made), dataclasses.replace(made, memo={})
+    one_by_one = [judged(fresh, until=day, after=day - 2)[0] for day in range(1, DAYS - 4)]
+    assert told(one_by_one) == told(at_once)
 
 
 def test_hashed_categories_are_judged_as_they_were_and_dropped_columns_not_at_all(
