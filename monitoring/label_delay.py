@@ -92,6 +92,13 @@ def delay_curve(delays: Array, ages: Array) -> DelayCurve:
     )
 
 
+def curve_at(scored: Array, labelled: Array, moment: float) -> DelayCurve:
+    """When labels came until a moment. scored, labelled: as for `silence`."""
+    before = scored <= moment
+    delays = np.where(labelled <= moment, np.maximum(labelled - scored, 0.0), np.nan)
+    return delay_curve(delays[before], moment - scored[before])
+
+
 @dataclass(frozen=True)
 class Silence:
     """How long no label has come. since, days: of the last label, and from it until now; due: labels that were to be
@@ -137,9 +144,7 @@ def silence(scored: Array, labelled: Array, now: float) -> Silence | None:
         return None
     last = float(came[-1])
     moments = np.unique(came)
-    before = scored <= last
-    known = np.where(labelled <= last, np.maximum(labelled - scored, 0.0), np.nan)[before]
-    curve = delay_curve(known, last - scored[before])
+    curve = curve_at(scored, labelled, last)
     rows = scored[scored <= now]
     due = float((curve.within(now - rows) - curve.within(last - rows)).sum())
     return Silence(

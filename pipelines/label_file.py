@@ -70,8 +70,8 @@ class LabelFile:
     def lines(self) -> list[str]:
         parts = [f"{self.added:,} labels added by {self.by}"]
         parts += [f"{self.known:,} were in the log from an earlier time"] if self.known else []
-        parts += [f"{self.unlabelled:,} rows have no value yet"] if self.unlabelled else []
-        parts += [f"{self.refused:,} rows refused"] if self.refused else []
+        parts += [f"{self.unlabelled:,} without a value yet"] if self.unlabelled else []
+        parts += [f"{self.refused:,} refused"] if self.refused else []
         said = [f"{self.file}: {self.rows:,} rows, {', '.join(parts)}"]
         said += [f"  row {one.row:,}: {one.reason}" for one in self.first_refused]
         left = self.refused - len(self.first_refused)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from monitoring.label_delay import DelayCurve, Silence, delay_curve, silence
+from monitoring.label_delay import Silence, curve_at, silence
 from pipelines.alerts import Alert, raise_alert
 from pipelines.label_rows import Counted, Events, counted
 from pipelines.moments import moment_of, numpy_moment
@@ -145,14 +145,19 @@ def _percent(share: float) -> str:
 
 
 def labels(project: Project, now: datetime, *, days: int = DAYS) -> LabelsResult:
-    """How labels come, as it was known at a moment, over the rows of so many days before."""
+    """How labels come, as it was known at a moment, by day over so many days before; 90 of them say what is usual."""
     stores = open_stores(project)
-    since = now - timedelta(days=days)
+    since = now - timedelta(days=max(days, DAYS))
     rows, found = stores.log.label_times(since, now, now), stores.log.label_events(since, now)
     told, waits = counted(found), _waits(rows, now)
     unknown = _unknown(stores, told)
-    curve, quiet = delay_curve(waits.delays, waits.ages), silence(-waits.ages, waits.labelled, 0.0)
-    by_day = _by_day(rows, waits, curve)
+    quiet = silence(-waits.ages, waits.labelled, 0.0)
+    stopped = (
+        quiet.since if quiet is not None and quiet.stopped else 0.0
+    )  # an outage says nothing of what is usual
+    curve = curve_at(-waits.ages, waits.labelled, stopped)
+    by_day = _by_day(rows, waits, curve.still_expected(np.maximum(waits.ages + stopped, 0.0)))
+    shown = str((now - timedelta(days=days)).date())
     oldest = min((told.first_known[name] for name in unknown), default=None)
     return LabelsResult(
         name=project.name,
@@ -175,7 +180,7 @@ def labels(project: Project, now: datetime, *, days: int = DAYS) -> LabelsResult
         unusable=_unusable(stores, found),
         stopped=quiet is not None and quiet.stopped,
         silence=None if quiet is None else str(quiet),
-        days=by_day,
+        days=tuple(day for day in by_day if day.day >= shown),
     )
 
 
@@ -195,10 +200,11 @@ def _waits(rows: LabelTimes, now: datetime) -> _Waits:
     return _Waits(ages, np.maximum(labelled + ages, 0.0), labelled)
 
 
-def _by_day(rows: LabelTimes, waits: _Waits, curve: DelayCurve) -> tuple[LabelDay, ...]:
+def _by_day(rows: LabelTimes, waits: _Waits, chances: Array) -> tuple[LabelDay, ...]:
+    """chances: of each row to get a label yet, if it has none."""
     names, place = np.unique(rows.times.astype("datetime64[D]"), return_inverse=True)
     known = ~np.isnan(waits.delays)
-    expected = np.where(known, 0.0, curve.still_expected(waits.ages))
+    expected = np.where(known, 0.0, chances)
     order = np.argsort(place, kind="stable")
     parts = np.split(order, np.searchsorted(place[order], np.arange(1, len(names))))
     return tuple(

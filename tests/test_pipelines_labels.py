@@ -76,6 +76,13 @@ def test_coverage_and_delay_are_told_by_day(stores: Stores) -> None:
     )
 
 
+def test_the_days_that_are_told_can_be_fewer_than_those_that_say_what_is_usual(stores: Stores) -> None:
+    now = daily(stores, 20, rows=4)
+    found = labels(project_of(stores), now, days=3)
+    assert [day.day for day in found.days] == ["2013-03-18", "2013-03-19", "2013-03-20"]
+    assert (found.rows, found.coverage) == (80, 1.0)
+
+
 def test_what_was_known_at_a_moment_is_told_as_it_was_then(stores: Stores) -> None:
     score(stores.log, ["a", "b"], [NOW - 5 * DAY, NOW - 5 * DAY])
     stores.log.append_labels(["a"], [1], known_at=NOW - DAY)
@@ -151,6 +158,8 @@ def test_labels_that_stop_give_one_alert_for_the_outage(stores: Stores) -> None:
     assert alerts(stores) == [STOPPED]
     found = labels(project_of(stores), now)
     assert found.failed
+    assert found.coverage == 1.0  # what is usual is known from before the outage
+    assert found.expected == found.rows - found.labelled
     assert found.lines()[-1].startswith("labels have stopped: no label for 6.0 days, while about")
 
 
