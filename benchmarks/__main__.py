@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.options import say
 from benchmarks.result import Result, judgement, written
 
-SHORT = ("replay", "training", "larger", "serving", "drift")
+SHORT = ("replay", "training", "larger", "serving", "log", "drift")
 LONG = ("diagnosis", "kills", "serving_kills", "serving_switches", "labels")
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, RESULTS = DOCS / "benchmarks.md", DOCS / "benchmarks"
