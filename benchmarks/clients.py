@@ -42,11 +42,11 @@ class Closed(ConnectionError):
 class Connection:
     """A client of one server; requests may be sent ahead."""
 
-    def __init__(self, port: int, *, timeout: float = 10.0) -> None:
+    def __init__(self, port: int, *, timeout: float = 60.0) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._read = b""
-        self._bodies = True
+        self._bodies, self._needed = True, 0
         self._found: deque[Answer] = deque()
 
     def fileno(self) -> int:
@@ -74,15 +74,16 @@ class Connection:
         self.socket.close()
 
     def _whole(self) -> Iterator[Answer]:
-        while True:
+        while len(self._read) >= self._needed:
             head, found, rest = self._read.partition(b"\r\n\r\n")
             if not found:
                 return
             status, headers = _head(head)
             length = int(headers.get("content-length", "0")) if self._bodies else 0
             if len(rest) < length:
+                self._needed = len(head) + 4 + length
                 return
-            self._read = rest[length:]
+            self._read, self._needed = rest[length:], 0
             if status >= 200:  # 100 is no answer yet
                 yield Answer(status, headers, rest[:length])
 

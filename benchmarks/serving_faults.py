@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -112,15 +113,51 @@ def end_at_depth() -> None:
 def keep_every_body() -> None:
     """What was refused is never let go of."""
     kept: list[bytes] = []
-    read = answering._read
+    read = answering.read_rows
 
     def reading(body: bytes, content_type: str, served: Any) -> Any:
         kept.append(bytes(50_000) + body)
         return read(body, content_type, served)
 
-    answering._read = reading
+    answering.read_rows = reading
 
 
 def believe_everything() -> None:
     """Types are not looked at."""
     invocations._check_types = lambda columns, form: None
+
+
+# --- the load ---
+
+
+def read_in_the_loop() -> None:
+    """However large a request is, it is read and scored in the event loop."""
+    answering._HUGE_BODY = answering._LARGE_BODY = answering._MANY_ROWS = 1 << 40
+
+
+# --- the start ---
+
+
+def look_at_every_row() -> None:
+    """A start that takes a millisecond for each row that waits."""
+    opened = arriving.Arriving._opened
+
+    def slowly(self: Any, **options: Any) -> Any:
+        connection = opened(self, **options)
+        (rows,) = connection.execute("SELECT coalesce(sum(rows), 0) FROM requests").fetchone()
+        time.sleep(rows / 1000)
+        return connection
+
+    arriving.Arriving._opened = slowly  # type: ignore[method-assign]
+
+
+def begin_anew() -> None:
+    """A start that throws away what waits."""
+    opened = arriving.Arriving._opened
+
+    def emptied(self: Any, **options: Any) -> Any:
+        connection = opened(self, **options)
+        connection.execute("DELETE FROM requests")
+        return connection
+
+    arriving.Arriving._opened = emptied  # type: ignore[method-assign]

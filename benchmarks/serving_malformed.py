@@ -102,7 +102,7 @@ def refused(folder: Path, requests: int, *, plant: str = "", seed: int = 0) -> R
         found.before = _memory(server)
         by_hypothesis = int(requests * BY_HYPOTHESIS)
         _hypothesis(client, by_hypothesis, seed)
-        made = requests - by_hypothesis - found.by_status.total()
+        made = requests - found.by_status.total()
         mixed = _mixed(maker.requests(), by_hand, made, random.Random(seed))
         client.send_all(mixed)
         _loiter(server, found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import secrets
 import shutil
 import sqlite3
@@ -22,7 +21,8 @@ import orjson
 from pipelines.arriving import Arrival, ArrivingLabel, Busy, Conflict, Stored
 from pipelines.champion import Served
 from pipelines.http_server import JSON, RETRY, Exchange
-from pipelines.invocations import BadRequest, Invocation, read_invocation
+from pipelines.invocations import BadRequest, Invocation
+from pipelines.large_requests import LargeFailed, LargeRequests, read_rows
 from pipelines.moments import microseconds
 from pipelines.plain_columns import Array
 from pipelines.serving_figures import Figures
@@ -33,11 +33,13 @@ _LARGE_BODY = (
     64 * 2**10
 )  # bytes; reading more of JSON keeps everybody else waiting for more than a millisecond
 _MANY_ROWS = 256  # the same of rows
+_HUGE_BODY = (
+    256 * 2**10
+)  # bytes; reading more keeps even other threads waiting, so a process of its own does it
 _MOST_LARGE = 8  # large requests that wait; more are asked to come again
 _AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
 _DEADLINE = 60.0  # seconds for a large request
 _LONGEST_HEADER = 8000  # bytes; clients refuse lines of 64 KiB, proxies often of 8
-_MADE = re.compile("[0-9a-f]{16}-[0-9a-f]{22}-[0-9a-f]{5}")  # what `Ids` makes
 _PAGE = 4096  # bytes; a commit writes some whole pages
 _TRY_AGAIN = b"retry-after: 3\r\n"
 
@@ -58,6 +60,9 @@ class Store(Protocol):
     def take_labels(self, labels: Sequence[ArrivingLabel]) -> None: ...
 
     def flush(self) -> int: ...
+
+
+Score = Callable[[], tuple[Invocation, list[list[float]]]]  # reads the rows of a request and answers them
 
 
 @dataclass(slots=True)
@@ -96,6 +101,7 @@ class Answering:
         self._planned = False
         self._large = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large")
+        self._apart = LargeRequests(seconds=_DEADLINE)
         self._ids = Ids()
 
     @property
@@ -106,6 +112,7 @@ class Answering:
     def close(self) -> None:
         """Waits for the thread of large requests."""
         self._thread.shutdown(wait=True)
+        self._apart.close()
 
     def take(self, exchange: Exchange) -> None:
         """Scores the rows of a request; raises `BadRequest` where it is none."""
@@ -116,12 +123,15 @@ class Answering:
             )
         content_type = exchange.headers.get(b"content-type", b"").decode("latin-1")
         body = exchange.body
-        if len(body) > _LARGE_BODY or served.scorer.engine != "onnx":
-            self._hand_over(exchange, served, lambda: _read(body, content_type, served))
+        if len(body) > _HUGE_BODY and served.scorer.engine == "onnx":
+            self._hand_over(exchange, served, lambda: self._apart.read(body, content_type, served))
             return
-        asked = _read(body, content_type, served)
+        if len(body) > _LARGE_BODY or served.scorer.engine != "onnx":
+            self._hand_over(exchange, served, lambda: _scored(read_rows(body, content_type, served), served))
+            return
+        asked = read_rows(body, content_type, served)
         if asked.rows > _MANY_ROWS:
-            self._hand_over(exchange, served, lambda: asked)
+            self._hand_over(exchange, served, lambda: _scored(asked, served))
             return
         inputs = served.scorer.prepared(list(asked.columns.values()))
         self._waiting.append(_Asked(exchange, served, asked, inputs, _NOTHING))
@@ -181,9 +191,9 @@ class Answering:
         for one, before in zip(asked, stored, strict=True):
             one.exchange.reply(*self._answer(one.arrival, before))
 
-    # --- large requests, in a thread ---
+    # --- large requests, in a thread, or in a process that a thread waits for ---
 
-    def _hand_over(self, exchange: Exchange, served: Served, read: Callable[[], Invocation]) -> None:
+    def _hand_over(self, exchange: Exchange, served: Served, score: Score) -> None:
         if self._large >= _MOST_LARGE:
             reason = f"{self._large} large requests wait already; try again in a moment"
             exchange.reply(503, error_body("", reason, rule="overload"), JSON + RETRY)
@@ -199,24 +209,25 @@ class Answering:
             exchange.reply(status, body, headers)
 
         def work() -> None:
-            answer = self._large_answer(served, read, exchange.caller)
+            answer = self._large_answer(served, score, exchange.caller)
             loop.call_soon_threadsafe(finish, *answer)
 
         self._thread.submit(work)
 
-    def _large_answer(
-        self, served: Served, read: Callable[[], Invocation], caller: str
-    ) -> tuple[int, bytes, bytes]:
+    def _large_answer(self, served: Served, score: Score, caller: str) -> tuple[int, bytes, bytes]:
         arrival = _NOTHING
         try:
-            asked = read()
-            answers = served.scorer.predict(asked.columns).tolist()
+            asked, answers = score()
             arrival = self._arrival(served, asked, answers, microseconds(self._now()), caller)
             (before,) = self._log.arrive_together([arrival])
             self._figures.commits += 1
             return self._answer(arrival, before)
         except BadRequest as error:
             return error.status, refusal_body(error), JSON
+        except LargeFailed as error:
+            logger.error("a large request could not be scored: %s", error)
+            reason = f"the process for large requests failed ({error}); try again, or send fewer rows"
+            return 503, error_body("", reason, rule="process"), JSON + _TRY_AGAIN
         except sqlite3.Error as error:
             return 503, self._refused_by_log(error, [arrival]), JSON + _TRY_AGAIN
         except Exception:
@@ -257,14 +268,9 @@ class Answering:
         return error_body("", f"{reason}; without the log nothing is answered", rule="log")
 
 
-def _read(body: bytes, content_type: str, served: Served) -> Invocation:
-    """The rows of a request; an id that the server gave may not come back as a client's own: it names another row."""
-    asked = read_invocation(body, content_type, served.form)
-    for place, id in enumerate(asked.ids or ()):
-        if _MADE.fullmatch(id):
-            found = f"{id} is of the form that this server gives"
-            raise BadRequest(f"ids[{place}]", found, "an id of your own", rule="id")
-    return asked
+def _scored(asked: Invocation, served: Served) -> tuple[Invocation, list[list[float]]]:
+    answers: list[list[float]] = served.scorer.predict(asked.columns).tolist()
+    return asked, answers
 
 
 _NOTHING = Arrival((), (), (), {}, 0, 0, "", own=False)
@@ -284,7 +290,9 @@ def _answered(
     if len(joined) <= _LONGEST_HEADER and joined.isascii():
         body = orjson.dumps({"predictions": predictions})
         return 200, body, f"{headers}losswatch-ids: {joined}\r\n".encode("ascii")
-    return 200, orjson.dumps({"predictions": predictions, "ids": ids}), headers.encode("ascii")
+    # one after the other, so that of a hundred thousand rows no step keeps other threads waiting for long
+    body = b'{"predictions":%b,"ids":%b}' % (orjson.dumps(predictions), orjson.dumps(ids))
+    return 200, body, headers.encode("ascii")
 
 
 def why_refused(error: sqlite3.Error, folder: Path, arrivals: Sequence[Arrival]) -> str:

@@ -249,12 +249,16 @@ class Arriving:
             return [self._added(connection, arrival) for arrival in arrivals]
 
     def _add_new(self, arrivals: Sequence[Arrival], *, wait: bool) -> None:
+        written = (
+            [_values(0, arrival) for arrival in arrivals] if wait else []
+        )  # who waits keeps nobody waiting
         if not self._lock.acquire(wait):
             raise Busy
         connection, first = self._connection, self._next["requests"]
         try:
             self._check_there()
-            values = [_values(first + place, arrival) for place, arrival in enumerate(arrivals)]
+            written = written or [_values(0, arrival) for arrival in arrivals]
+            values = [(first + place, *one[1:]) for place, one in enumerate(written)]
             if len(values) == 1:  # one statement is a commit of its own, at a third of the cost
                 connection.execute(_INSERT, values[0])
             else:
@@ -647,9 +651,22 @@ def _cuts(connection: sqlite3.Connection, queue: Queue, after: int) -> Iterator[
 def _values(number: int, arrival: Arrival) -> tuple[Any, ...]:
     """What a request is in its table."""
     ids, times, predictions, columns, known_at, version, caller, own, keys = arrival
-    parts = (ids, times, predictions, columns)
-    content = orjson.dumps(parts if keys is None else (*parts, keys))
+    parts: tuple[Any, ...] = (ids, times, predictions, columns)
+    parts = parts if keys is None else (*parts, keys)
+    content = orjson.dumps(parts) if len(ids) <= _CHUNK else _in_steps(parts)
     return number, len(ids), min(times), max(times), known_at, version, caller, own, content
+
+
+def _in_steps(parts: Sequence[Any]) -> bytes:
+    """The same JSON, column by column: no step keeps other threads waiting for long."""
+    written = []
+    for part in parts:
+        if isinstance(part, Mapping):
+            columns = [b"%b:%b" % (orjson.dumps(name), orjson.dumps(values)) for name, values in part.items()]
+            written.append(b"{%b}" % b",".join(columns))
+        else:
+            written.append(orjson.dumps(part))
+    return b"[%b]" % b",".join(written)
 
 
 def _numbers_with(path: Path, ids: Sequence[str]) -> set[int]:
