@@ -20,7 +20,17 @@ from benchmarks.options import say
 from benchmarks.result import Result, judgement, written
 
 SHORT = ("replay", "training", "larger", "serving", "log", "drift")
-LONG = ("diagnosis", "kills", "serving_kills", "serving_switches", "labels")
+LONG = (
+    "diagnosis",
+    "kills",
+    "serving_kills",
+    "serving_switches",
+    "serving_stops",
+    "serving_malformed",
+    "serving_large",
+    "serving_restart",
+    "labels",
+)
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, RESULTS = DOCS / "benchmarks.md", DOCS / "benchmarks"
 
