@@ -12,7 +12,8 @@ COPY requirements.lock ./
 RUN python3 -m venv /opt/losswatch \
  && /opt/losswatch/bin/pip install --no-cache-dir --no-compile --no-deps --require-hashes -r requirements.lock \
  && /opt/losswatch/bin/pip uninstall --yes --quiet \
-      hypothesis mypy pandas-stubs playwright pytest pytest-cov pytest-timeout ruff scipy-stubs uv
+      duckdb hypothesis mypy pandas-stubs playwright polars polars-runtime-32 pytest pytest-cov pytest-timeout \
+      ruff scipy-stubs uv
 COPY pyproject.toml README.md ./
 COPY models models
 COPY monitoring monitoring
