@@ -8,7 +8,8 @@ the usual coverage, for some rows never get a label.
 Labels have stopped where two things hold. As many were due since the last one that their absence is no chance if they
 come one by one; and the silence is twice as long as the longest one before, for most come in batches and pause at
 weekends. With n pauses before, and pauses of an exponential distribution, the next is twice the longest of them with
-probability 2 / ((n + 1) (n + 2)); with pauses that are alike, as those of batches by the clock are, it never is.
+probability 2 / ((n + 1) (n + 2)); with pauses that are alike, as those of batches by the clock are, it never is. Hours
+of so few labels that all of them together are a hundredth of the labels end no pause: a trickle is silence, too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 DUE = 14.0  # labels that were due: none came by chance once in a million silences (exp -14)
+TRICKLE, OF_DUE = 0.01, 0.1  # shares of all labels, and of those due, that may come in a silence
+LEAST = 0.25  # days; a shorter silence is a server that starts again
 LONGER = 2.0  # times the longest pause before: a weekend with two holidays is not twice a weekend
 HISTORY = 14.0  # days of labels before a silence can be judged: two weekends are among them
 FEWEST_DAYS = 5  # on which labels came
@@ -101,13 +104,15 @@ def curve_at(scored: Array, labelled: Array, moment: float) -> DelayCurve:
 
 @dataclass(frozen=True)
 class Silence:
-    """How long no label has come. since, days: of the last label, and from it until now; due: labels that were to be
-    expected meanwhile; longest: of the pauses before, in days; history, label_days: days of labels, and those with any.
+    """How long hardly a label has come. since, days: of the last one before, and from it until now; due, came: labels
+    that were to be expected meanwhile, and that came; longest: of the pauses before, in days; history, label_days: days
+    of labels, and those with any.
     """
 
     since: float
     days: float
     due: float
+    came: int
     longest: float
     history: float
     label_days: int
@@ -115,11 +120,13 @@ class Silence:
     @property
     def stopped(self) -> bool:
         enough = self.history >= HISTORY and self.label_days >= FEWEST_DAYS
-        return enough and self.due >= DUE and self.days > LONGER * self.longest
+        missed = self.due >= DUE + 4 * self.came and self.came <= OF_DUE * self.due
+        return enough and missed and self.days > max(LONGER * self.longest, LEAST)
 
     def __str__(self) -> str:
+        only = f"only {self.came:,} label{'s' * (self.came > 1)}" if self.came else "no label"
         return (
-            f"no label for {_long(self.days)}, while about {self.due:,.0f} were due; the longest pause before was "
+            f"{only} for {_long(self.days)}, while about {self.due:,.0f} were due; the longest pause before was "
             f"{_long(self.longest)}"
         )
 
@@ -133,7 +140,7 @@ def _long(days: float) -> str:
 
 
 def silence(scored: Array, labelled: Array, now: float) -> Silence | None:
-    """How long no label has come, of rows that were scored at some times; None where none ever came.
+    """How long hardly a label has come, of rows that were scored at some times; None where none ever came.
 
     scored, labelled: shape (n,), in days on one clock, the latter of the first label of a row or `nan`. Labels of a row
     that come before it count from the row.
@@ -142,8 +149,8 @@ def silence(scored: Array, labelled: Array, now: float) -> Silence | None:
     came = came[came <= now]
     if not len(came):
         return None
-    last = float(came[-1])
-    moments = np.unique(came)
+    moments = np.unique(substantial(came))
+    last = float(moments[-1])
     curve = curve_at(scored, labelled, last)
     rows = scored[scored <= now]
     due = float((curve.within(now - rows) - curve.within(last - rows)).sum())
@@ -151,10 +158,26 @@ def silence(scored: Array, labelled: Array, now: float) -> Silence | None:
         since=last,
         days=now - last,
         due=due,
+        came=int((came > last).sum()),
         longest=longest_pause(moments),
         history=last - float(moments[0]),
         label_days=len(np.unique(np.floor(moments))),
     )
+
+
+def substantial(moments: Array) -> Array:
+    """The labels of hours that are no trickle. moments: when labels came, in days, ascending.
+
+    Hours of one label, of two and so on are left out, for as long as all that are left out are few.
+
+    >>> moments = np.concatenate([np.full(300, 0.9), np.full(300, 1.9), [2.5], [2.7]])
+    >>> substantial(moments).max()
+    np.float64(1.9)
+    """
+    _, place, counts = np.unique(np.floor(24 * moments), return_inverse=True, return_counts=True)
+    sizes, hours = np.unique(counts, return_counts=True)
+    few = sizes[np.cumsum(sizes * hours) <= TRICKLE * len(moments)]
+    return moments[~np.isin(counts[place], few)]
 
 
 def longest_pause(moments: Array) -> float:
