@@ -201,3 +201,51 @@ def test_of_a_regression_only_numbers_are_labels(stores: Stores, beside: Callabl
     path.write_text("ride,binary\n4711,1\n4713,many\n")
     found = add_file(project_of(stores), path)
     assert (found.added, found.refused) == (1, 1)
+
+
+# --- from the command line and in the monitor ---
+
+
+def run(stores: Stores, *words: str) -> int:
+    from pipelines.cli import main
+
+    return main(["labels", *words, "--project", str(stores.project.folder), "--quiet"])
+
+
+def test_the_command_ends_with_1_where_labels_have_stopped(
+    stores: Stores, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = daily(stores, 30, until=25)
+    assert run(stores, "--now", f"{now:%Y-%m-%d}") == 1
+    assert "labels have stopped: no label for 6.0 days" in capsys.readouterr().out
+    assert run(stores, "--now", f"{now - 4 * DAY:%Y-%m-%d}", "--days", "2") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("ride,binary\n1,1\n", 0, "1 rows, 1 labels added by key"),
+        ("ride,binary\n1,1\n,0\n", 1, "row 2: ride is missing"),
+        ("rode,binary\n1,1\n", 2, "neither id nor ride"),
+    ],
+)
+def test_the_command_ends_as_the_file_was(
+    stores: Stores, capsys: pytest.CaptureFixture[str], text: str, code: int, said: str
+) -> None:
+    path = stores.project.folder / "truth.csv"
+    path.write_text(text)
+    assert run(stores, str(path)) == code
+    told = capsys.readouterr()
+    assert said in told.out + told.err
+
+
+def test_the_monitor_says_that_labels_have_stopped(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines import steps
+
+    monkeypatch.setattr(steps, "open_stores", lambda _: stores)
+    monkeypatch.setattr(steps, "monitor_stores", lambda *_: steps.MonitorResult((), "keep", ()))
+    now = daily(stores, 30, until=25)
+    assert steps.monitor(stores.project, now - 4 * DAY).labels_stopped is None
+    lines = steps.monitor(stores.project, now).lines()
+    assert lines[-1].startswith("labels have stopped: no label for 6.0 days")
+    assert alerts(stores) == [STOPPED]
