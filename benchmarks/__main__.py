@@ -29,7 +29,10 @@ LONG = (
     "serving_malformed",
     "serving_large",
     "serving_restart",
+    "serving_soak",
     "labels",
+    "late_labels",
+    "log_kills",
 )
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, RESULTS = DOCS / "benchmarks.md", DOCS / "benchmarks"

@@ -161,3 +161,8 @@ def begin_anew() -> None:
         return connection
 
     arriving.Arriving._opened = emptied  # type: ignore[method-assign]
+
+
+def forget_to_say_when() -> None:
+    """Who is refused is not told when to come again."""
+    answering.RETRY = http_server.RETRY = b""

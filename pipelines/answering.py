@@ -36,6 +36,7 @@ _MANY_ROWS = 256  # the same of rows
 _HUGE_BODY = (
     256 * 2**10
 )  # bytes; reading more keeps even other threads waiting, so a process of its own does it
+_LONGEST_TURN = 0.25  # seconds of reading requests that are scored together; more are asked to come again
 _MOST_LARGE = 8  # large requests that wait; more are asked to come again
 _AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
 _DEADLINE = 60.0  # seconds for a large request
@@ -121,6 +122,9 @@ class Answering:
             raise BadRequest(
                 "", "no version is loaded yet; try again in a few seconds", rule="ready", status=503
             )
+        if self._waiting and exchange.begun - self._waiting[0].exchange.begun > _LONGEST_TURN:
+            self._overloaded(exchange, f"{len(self._waiting)} requests came before")
+            return
         content_type = exchange.headers.get(b"content-type", b"").decode("latin-1")
         body = exchange.body
         if len(body) > _HUGE_BODY and served.scorer.engine == "onnx":
@@ -139,6 +143,11 @@ class Answering:
             self._turn()
         else:
             self._plan()
+
+    def _overloaded(self, exchange: Exchange, reason: str) -> None:
+        """What cannot be answered soon is told so at once, at a small part of the cost of an answer."""
+        body = error_body("", f"{reason}; try again in a moment", rule="overload")
+        exchange.reply(503, body, JSON + RETRY)
 
     # --- small requests, in the event loop ---
 
@@ -195,8 +204,7 @@ class Answering:
 
     def _hand_over(self, exchange: Exchange, served: Served, score: Score) -> None:
         if self._large >= _MOST_LARGE:
-            reason = f"{self._large} large requests wait already; try again in a moment"
-            exchange.reply(503, error_body("", reason, rule="overload"), JSON + RETRY)
+            self._overloaded(exchange, f"{self._large} large requests wait already")
             return
         self._large += 1
         loop = asyncio.get_running_loop()

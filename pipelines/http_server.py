@@ -23,6 +23,10 @@ logger = logging.getLogger(__name__)
 _SWEEP_SECONDS = 0.5
 _LEAVING_SECONDS = 5.0  # in which a client may read an answer after which the connection is closed
 _LINGER_SECONDS = 0.5  # after SIGTERM, in which requests that are on their way are still taken
+_IDLE_SECONDS = (
+    2.0  # after which a connection may be closed for a new one; its request may be here and not be read yet
+)
+_ACCEPTED_AT_ONCE = 500  # connections in one turn of the loop
 _MOST_WAITING = 8  # requests that one client sent ahead before it is read on
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 JSON = b"content-type: application/json\r\n"
@@ -39,6 +43,9 @@ class Limits:
     bodies: int = 64 * 2**20
     connections: int = 1000
     reading: float = 30.0  # from the first byte of a request to its last
+    spare: float = (
+        2.0  # after which an idle one makes room for another; before, its request may be here and unread
+    )
     idle: float = 75.0  # proxies keep a connection for 60 s, and must be the first to close it
     writing: float = 30.0
 
@@ -133,14 +140,14 @@ class HttpServer:
         """Answers until `stop` is set, then what has come in, for at most `grace` seconds."""
         loop = asyncio.get_running_loop()
         self.clock = loop.time()
-        server = await loop.create_server(lambda: _Connection(self), sock=listening, backlog=2048)
+        accepting = _Accepting(self, listening)
         sweeping = loop.create_task(self._sweep_for_ever())
         try:
             await stop.wait()
-            await self._drain(server, grace)
+            await self._drain(accepting, grace)
         finally:
             sweeping.cancel()
-            server.close()
+            accepting.close()
             for connection in tuple(self.connections):
                 connection.abort()
 
@@ -152,14 +159,14 @@ class HttpServer:
             for connection in tuple(self.connections):
                 connection.sweep(self.clock, self.limits)
 
-    async def _drain(self, server: asyncio.AbstractServer, grace: float) -> None:
+    async def _drain(self, accepting: _Accepting, grace: float) -> None:
         """Requests that are on their way are taken for a moment; after its answer each connection is closed."""
         loop = asyncio.get_running_loop()
         end = loop.time() + grace
         self.draining = True
         await asyncio.sleep(min(_LINGER_SECONDS, grace))
-        server.close()
-        while self.connections and loop.time() < end:
+        accepting.close()
+        while (self.connections or accepting.pending) and loop.time() < end:
             for connection in tuple(self.connections):
                 connection.close_if_idle()
             await asyncio.sleep(0.01)
@@ -168,12 +175,62 @@ class HttpServer:
         """Whether one more connection may come; the one that was idle for longest makes room."""
         if len(self.connections) < self.limits.connections:
             return True
-        idle = [connection for connection in self.connections if connection.idle]
+        idle = [
+            connection
+            for connection in self.connections
+            if connection.idle and self.clock - connection.since >= self.limits.spare
+        ]
         if idle:
             longest = min(idle, key=lambda connection: connection.since)
             self.connections.discard(longest)
             longest.abort()
         return bool(idle)
+
+
+class _Accepting:
+    """Takes connections as they come, many in one turn of the loop.
+
+    It takes but one by itself: under load they would wait for seconds where they can be told at once to come again.
+    pending: those that are here and have no `_Connection` yet.
+    """
+
+    def __init__(self, server: HttpServer, listening: socket) -> None:
+        self._server, self._listening = server, listening
+        self._loop = asyncio.get_running_loop()
+        self.pending: set[asyncio.Task[object]] = set()
+        listening.setblocking(False)
+        self._loop.add_reader(listening.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                connection, _ = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no more files may be open: the client waits until there is room
+                logger.error("a connection could not be taken: %s", error)
+                self._loop.remove_reader(self._listening.fileno())
+                self._loop.call_later(_SWEEP_SECONDS, self._go_on)
+                return
+            made = self._loop.create_task(self._connected(connection))
+            self.pending.add(made)
+            made.add_done_callback(self.pending.discard)
+
+    async def _connected(self, connection: socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: _Connection(self._server), connection)
+        except OSError:  # it has left already
+            connection.close()
+
+    def _go_on(self) -> None:
+        if self._listening.fileno() >= 0:
+            self._loop.add_reader(self._listening.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Takes no more."""
+        if self._listening.fileno() >= 0:
+            self._loop.remove_reader(self._listening.fileno())
+            self._listening.close()
 
 
 class _Connection(asyncio.Protocol):

@@ -231,3 +231,20 @@ def test_mlflows_own_client_is_answered(source: Fixed, log: Noting, tmp_path: Pa
         np.testing.assert_allclose(answer.iloc[:, 0].astype(float), expected, rtol=1e-6)
         with pytest.raises(Exception, match=r"error code 400.*wind"):
             client.invoke(frame.assign(wind="strong"))
+
+
+def test_what_cannot_be_answered_soon_is_told_so_at_once(
+    source: Fixed, log: Noting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "pipelines.answering._LONGEST_TURN", -1.0
+    )  # one request is as many as a turn may hold
+    contents = [{"dataframe_records": [row(1.0)]} for _ in range(12)]
+    answers = all_at_once(source, log, tmp_path, contents)
+    statuses = [status for status, _ in answers]
+    assert set(statuses) <= {200, 503}
+    refused = [answer["error"] for status, answer in answers if status == 503]
+    assert refused
+    assert all(error["rule"] == "overload" and "came before" in error["reason"] for error in refused)
+    log.flush()
+    assert set(log.groups) == {1}

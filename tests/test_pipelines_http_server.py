@@ -299,12 +299,36 @@ def test_a_reader_that_is_too_slow_is_let_go() -> None:
 
 
 def test_idle_connections_make_room_for_those_who_ask() -> None:
-    with running(connections=5) as server:
+    with running(connections=5, spare=0.0) as server:
         idle = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(20)]
         for _ in range(10):
             assert server.say(get(b"/a", LAST)).startswith(b"HTTP/1.1 200")
         assert len(server.server.connections) <= 5
         for connection in idle:
+            connection.close()
+
+
+def test_who_was_answered_a_moment_ago_makes_no_room() -> None:
+    with running(connections=2, spare=60.0) as server:
+        fresh = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(2)]
+        until(lambda: len(server.server.connections) == 2)
+        assert server.say(get(b"/a")).startswith(b"HTTP/1.1 503")
+        for connection in fresh:
+            connection.sendall(get(b"/a", LAST))
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+            connection.close()
+
+
+def test_many_connections_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running() as server:
+        held = threading.Event()
+        monkeypatch.setattr(server.echo, "answered", lambda exchange, status: held.wait(20))
+        first = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        first.sendall(get(b"/a"))  # the loop is held by it
+        others = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(300)]
+        held.set()
+        until(lambda: len(server.server.connections) == 301)
+        for connection in (first, *others):
             connection.close()
 
 

@@ -1,0 +1,288 @@
+"""A scoring server for a long time below its saturation, then far above it: errors, memory, goodput, recovery.
+
+python -m benchmarks.serving_soak [--quick] [--json FILE]
+
+Saturation is what clients that wait for their answers get. Then requests come by the clock, whatever the answers do: at
+70 % of it for an hour, and at three times for a quarter of one, from so many connections that the server cannot have
+them all. Who is refused comes again when its next request is due.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import sys
+import tempfile
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import options
+from benchmarks.clients import Answer, Connection, ask, request
+from benchmarks.malformed import ROW
+from benchmarks.options import say
+from benchmarks.result import Result, at_least, at_most, figure
+from benchmarks.scoring_server import Running, Settings, ended, made_project, memory, ready, started
+from benchmarks.serving_switches import percentile
+
+STEADY, QUICK_STEADY = 3600.0, 12.0  # seconds at 70 % of saturation
+FLOOD, QUICK_FLOOD = 900.0, 8.0  # seconds at three times saturation
+SATURATING, CLIENTS = 5.0, 32
+SHARE, TIMES = 0.7, 3.0
+ROWS = 64  # of a request, so that the client, which is Python as well, can send three times what the server answers
+MOST_CONNECTIONS = 1400  # more than the server has room for
+RECOVERY = 10.0  # seconds
+WARM = 0.2  # share of the time after which memory is first looked at
+FLAT = 1.1  # memory at the end against then
+QUICK_REFUSAL = 1000.0  # ms
+
+
+@dataclass
+class Period:
+    """What came back in one period. answered, refused: milliseconds of answers with 200, and with 429 or 503 that say
+    when to come again; failed: all else; unsent: requests for which the client itself had no connection left.
+    """
+
+    seconds: float = 0.0
+    sent: int = 0
+    answered: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    failed: int = 0
+    unsent: int = 0
+    memory: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Requests answered with 200 in a second."""
+        return len(self.answered) / self.seconds
+
+    @property
+    def growth(self) -> float:
+        """Memory at the end against that after the first fifth, each the median of some looks."""
+        warm = self.memory[int(len(self.memory) * WARM) :]
+        part = max(len(warm) // 5, 1)
+        return percentile(warm[-part:], 0.5) / percentile(warm[:part], 0.5)
+
+
+@dataclass(frozen=True)
+class Soak:
+    """recovery: seconds after the flood until requests are answered as quickly as before it."""
+
+    saturation: float
+    steady: Period
+    flood: Period
+    recovery: float
+    ended: bool
+
+    @property
+    def goodput(self) -> float:
+        """Share of saturation that is answered in the flood."""
+        return self.flood.rate / self.saturation
+
+
+def measure(quick: bool) -> list[Result]:
+    """Every figure of this benchmark."""
+    with tempfile.TemporaryDirectory(prefix="losswatch-") as folder:
+        times = (QUICK_STEADY, QUICK_FLOOD) if quick else (STEADY, FLOOD)
+        found = soaked(Path(folder) / "project", *times)
+    decided, steady, flood = not quick, found.steady, found.flood
+    return [
+        figure("saturation", found.saturation, "requests/s"),
+        figure("rows of a request", ROWS, ""),
+        figure("seconds at 70 %", steady.seconds, "s"),
+        figure("answers at 70 %", len(steady.answered), ""),
+        at_most(
+            0, "errors at 70 %", steady.failed + len(steady.refused) + steady.unsent, "", decided=decided
+        ),
+        figure("p99 at 70 %", percentile(steady.answered, 0.99), "ms"),
+        at_most(FLAT, "memory at 70 %, end against begin", steady.growth, "times", decided=decided),
+        figure("seconds at three times", flood.seconds, "s"),
+        figure("sent at three times", flood.sent / flood.seconds / found.saturation, "times"),
+        at_most(0, "errors at three times", flood.failed, ""),
+        at_least(0.8, "goodput at three times", found.goodput, "of 1", decided=decided),
+        figure("p99 of an answer at three times", percentile(flood.answered, 0.99), "ms"),
+        figure("refusals at three times", len(flood.refused), ""),
+        at_most(
+            QUICK_REFUSAL,
+            "p99 of a refusal",
+            percentile(flood.refused, 0.99) if flood.refused else 0.0,
+            "ms",
+            decided=decided,
+        ),
+        at_most(FLAT, "memory at three times, end against begin", flood.growth, "times", decided=decided),
+        at_most(RECOVERY, "recovery", found.recovery, "s", decided=decided),
+        at_most(0, "servers that ended", float(found.ended), ""),
+    ]
+
+
+def soaked(folder: Path, steady: float, flood: float, *, plant: str = "") -> Soak:
+    """Loads one server. folder: is made; steady, flood: seconds; plant: a fault of `benchmarks.serving_faults`."""
+    made_project(folder)
+    with started(folder, Settings(flush_every=5.0, plant=plant)) as server:
+        rate, calm = saturation(server.port)
+        say(f"saturation: {rate:,.0f} requests of {ROWS} rows a second")
+        below = period(server, rate * SHARE, steady)
+        say(f"at 70 %: {len(below.answered):,} answers, {below.failed} errors")
+        above = period(server, rate * TIMES, flood)
+        say(f"at three times: {above.rate:,.0f} answers a second, {len(above.refused):,} refusals")
+        recovery = recovered(server.port, 3 * calm + 5.0)
+        gone = not server.alive
+        if not gone:
+            ended(server)
+    return Soak(rate, below, above, recovery, gone)
+
+
+def _request() -> bytes:
+    return request("/invocations", json.dumps({"dataframe_records": [ROW] * ROWS}).encode())
+
+
+def saturation(port: int) -> tuple[float, float]:
+    """Requests a second that waiting clients get, and the median of their milliseconds alone."""
+    sent, alone = _request(), []
+    connection = Connection(port)
+    for _ in range(50):
+        begun = time.perf_counter()
+        connection.send(sent)
+        connection.answer()
+        alone.append((time.perf_counter() - begun) * 1e3)
+    connection.close()
+    clients = {one.fileno(): one for one in (Connection(port) for _ in range(CLIENTS))}
+    poll, count = select.epoll(), 0
+    for number, client in clients.items():
+        poll.register(number, select.EPOLLIN)
+        client.send(sent)
+    begun = time.perf_counter()
+    while time.perf_counter() < begun + SATURATING:
+        for number, _ in poll.poll(1.0):
+            for _ in clients[number].take():
+                count += 1
+                clients[number].send(sent)
+    rate = count / (time.perf_counter() - begun)
+    for client in clients.values():
+        client.close()
+    return rate, percentile(alone, 0.5)
+
+
+@dataclass
+class _Asking:
+    connection: Connection
+    due: float
+
+
+class _Clock:
+    """Requests that are sent when they are due, each on a connection that is free, or a new one."""
+
+    def __init__(self, port: int, found: Period) -> None:
+        self._port, self._found, self._sent = port, found, _request()
+        self._poll = select.epoll()
+        self._free: deque[Connection] = deque()
+        self.waiting: dict[int, _Asking] = {}
+
+    def send(self, due: float) -> None:
+        """Sends a request that was due at a moment, from which its time is counted."""
+        self._found.sent += 1
+        try:
+            connection = self._free.popleft() if self._free else self._new()
+            if connection is None:
+                self._found.unsent += 1
+                return
+            self.waiting[connection.fileno()] = _Asking(connection, due)
+            connection.send(self._sent)
+        except OSError:
+            return  # the refusal is read below, or its lack is counted there
+
+    def _new(self) -> Connection | None:
+        if len(self.waiting) >= MOST_CONNECTIONS:
+            return None
+        connection = Connection(self._port)
+        self._poll.register(connection.fileno(), select.EPOLLIN)
+        return connection
+
+    def take(self, seconds: float) -> None:
+        """Reads what comes, waiting for it at most so long."""
+        for number, _ in self._poll.poll(max(seconds, 0.0)):
+            asking = self.waiting.get(number)
+            if asking is None:
+                self._drop_free(number)
+                continue
+            try:
+                answers = asking.connection.take()
+            except OSError:
+                self._found.failed += 1
+                self._drop(asking.connection)
+                continue
+            for answer in answers:
+                self._note(answer, asking)
+
+    def _note(self, answer: Answer, asking: _Asking) -> None:
+        taken = (time.perf_counter() - asking.due) * 1e3
+        if answer.status == 200:
+            self._found.answered.append(taken)
+        elif answer.status in (429, 503) and "retry-after" in answer.headers:
+            self._found.refused.append(taken)
+        else:
+            self._found.failed += 1
+        if answer.headers.get("connection") == "close":
+            self._drop(asking.connection)
+        else:
+            del self.waiting[asking.connection.fileno()]
+            self._free.append(asking.connection)
+
+    def _drop(self, connection: Connection) -> None:
+        self.waiting.pop(connection.fileno(), None)
+        connection.close()  # which takes it from the poll as well
+
+    def _drop_free(self, number: int) -> None:
+        """The server has closed a connection that was idle, to make room."""
+        for connection in [one for one in self._free if one.fileno() == number]:
+            self._free.remove(connection)
+            connection.close()
+
+    def close(self) -> None:
+        for connection in (*self._free, *(one.connection for one in self.waiting.values())):
+            connection.close()
+
+
+def period(server: Running, rate: float, seconds: float) -> Period:
+    """Requests at a rate for some time; what is under way at its end is waited for."""
+    found = Period()
+    clock, begun = _Clock(server.port, found), time.perf_counter()
+    number, look = 0, 0.0
+    while (now := time.perf_counter() - begun) < seconds:
+        due = min(int(now * rate) + 1, number + 200)  # answers are read at least every 200 requests
+        for place in range(number, due):
+            clock.send(begun + place / rate)
+        number = max(due, number)
+        clock.take(number / rate - (time.perf_counter() - begun))
+        if now >= look and server.alive:
+            found.memory.append(memory(server.process))
+            look = now + min(seconds / 50, 5.0)
+    found.seconds = time.perf_counter() - begun
+    counted = len(found.answered)
+    end = time.perf_counter() + 30
+    while clock.waiting and time.perf_counter() < end:
+        clock.take(0.1)
+    found.failed += len(clock.waiting)
+    del found.answered[counted:]  # they count for no second of the period
+    clock.close()
+    return found
+
+
+def recovered(port: int, bound: float) -> float:
+    """Seconds until twenty requests in a row are each answered within a bound. bound: ms; nan where they never are."""
+    sent, begun, row = _request(), time.perf_counter(), 0
+    while time.perf_counter() < begun + 6 * RECOVERY:
+        asked = time.perf_counter()
+        try:
+            good = ready(port) and ask(port, sent).status == 200
+        except OSError:
+            good = False
+        row = row + 1 if good and (time.perf_counter() - asked) * 1e3 < bound else 0
+        if row == 20:
+            return time.perf_counter() - begun
+    return float("nan")
+
+
+if __name__ == "__main__":
+    sys.exit(options.run("serving_soak", measure))
