@@ -341,7 +341,9 @@ class JudgedWindow:
     def line(self) -> str:
         loss = "no labels" if self.loss != self.loss else f"loss {self.loss:.4g}"
         why = f": {self.reasons[0]}" if self.reasons else ""
-        return f"{self.start[:16]}  {self.rows:,} rows  {loss}  v{self.version}  {self.verdict} → {self.action}{why}"
+        waiting = f", {self.labelled / self.rows:.0%} labelled" if self.labelled < self.rows else ""
+        rows = f"{self.rows:,} rows{waiting}"
+        return f"{self.start[:16]}  {rows}  {loss}  v{self.version}  {self.verdict} → {self.action}{why}"
 
 
 @dataclass(frozen=True)

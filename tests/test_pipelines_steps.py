@@ -113,3 +113,12 @@ def test_a_rollback_answers_the_verdict_on_what_it_took_away(stores: Stores) -> 
 def test_a_project_serves_from_its_first_promotion_on(stores: Stores) -> None:
     assert serves(stores.project, BEGIN)
     assert not serves(stores.project, BEGIN - timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("labelled", "said"), [(100, "100 rows  loss"), (25, "100 rows, 25% labelled  loss")]
+)
+def test_a_window_says_how_many_of_its_rows_have_a_label(labelled: int, said: str) -> None:
+    at = JUDGED.isoformat()
+    window = JudgedWindow(0, at, at, 100, labelled, 0.7, 1, "quiet", "keep", ())
+    assert said in window.line()
