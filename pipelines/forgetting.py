@@ -59,8 +59,9 @@ class Forgotten:
 
     def lines(self) -> list[str]:
         said = [
-            f"forgotten: {self.rows:,} rows with their inputs and {self.labels:,} labels, of {self.ids:,} ids",
-            f"looked at again: {self.files:,} files of the log, "
+            f"forgotten: {_counted(self.rows, 'row')} with inputs and {_counted(self.labels, 'label')}, of "
+            f"{_counted(self.ids, 'id')}",
+            f"looked at again: {_counted(self.files, 'file')} of the log, "
             + ("none holds any of them" if not self.traces else f"still in {', '.join(self.traces)}"),
         ]
         if self.learned:
@@ -70,6 +71,10 @@ class Forgotten:
                 "must not be, train a new one and let these go"
             )
         return [*said, "not looked at: your own data, backups, pages that were written, the registry"]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 # --- to forget ---------------------------------------------------------------------------------------

@@ -291,3 +291,17 @@ def test_a_compaction_removes_what_a_killed_process_left_long_ago(tmp_path: Path
     table.compact()
     assert not (tmp_path / "table" / "old.parquet").exists()
     assert (tmp_path / "table" / "new.parquet").exists()
+
+
+@pytest.mark.slow
+def test_the_list_of_commits_does_not_grow_for_ever(tmp_path: Path) -> None:
+    table = Table(tmp_path / "table", FIELDS)
+    log = tmp_path / "table" / "_delta_log"
+    for number in range(105):
+        table.append(one(str(number)))
+    for path in log.glob("*.json"):
+        os.utime(path, (time.time() - 3 * 86_400,) * 2)
+    for number in range(105, 205):
+        table.append(one(str(number)))
+    assert len(list(log.glob("*.json"))) < 140
+    assert len(ids(Table(tmp_path / "table", FIELDS))) == 205

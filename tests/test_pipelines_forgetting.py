@@ -221,7 +221,7 @@ def test_a_trace_that_is_left_is_found(left: str, stores: Stores, monkeypatch: p
 def test_two_lines_say_what_came_of_it() -> None:
     said = Forgotten(2, 1, 0, 7, (), ()).lines()
     assert said == [
-        "forgotten: 1 rows with their inputs and 0 labels, of 2 ids",
+        "forgotten: 1 row with inputs and 0 labels, of 2 ids",
         "looked at again: 7 files of the log, none holds any of them",
         "not looked at: your own data, backups, pages that were written, the registry",
     ]
@@ -286,3 +286,28 @@ def test_rows_that_the_service_is_judged_by_stay(stores: Stores) -> None:
     assert found is not None
     assert found.rows == 2
     assert ids_of(stores.log) == [f"day {day}" for day in range(2, 6)]
+
+
+# --- what the monitor does ---
+
+
+def test_the_monitor_goes_on_with_what_was_begun_and_removes_what_is_old(stores: Stores) -> None:
+    for day in range(10):
+        add(stores.log, f"day {day}", day=day)
+    erasing.write_wanted(log_of(stores), erasing.Wanted(("day 8",)))
+    forgetting.tidy(kept_for(stores, "5d"), START + 9 * DAY)
+    assert ids_of(stores.log) == ["day 4", "day 5", "day 6", "day 7", "day 9"]
+    assert erasing.read_wanted(log_of(stores)) is None
+
+
+def test_a_log_that_cannot_be_tidied_now_does_not_stop_the_monitor(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError("No space left on device")
+
+    add(stores.log, "a")
+    monkeypatch.setattr("pipelines.delta.Table.delete", full)
+    forgetting.tidy(kept_for(stores, "5d"), START + 50 * DAY)
+    assert "the log could not be tidied now: No space left on device" in caplog.text
+    assert ids_of(stores.log) == ["a"]
