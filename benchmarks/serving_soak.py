@@ -28,7 +28,7 @@ from benchmarks.serving_switches import percentile
 
 STEADY, QUICK_STEADY = 3600.0, 12.0  # seconds at 70 % of saturation
 FLOOD, QUICK_FLOOD = 900.0, 8.0  # seconds at three times saturation
-SATURATING, CLIENTS = 5.0, 32
+SATURATING, CLIENTS, ALONE = 5.0, 32, 50
 SHARE, TIMES = 0.7, 3.0
 ROWS = 64  # of a request, so that the client, which is Python as well, can send three times what the server answers
 MOST_CONNECTIONS = 1400  # more than the server has room for
@@ -51,6 +51,7 @@ class Period:
     failed: int = 0
     unsent: int = 0
     memory: list[float] = field(default_factory=list)
+    cpu: float = 0.0  # seconds that the server itself took
 
     @property
     def rate(self) -> float:
@@ -70,6 +71,7 @@ class Soak:
     """recovery: seconds after the flood until requests are answered as quickly as before it."""
 
     saturation: float
+    per_cpu: float  # requests that a second of the server's CPU answers at saturation
     steady: Period
     flood: Period
     recovery: float
@@ -79,6 +81,11 @@ class Soak:
     def goodput(self) -> float:
         """Share of saturation that is answered in the flood."""
         return self.flood.rate / self.saturation
+
+    @property
+    def by_cpu(self) -> float:
+        """The same by the server's own CPU, which other work on the machine hardly changes."""
+        return len(self.flood.answered) / self.flood.cpu / self.per_cpu
 
 
 def measure(quick: bool) -> list[Result]:
@@ -101,6 +108,7 @@ def measure(quick: bool) -> list[Result]:
         figure("sent at three times", flood.sent / flood.seconds / found.saturation, "times"),
         at_most(0, "errors at three times", flood.failed, ""),
         at_least(0.8, "goodput at three times", found.goodput, "of 1", decided=decided),
+        at_least(0.8, "the same by a second of the server's CPU", found.by_cpu, "of 1", decided=decided),
         figure("p99 of an answer at three times", percentile(flood.answered, 0.99), "ms"),
         figure("refusals at three times", len(flood.refused), ""),
         at_most(
@@ -120,7 +128,9 @@ def soaked(folder: Path, steady: float, flood: float, *, plant: str = "") -> Soa
     """Loads one server. folder: is made; steady, flood: seconds; plant: a fault of `benchmarks.serving_faults`."""
     made_project(folder)
     with started(folder, Settings(flush_every=5.0, plant=plant)) as server:
+        before = cpu(server)
         rate, calm = saturation(server.port)
+        per_cpu = (rate * SATURATING + ALONE) / (cpu(server) - before)
         say(f"saturation: {rate:,.0f} requests of {ROWS} rows a second")
         below = period(server, rate * SHARE, steady)
         say(f"at 70 %: {len(below.answered):,} answers, {below.failed} errors")
@@ -130,7 +140,17 @@ def soaked(folder: Path, steady: float, flood: float, *, plant: str = "") -> Soa
         gone = not server.alive
         if not gone:
             ended(server)
-    return Soak(rate, below, above, recovery, gone)
+    return Soak(rate, per_cpu, below, above, recovery, gone)
+
+
+def cpu(server: Running) -> float:
+    """Seconds of CPU that the server itself has used, without what it started; 0 where it has ended."""
+    import psutil  # type: ignore[import-untyped]
+
+    if not server.alive:
+        return 0.0
+    times = psutil.Process(server.process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _request() -> bytes:
@@ -141,7 +161,7 @@ def saturation(port: int) -> tuple[float, float]:
     """Requests a second that waiting clients get, and the median of their milliseconds alone."""
     sent, alone = _request(), []
     connection = Connection(port)
-    for _ in range(50):
+    for _ in range(ALONE):
         begun = time.perf_counter()
         connection.send(sent)
         connection.answer()
@@ -247,7 +267,7 @@ class _Clock:
 def period(server: Running, rate: float, seconds: float) -> Period:
     """Requests at a rate for some time; what is under way at its end is waited for."""
     found = Period()
-    clock, begun = _Clock(server.port, found), time.perf_counter()
+    clock, begun, used = _Clock(server.port, found), time.perf_counter(), cpu(server)
     number, look = 0, 0.0
     while (now := time.perf_counter() - begun) < seconds:
         due = min(int(now * rate) + 1, number + 200)  # answers are read at least every 200 requests
@@ -259,6 +279,7 @@ def period(server: Running, rate: float, seconds: float) -> Period:
             found.memory.append(memory(server.process))
             look = now + min(seconds / 50, 5.0)
     found.seconds = time.perf_counter() - begun
+    found.cpu = max(cpu(server) - used, 1e-9)
     counted = len(found.answered)
     end = time.perf_counter() + 30
     while clock.waiting and time.perf_counter() < end:

@@ -7,8 +7,11 @@ when its body is. It answers whenever it can, by `Exchange.reply`.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import termios
 import time
+from array import array
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -180,11 +183,12 @@ class HttpServer:
             for connection in self.connections
             if connection.idle and self.clock - connection.since >= self.limits.spare
         ]
-        if idle:
-            longest = min(idle, key=lambda connection: connection.since)
-            self.connections.discard(longest)
-            longest.abort()
-        return bool(idle)
+        for longest in sorted(idle, key=lambda connection: connection.since):
+            if not longest.unread:  # its next request would be lost
+                self.connections.discard(longest)
+                longest.abort()
+                return True
+        return False
 
 
 class _Accepting:
@@ -461,6 +465,16 @@ class _Connection(asyncio.Protocol):
     def idle(self) -> bool:
         """Whether no request is under way."""
         return self._active is None and self._reading is None and not self._leaving
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have come in and were not looked at yet."""
+        waiting = array("i", [0])
+        try:
+            fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.FIONREAD, waiting)
+        except OSError:  # it is closed already
+            return 0
+        return waiting[0]
 
     def sweep(self, clock: float, limits: Limits) -> None:
         """Lets go of a client that takes too long."""

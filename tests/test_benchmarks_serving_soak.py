@@ -10,8 +10,9 @@ from benchmarks.serving_soak import FLAT, Period, Soak, soaked
 
 
 def test_goodput_is_the_share_of_saturation_that_is_answered() -> None:
-    flood = Period(seconds=10.0, answered=[1.0] * 4500)
-    assert Soak(500.0, Period(), flood, 0.1, ended=False).goodput == 0.9
+    flood = Period(seconds=10.0, answered=[1.0] * 4500, cpu=5.0)
+    found = Soak(500.0, 1000.0, Period(), flood, 0.1, ended=False)
+    assert (found.goodput, found.by_cpu) == (0.9, 0.9)
 
 
 def test_growth_is_counted_from_when_the_server_is_warm() -> None:

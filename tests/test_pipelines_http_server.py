@@ -319,6 +319,28 @@ def test_who_was_answered_a_moment_ago_makes_no_room() -> None:
             connection.close()
 
 
+def test_who_has_asked_and_was_not_read_yet_makes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(connections=1, spare=0.0) as server:
+        held, entered = threading.Event(), threading.Event()
+
+        def hold(exchange: Exchange, status: int) -> None:
+            entered.set()
+            held.wait(20)
+
+        monkeypatch.setattr(server.echo, "answered", hold)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as asking:
+            asking.sendall(get(b"/1"))
+            assert entered.wait(20)
+            asking.sendall(get(b"/2"))  # while the loop is held
+            (connection,) = server.server.connections
+            until(lambda: connection.unread > 0)
+            assert not server.server.has_room()
+            held.set()
+            answer = b""
+            while answer.count(b"HTTP/1.1 200") < 2:
+                answer += asking.recv(1000)
+
+
 def test_many_connections_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with running() as server:
         held = threading.Event()
