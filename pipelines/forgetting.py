@@ -292,7 +292,7 @@ def tidy(stores: Stores, now: datetime) -> None:
     try:
         resume(Path(stores.project.log()), durable=durable)
         retain(stores, now)
-    except (Failed, OSError, RuntimeError) as error:  # the verdict stands; the next monitor tries again
+    except Exception as error:  # the verdict stands; the next monitor tries again
         logger.warning("the log could not be tidied now: %s", error)
 
 
