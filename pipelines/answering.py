@@ -36,7 +36,7 @@ _MANY_ROWS = 256  # the same of rows
 _HUGE_BODY = (
     256 * 2**10
 )  # bytes; reading more keeps even other threads waiting, so a process of its own does it
-_LONGEST_TURN = 0.25  # seconds of reading requests that are scored together; more are asked to come again
+_ROWS_A_TURN = 16_384  # rows that are scored together, a quarter of a second; more are asked to come again
 _MOST_LARGE = 8  # large requests that wait; more are asked to come again
 _AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
 _DEADLINE = 60.0  # seconds for a large request
@@ -100,7 +100,7 @@ class Answering:
         self._waiting: list[_Asked] = []
         self._blocked: list[_Asked] = []
         self._planned = False
-        self._large = 0
+        self._rows = self._large = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large")
         self._apart = LargeRequests(seconds=_DEADLINE)
         self._ids = Ids()
@@ -122,7 +122,7 @@ class Answering:
             raise BadRequest(
                 "", "no version is loaded yet; try again in a few seconds", rule="ready", status=503
             )
-        if self._waiting and exchange.begun - self._waiting[0].exchange.begun > _LONGEST_TURN:
+        if self._rows > _ROWS_A_TURN:
             self._overloaded(exchange, f"{len(self._waiting)} requests came before")
             return
         content_type = exchange.headers.get(b"content-type", b"").decode("latin-1")
@@ -139,6 +139,7 @@ class Answering:
             return
         inputs = served.scorer.prepared(list(asked.columns.values()))
         self._waiting.append(_Asked(exchange, served, asked, inputs, _NOTHING))
+        self._rows += asked.rows
         if self._alone():
             self._turn()
         else:
@@ -160,7 +161,7 @@ class Answering:
 
     def _turn(self) -> None:
         self._planned = False
-        new, self._waiting = self._waiting, []
+        new, self._waiting, self._rows = self._waiting, [], 0
         together, self._blocked = [*self._blocked, *new], []
         try:
             self._score(new)

@@ -30,6 +30,7 @@ _IDLE_SECONDS = (
     2.0  # after which a connection may be closed for a new one; its request may be here and not be read yet
 )
 _ACCEPTED_AT_ONCE = 500  # connections in one turn of the loop
+_REFUSED_AT_ONCE = 16  # the same where there is no room: a connection that is refused costs most of an answer
 _MOST_WAITING = 8  # requests that one client sent ahead before it is read on
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 JSON = b"content-type: application/json\r\n"
@@ -206,7 +207,8 @@ class _Accepting:
         self._loop.add_reader(listening.fileno(), self._accept)
 
     def _accept(self) -> None:
-        for _ in range(_ACCEPTED_AT_ONCE):
+        room = self._server.limits.connections - len(self._server.connections) - len(self.pending)
+        for _ in range(min(max(room, _REFUSED_AT_ONCE), _ACCEPTED_AT_ONCE)):
             try:
                 connection, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
