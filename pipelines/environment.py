@@ -23,6 +23,7 @@ _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # its links would stand in the middle of --json
+    "PYTHONSAFEPATH": "1",  # for child processes: a folder called `models` where a user works is not ours
     "OPENBLAS_NUM_THREADS": "1",  # the monitor solves small systems: a second thread only waits for the first
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # its heartbeat also locks a new SQLite store
     "PREFECT_LOGGING_LEVEL": "WARNING",

@@ -1,5 +1,7 @@
 import io
 import logging
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +33,18 @@ def test_libraries_are_kept_quiet_and_a_users_own_setting_stays(tmp_path: Path) 
     assert environ["DO_NOT_TRACK"] == "1"
     assert environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
     assert environ["PREFECT_HOME"] == str(tmp_path / "prefect")
+
+
+@pytest.mark.parametrize("package", ["models", "pipelines"])
+def test_a_folder_of_the_users_own_is_not_taken_for_ours(package: str, tmp_path: Path) -> None:
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("raise SystemExit('the folder of the user')\n", "utf-8")
+    environ = {"PATH": "/usr/bin:/bin"}
+    quiet_environment(environ, None)
+    command = [sys.executable, "-c", f"import {package}; print({package}.__file__)"]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not Path(done.stdout.strip()).is_relative_to(tmp_path)
 
 
 def test_outside_of_a_project_prefect_keeps_its_home() -> None:
