@@ -56,11 +56,13 @@ const triangle = (parent, x, y, style = "spike") => add(parent, "path", {class: 
 /** Redraws where a box has another width, and for paper. */
 function follow(box, draw) {
   let width = 0;
-  new ResizeObserver(() => {
+  function fit() {
     if (Math.abs(box.clientWidth - width) < 1) return;
     width = box.clientWidth;
     draw(width);
-  }).observe(box);
+  }
+  fit(); // not only with the first frame, when the observer looks
+  new ResizeObserver(fit).observe(box);
   addEventListener("beforeprint", () => draw(760));
   addEventListener("afterprint", () => draw(box.clientWidth));
 }

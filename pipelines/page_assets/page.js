@@ -381,11 +381,13 @@ else if (service.length && Math.max(...service) / Math.min(...service) > 30) sca
 logButton.addEventListener("click", () => { scale(!log); draw(); });
 
 let width = 0;
-new ResizeObserver(() => {
+function fit() {
   if (Math.abs(plot.clientWidth - width) < 1) return;
   width = plot.clientWidth;
   draw();
-}).observe(plot);
+}
+fit(); // not only with the first frame, when the observer looks
+new ResizeObserver(fit).observe(plot);
 addEventListener("beforeprint", () => draw(760));
 addEventListener("afterprint", () => draw());
 })();
