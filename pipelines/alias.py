@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.environment import PYTHON
 from pipelines.project import Project
 
 _SECONDS = 300.0  # for MLflow to load and to fetch a version's files
@@ -76,7 +77,7 @@ class DistantRegistry:
         return self._asked[1]
 
     def _child(self, *arguments: str) -> Any:
-        command = [sys.executable, "-m", "pipelines.alias", str(self._project.folder), *arguments]
+        command = [*PYTHON, "-m", "pipelines.alias", str(self._project.folder), *arguments]
         done = subprocess.run(
             command,
             capture_output=True,

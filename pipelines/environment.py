@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -23,12 +24,15 @@ _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # its links would stand in the middle of --json
-    "PYTHONSAFEPATH": "1",  # for child processes: a folder called `models` where a user works is not ours
     "OPENBLAS_NUM_THREADS": "1",  # the monitor solves small systems: a second thread only waits for the first
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # its heartbeat also locks a new SQLite store
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 seconds are too few on a busy machine
 }
+
+
+# how a process of ours is started: -P, or a folder called `models` where the user works would be taken for ours
+PYTHON = (sys.executable, "-P")
 
 
 def quiet_environment(environ: MutableMapping[str, str], state: Path | None) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from pipelines.champion import Served
+from pipelines.environment import PYTHON
 from pipelines.invocations import BadRequest, Invocation, read_invocation
 
 _PIECE = 500  # rows
@@ -96,7 +97,7 @@ class LargeRequests:
                 pass
         self.close()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _COMMAND],
+            [*PYTHON, "-c", _COMMAND],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

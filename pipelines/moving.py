@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import cast
 
 from pipelines.arriving import QUEUES, Arrival, Arriving, ArrivingLabel, Conflict, Stored
+from pipelines.environment import PYTHON
 from pipelines.erasing import erase_waiting
 from pipelines.keeping import ColumnRules, Durability, LogConfig
 from pipelines.log_folder import check_version, prepare
@@ -71,7 +72,7 @@ class MovingLog:
             return landed["moved"]
 
     def _move(self) -> dict[str, int]:
-        command = [sys.executable, "-m", "pipelines.moving", str(self._folder), self._config.durability]
+        command = [*PYTHON, "-m", "pipelines.moving", str(self._folder), self._config.durability]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_SECONDS, start_new_session=True
         )

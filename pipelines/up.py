@@ -150,6 +150,9 @@ def child_environment(project: Project, plan: Plan) -> dict[str, str]:
     environment = dict(os.environ)
     quiet_environment(environment, project.state)
     plan_devices(environment, project.config)
+    environment["PYTHONSAFEPATH"] = (
+        "1"  # as `environment.PYTHON`, for what Prefect starts in its turn as well
+    )
     environment["PREFECT_API_URL"] = plan.prefect_api
     environment["MLFLOW_BACKEND_STORE_URI"] = plan.tracking  # here, for it may hold a password
     environment["MLFLOW_ARTIFACTS_DESTINATION"] = project.artifacts()

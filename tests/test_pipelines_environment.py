@@ -1,7 +1,6 @@
 import io
 import logging
 import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.config import check_tables
-from pipelines.environment import OWN_LOGGERS, plan_devices, quiet_environment, set_up_logging
+from pipelines.environment import OWN_LOGGERS, PYTHON, plan_devices, quiet_environment, set_up_logging
 from pipelines.progress import Progress
 
 
@@ -39,10 +38,8 @@ def test_libraries_are_kept_quiet_and_a_users_own_setting_stays(tmp_path: Path) 
 def test_a_folder_of_the_users_own_is_not_taken_for_ours(package: str, tmp_path: Path) -> None:
     (tmp_path / package).mkdir()
     (tmp_path / package / "__init__.py").write_text("raise SystemExit('the folder of the user')\n", "utf-8")
-    environ = {"PATH": "/usr/bin:/bin"}
-    quiet_environment(environ, None)
-    command = [sys.executable, "-c", f"import {package}; print({package}.__file__)"]
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    command = [*PYTHON, "-c", f"import {package}; print({package}.__file__)"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not Path(done.stdout.strip()).is_relative_to(tmp_path)
 
