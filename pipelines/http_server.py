@@ -26,9 +26,6 @@ logger = logging.getLogger(__name__)
 _SWEEP_SECONDS = 0.5
 _LEAVING_SECONDS = 5.0  # in which a client may read an answer after which the connection is closed
 _LINGER_SECONDS = 0.5  # after SIGTERM, in which requests that are on their way are still taken
-_IDLE_SECONDS = (
-    2.0  # after which a connection may be closed for a new one; its request may be here and not be read yet
-)
 _ACCEPTED_AT_ONCE = 500  # connections in one turn of the loop
 _REFUSED_AT_ONCE = 16  # the same where there is no room: a connection that is refused costs most of an answer
 _MOST_WAITING = 8  # requests that one client sent ahead before it is read on
