@@ -11,20 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.clients import Answer
 from pipelines.serving import ScoringServer
 
 
 @dataclass(frozen=True)
-class Said:
-    """An answer. headers: by name in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def content(self) -> Any:
-        return json.loads(self.body)
+class Said(Answer):
+    """An answer, or what was wrong with the request."""
 
     @property
     def error(self) -> Any:
