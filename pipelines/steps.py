@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from pipelines.diagnosis import TrainingDiagnosis
 from pipelines.errors import Failed, UserError
 from pipelines.file_rows import FileRows, prepare_files
 from pipelines.forgetting import tidy
+from pipelines.judged_evidence import kept_evidence
 from pipelines.prepared import Prepared, fit_schema, prepare_rows
 from pipelines.reading import in_batches
 from pipelines.retraining import Retraining, retrain_version
@@ -431,7 +432,8 @@ def _remember(
         reasons=decision.reasons,
     )
     key = f"verdict {window.start}"
-    new = stores.log.append_event(VERDICT, asdict(window), known_at=now, author="losswatch", key=key)
+    payload = {**asdict(window), "evidence": kept_evidence(judgement)}
+    new = stores.log.append_event(VERDICT, payload, known_at=now, author="losswatch", key=key)
     if new and judgement.verdict.kind in ("harmful shift", "concept change", "data fault"):
         raise_alert(stores, _alert(stores, window, now))
     return window
@@ -579,7 +581,7 @@ def status(project: Project) -> StatusResult:
 
 
 def judged_window(event: Event) -> JudgedWindow:
-    payload = dict(event.payload)
+    payload = {one.name: event.payload[one.name] for one in fields(JudgedWindow)}
     loss = payload["loss"]
     payload["loss"] = float("nan") if loss is None else loss
     return JudgedWindow(**{**payload, "reasons": tuple(payload["reasons"])})

@@ -1,0 +1,67 @@
+"""The evidence that the log keeps beside a verdict: plain, small, and whatever a judgement has."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import orjson
+
+from monitoring.faults import DataFault
+from monitoring.loss_alarm import LossAlarm
+from monitoring.shift import ColumnShift, ShiftResult
+from pipelines.bundle import plain as plain_json
+from pipelines.judged_evidence import MOST, kept_evidence, plain
+
+ALARM = LossAlarm(800, 0.7, 0.5, 900.0, 20.0, 530.0, 3, enough=True)
+MOVED = ColumnShift("wind", 0.4, 0.2, 1.1, "above 9", 0.01, 0.3)
+STILL = ColumnShift("hour", 0.1, 0.2, 0.0, "3", 0.1, 0.1)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A record as another part may give it."""
+
+    name: str
+    at: datetime
+
+    @property
+    def raised(self) -> bool:
+        return True
+
+
+def judgement(**parts: Any) -> Any:
+    return cast(Any, SimpleNamespace(shift=ShiftResult(800, (STILL, MOVED)), **parts))
+
+
+def test_only_the_columns_that_moved_are_kept() -> None:
+    assert [column["name"] for column in kept_evidence(judgement())["shifted"]] == ["wind"]
+
+
+def test_a_record_tells_its_fields_and_what_follows_from_them() -> None:
+    kept = kept_evidence(judgement(alarm=ALARM))["alarm"]
+    assert (kept["loss"], kept["threshold"], kept["raised"]) == (0.7, 530.0, True)
+
+
+def test_what_a_judgement_does_not_have_is_left_out() -> None:
+    assert set(kept_evidence(judgement(faults=(), estimate=None))) == {"shifted"}
+
+
+def test_the_text_of_a_fault_is_its_own() -> None:
+    (fault,) = kept_evidence(judgement(faults=(DataFault("wind", "constant", "3 in all rows"),)))["faults"]
+    assert fault["text"] == "wind: constant: 3 in all rows"
+
+
+def test_times_and_numbers_of_numpy_can_be_written() -> None:
+    made = {"group": Group("a", datetime(2013, 1, 2, tzinfo=UTC)), "loss": np.float64(0.5)}
+    kept = json.loads(orjson.dumps(plain_json(plain(made))))
+    assert kept == {"group": {"name": "a", "at": "2013-01-02T00:00:00+00:00", "raised": True}, "loss": 0.5}
+
+
+def test_a_thousand_slices_do_not_swell_the_log() -> None:
+    slices = tuple(Group(str(k), datetime(2013, 1, 2, tzinfo=UTC)) for k in range(1000))
+    assert len(kept_evidence(judgement(slices=slices))["slices"]) == MOST
