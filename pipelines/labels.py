@@ -13,11 +13,11 @@ import numpy as np
 from monitoring.label_delay import Silence, curve_at, silence
 from pipelines.alerts import Alert, raise_alert
 from pipelines.label_rows import Counted, Events, counted
+from pipelines.labelled import takes
 from pipelines.moments import moment_of, numpy_moment
 from pipelines.plain_columns import Array
 from pipelines.service import bundle_of
 from pipelines.stores import Stores, open_stores
-from pipelines.watch import takes
 
 if TYPE_CHECKING:
     from pipelines.label_file import LabelFile

@@ -19,9 +19,8 @@ from pipelines.bundle import BrokenBundle
 from pipelines.page import Page, PageWindow, write_page
 from pipelines.replay_page import version_curves
 from pipelines.retraining import AUTHOR
-from pipelines.service import RETRAINING, SERVICE, VERDICT, bundle_of
+from pipelines.service import RETRAINING, SERVICE, VERDICT, bundle_of, known_levels, reference_of
 from pipelines.stores import Stores, open_stores
-from pipelines.watch import known_levels, reference_of
 
 if TYPE_CHECKING:
     from pipelines.log import Event

@@ -20,6 +20,7 @@ from monitoring.window import WindowLength, cut
 from pipelines.bundle import Bundle
 from pipelines.held_out import PIECES, held_out, piece_length
 from pipelines.kept_curve import TrainingRecord, keep_curve
+from pipelines.labelled import targets_of, usable
 from pipelines.learning import (
     Candidate,
     Examples,
@@ -38,10 +39,10 @@ from pipelines.packaging import pack
 from pipelines.parts import VALIDATION, parts_again
 from pipelines.prepared import Prepared, fit_schema, read_prepared
 from pipelines.reference import make_correction, make_loss_reference, make_reference, read_reference
-from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bundle_of
+from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bundle_of, known_levels
 from pipelines.sources import Table
 from pipelines.training import settings_of
-from pipelines.watch import WindowJudgement, known_levels, targets_of, usable
+from pipelines.watch import WindowJudgement
 
 if TYPE_CHECKING:
     from models.schema import Column, Schema

@@ -12,6 +12,7 @@ from monitoring.loss_alarm import LossReference
 from monitoring.window import Window, WindowLength
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.errors import UserError
+from pipelines.reference import Reference, read_reference
 
 if TYPE_CHECKING:
     from pipelines.stores import Stores
@@ -99,6 +100,29 @@ def bundle_of(stores: Stores, version: int) -> Bundle:
         stores.memo[key] = read_bundle(stores.registry.bundle(version))
     bundle: Bundle = stores.memo[key]
     return bundle
+
+
+def reference_of(stores: Stores, version: int) -> Reference:
+    """What a version is compared with, of the columns that the log keeps; read once a process."""
+    key = ("reference", version)
+    if key not in stores.memo:
+        dropped = stores.project.config.log.columns_with("drop")
+        stores.memo[key] = read_reference(bundle_of(stores, version).reference).without(dropped)
+    found: Reference = stores.memo[key]
+    return found
+
+
+def known_levels(stores: Stores, version: int) -> dict[str, tuple[str, ...]]:
+    """Of columns that the log keeps as hashes, the values that a version knows, by which they are named again."""
+    hashed = stores.project.config.log.columns_with("hash")
+    if not hashed:
+        return {}
+    columns = bundle_of(stores, version).schema.columns
+    known = {column.name: set(getattr(column, "levels", ())) for column in columns if column.name in hashed}
+    for bins in reference_of(stores, version).profile.bins:
+        if bins.name in known:
+            known[bins.name].update(bins.levels)
+    return {name: tuple(sorted(levels)) for name, levels in known.items()}
 
 
 def _service(payload: Mapping[str, Any], since: datetime) -> Service:

@@ -16,18 +16,18 @@ import numpy.typing as npt
 from pipelines.batches import column_of, rows_after
 from pipelines.config import DataConfig
 from pipelines.errors import UserError
+from pipelines.labelled import usable
 from pipelines.learning import joined_weights
 from pipelines.moments import moment_of, numpy_moment
 from pipelines.parts import VALIDATION, Parts, parts_again
 from pipelines.prepared import read_prepared
 from pipelines.reading import in_batches
-from pipelines.service import RETRAINING, bundle_of
+from pipelines.service import RETRAINING, bundle_of, known_levels
 from pipelines.sources import Table, read, read_frame
 
 if TYPE_CHECKING:
     from pipelines.registry import ModelVersion
     from pipelines.stores import Stores
-from pipelines.watch import known_levels, usable
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,208 @@
+"""The facts of a window: sums over its rows, computed once from what was known when the window was due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitoring.label_selection import WINDOWS, Selection, Stratum, corrected, selection
+from monitoring.loss_alarm import LossLevel, loss_level
+from monitoring.profile import Profile, merge_all, profile
+from monitoring.recovery import (
+    MEMORIES,
+    Correction,
+    Gain,
+    LabelledWindow,
+    fit_corrections,
+    horizon_of,
+    window_gains,
+    with_correction,
+)
+from monitoring.window import Window
+from pipelines.labelled import labelled_window, row_losses_of, usable
+from pipelines.moments import numpy_moment
+from pipelines.objective import Objective, objective
+from pipelines.service import Service, bundle_of, known_levels, reference_of
+
+if TYPE_CHECKING:
+    from pipelines.log import LabelledRows
+    from pipelines.stores import Stores
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class WindowFacts:
+    """What is remembered of a window: sums and corrections, no rows but those that the next ones learn from.
+
+    rows: scored by the version in service. served_loss: mean over all labelled rows, whoever served them. selection:
+    how rows labelled late differ, where some of this window wait for a label; the level is corrected for it.
+    """
+
+    window: Window
+    number: int
+    rows: int
+    level: LossLevel
+    served_rows: int
+    served_loss: float
+    gains: tuple[Gain, ...]
+    corrections: tuple[Correction, ...]
+    labelled: LabelledWindow
+    profile: Profile
+    selection: Selection | None = None
+
+
+def window_facts(stores: Stores, service: Service, now: datetime) -> list[WindowFacts]:
+    """Facts of all due windows; each is computed once, from what was known when it became due."""
+    delay = stores.project.config.data.label_delay
+    names = bundle_of(stores, service.version).schema.column_names
+    levels = known_levels(stores, service.version)
+    known: list[WindowFacts] = stores.memo.setdefault(("facts", service.since), [])
+    for number, window in service.windows_until(now, delay)[len(known) :]:
+        due = window.end + delay
+        parts = stores.log.parts(window.start, window.end, known_until=due, columns=names, levels=levels)
+        counts = _joined([_counted(stores, service, rows) for rows in parts])
+        fact = _fact(stores, service, number, window, counts, known)
+        known.append(_corrected(fact, _selection(stores, service, fact, due), service))
+    return known
+
+
+def objective_of(stores: Stores, version: int) -> Objective:
+    """The loss by which a version is judged; found once a process."""
+    if "objective" not in stores.memo:
+        task = bundle_of(stores, version).schema.target.task
+        stores.memo["objective"] = objective(stores.project, task)
+    found: Objective = stores.memo["objective"]
+    return found
+
+
+def _corrected(fact: WindowFacts, found: Selection | None, service: Service) -> WindowFacts:
+    if found is None:
+        return fact
+    level = corrected(fact.level, found, logarithmic=service.reference.logarithmic)
+    return replace(fact, level=level, selection=found)
+
+
+def _selection(stores: Stores, service: Service, fact: WindowFacts, due: datetime) -> Selection | None:
+    """How late labels differ in the windows before, as is known when this one is due; None where all have come."""
+    if not 0 < fact.level.rows < fact.rows:
+        return None
+    first = max(fact.number - WINDOWS, 0)
+    starts = [service.window.after(service.anchor, number) for number in range(first, fact.number + 1)]
+    since = max(starts[0], service.since)
+    if since >= starts[-1]:
+        return None
+    delay = stores.project.config.data.label_delay
+    dues = np.array([numpy_moment(start + delay) for start in starts[1:]])
+    parts = stores.log.parts(since, starts[-1], known_until=due, columns=())
+    losses, windows, late = zip(
+        *(_lateness(stores, service, rows, starts, dues) for rows in parts), strict=True
+    )
+    joined = [np.concatenate(one) for one in (losses, windows, late)]
+    return selection(
+        [
+            Stratum(joined[0][joined[1] == number], joined[2][joined[1] == number])
+            for number in range(len(dues))
+        ]
+    )
+
+
+def _lateness(
+    stores: Stores, service: Service, rows: LabelledRows, starts: Sequence[datetime], dues: Array
+) -> tuple[Array, Array, Array]:
+    """Of the rows of the version in service with a label: losses, numbers of their windows, whether it came late."""
+    schema, goal = bundle_of(stores, service.version).schema, objective_of(stores, service.version)
+    own = rows.take(np.flatnonzero(rows.versions == service.version))
+    own = own.take(usable(own, schema))
+    windows = (
+        np.searchsorted(np.array([numpy_moment(start) for start in starts]), own.times, side="right") - 1
+    )
+    losses = np.minimum(row_losses_of(own, schema, goal), service.reference.ceiling)
+    return losses, windows, own.labelled_at > dues[windows]
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What is left of rows of a window. rows: scored by the version in service; served: losses, whoever served them."""
+
+    rows: int
+    served: Array
+    labelled: LabelledWindow
+    profile: Profile
+
+
+def _counted(stores: Stores, service: Service, rows: LabelledRows) -> _Counts:
+    schema, goal = bundle_of(stores, service.version).schema, objective_of(stores, service.version)
+    since = np.datetime64(service.since.replace(tzinfo=None), "us")
+    own = rows.take(np.flatnonzero((rows.versions == service.version) & (rows.times >= since)))
+    return _Counts(
+        rows=len(own),
+        served=row_losses_of(rows.take(usable(rows, schema)), schema, goal),
+        labelled=labelled_window(own.take(usable(own, schema)), schema, goal),
+        profile=profile(own.columns, reference_of(stores, service.version).profile.bins),
+    )
+
+
+def _joined(parts: Sequence[_Counts]) -> _Counts:
+    if len(parts) == 1:
+        return parts[0]
+    windows = [part.labelled for part in parts if len(part.labelled.losses)] or [parts[0].labelled]
+    return _Counts(
+        rows=sum(part.rows for part in parts),
+        served=np.concatenate([part.served for part in parts]),
+        labelled=LabelledWindow(
+            np.concatenate([window.inputs for window in windows]),
+            np.concatenate([window.prediction for window in windows]),
+            np.concatenate([window.target for window in windows]),
+            np.concatenate([window.losses for window in windows]),
+        ),
+        profile=merge_all(part.profile for part in parts),
+    )
+
+
+def _fact(
+    stores: Stores,
+    service: Service,
+    number: int,
+    window: Window,
+    counts: _Counts,
+    before: Sequence[WindowFacts],
+) -> WindowFacts:
+    goal = objective_of(stores, service.version)
+    reference = reference_of(stores, service.version)
+    labelled, every = counts.labelled, counts.served
+    level = _level(labelled.losses, service)
+    if reference.correction and goal.link is not None and len(labelled.losses):
+        labelled = with_correction(labelled, np.array(reference.correction), goal.link, goal.row_losses)
+    past = [fact.labelled for fact in before[-max(MEMORIES) + 1 :]]
+    gains: tuple[Gain, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+    if goal.link is not None and len(labelled.losses):
+        horizon = horizon_of(window.end - window.start)
+        earlier = [fact.corrections for fact in before[-horizon:] if fact.corrections]
+        gains = window_gains(earlier, labelled, goal.link, goal.row_losses, horizon=horizon)
+        learn = [*(one for one in past if len(one.losses)), labelled]
+        corrections = fit_corrections(learn, goal.link, earlier[-1] if earlier else ())
+    return WindowFacts(
+        window=window,
+        number=number,
+        rows=counts.rows,
+        level=level,
+        served_rows=len(every),
+        served_loss=float(every.mean()) if len(every) else float("nan"),
+        gains=gains,
+        corrections=corrections,
+        labelled=labelled,
+        profile=counts.profile,
+    )
+
+
+def _level(losses: Array, service: Service) -> LossLevel:
+    if not len(losses):
+        return LossLevel(0, float("nan"), float("nan"), float("nan"))
+    return loss_level(losses, service.reference.ceiling, service.reference.logarithmic)
