@@ -36,7 +36,7 @@ _MANY_ROWS = 256  # the same of rows
 _HUGE_BODY = (
     256 * 2**10
 )  # bytes; reading more keeps even other threads waiting, so a process of its own does it
-_ROWS_A_TURN = 16_384  # rows that are scored together, a quarter of a second; more are asked to come again
+_ROWS_A_TURN = 8192  # rows that are scored together, an eighth of a second; more are asked to come again
 _MOST_LARGE = 8  # large requests that wait; more are asked to come again
 _AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
 _DEADLINE = 60.0  # seconds for a large request
@@ -123,7 +123,7 @@ class Answering:
                 "", "no version is loaded yet; try again in a few seconds", rule="ready", status=503
             )
         if self._rows > _ROWS_A_TURN:
-            self._overloaded(exchange, f"{len(self._waiting)} requests came before")
+            exchange.reply(503, _FULL, JSON + RETRY)
             return
         content_type = exchange.headers.get(b"content-type", b"").decode("latin-1")
         body = exchange.body
@@ -144,11 +144,6 @@ class Answering:
             self._turn()
         else:
             self._plan()
-
-    def _overloaded(self, exchange: Exchange, reason: str) -> None:
-        """What cannot be answered soon is told so at once, at a small part of the cost of an answer."""
-        body = error_body("", f"{reason}; try again in a moment", rule="overload")
-        exchange.reply(503, body, JSON + RETRY)
 
     # --- small requests, in the event loop ---
 
@@ -205,7 +200,7 @@ class Answering:
 
     def _hand_over(self, exchange: Exchange, served: Served, score: Score) -> None:
         if self._large >= _MOST_LARGE:
-            self._overloaded(exchange, f"{self._large} large requests wait already")
+            exchange.reply(503, _FULL_OF_LARGE, JSON + RETRY)
             return
         self._large += 1
         loop = asyncio.get_running_loop()
@@ -352,3 +347,8 @@ def error_body(field: str, reason: str, *, rule: str, expected: str = "") -> byt
 def _error(field: str, rule: str, reason: str, expected: str, message: str) -> bytes:
     error = {"field": field, "rule": rule, "reason": reason, "expected": expected}
     return orjson.dumps({"error": error, "error_code": "BAD_REQUEST", "message": message})
+
+
+# what cannot be answered soon is told so at once, at a small part of the cost of an answer
+_FULL = error_body("", "too many rows wait for their answer; try again in a moment", rule="overload")
+_FULL_OF_LARGE = error_body("", "too many large requests wait; try again in a moment", rule="overload")

@@ -14,9 +14,10 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from socket import socket
+from socket import SHUT_WR, socket
 from typing import Protocol, cast
 
 import httptools
@@ -27,7 +28,8 @@ _SWEEP_SECONDS = 0.5
 _LEAVING_SECONDS = 5.0  # in which a client may read an answer after which the connection is closed
 _LINGER_SECONDS = 0.5  # after SIGTERM, in which requests that are on their way are still taken
 _ACCEPTED_AT_ONCE = 500  # connections in one turn of the loop
-_REFUSED_AT_ONCE = 16  # the same where there is no room: a connection that is refused costs most of an answer
+MOST_TURNED_AWAY = 1000  # of those for which there is no room, that may still read why
+_READ_AT_ONCE = 64 * 2**10
 _MOST_WAITING = 8  # requests that one client sent ahead before it is read on
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 JSON = b"content-type: application/json\r\n"
@@ -136,13 +138,14 @@ class HttpServer:
         self.clock = 0.0  # seconds, as of the last sweep: exact enough for limits of seconds
         self.draining = False
         self.turned_away = 0
+        self._full_until = 0.0  # before which nobody can make room
 
     async def serve(self, listening: socket, stop: asyncio.Event, *, grace: float) -> None:
         """Answers until `stop` is set, then what has come in, for at most `grace` seconds."""
         loop = asyncio.get_running_loop()
         self.clock = loop.time()
         accepting = _Accepting(self, listening)
-        sweeping = loop.create_task(self._sweep_for_ever())
+        sweeping = loop.create_task(self._sweep_for_ever(accepting))
         try:
             await stop.wait()
             await self._drain(accepting, grace)
@@ -152,11 +155,12 @@ class HttpServer:
             for connection in tuple(self.connections):
                 connection.abort()
 
-    async def _sweep_for_ever(self) -> None:
+    async def _sweep_for_ever(self, accepting: _Accepting) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             self.clock = loop.time()
+            accepting.sweep(self.clock)
             for connection in tuple(self.connections):
                 connection.sweep(self.clock, self.limits)
 
@@ -172,27 +176,33 @@ class HttpServer:
                 connection.close_if_idle()
             await asyncio.sleep(0.01)
 
-    def has_room(self) -> bool:
-        """Whether one more connection may come; the one that was idle for longest makes room."""
-        if len(self.connections) < self.limits.connections:
+    def has_room(self, coming: int = 0) -> bool:
+        """Whether one more connection may come; the one that was idle for longest makes room.
+
+        coming: connections that are not counted yet.
+        """
+        if len(self.connections) + coming < self.limits.connections:
             return True
-        idle = [
-            connection
-            for connection in self.connections
-            if connection.idle and self.clock - connection.since >= self.limits.spare
-        ]
+        if self.clock < self._full_until:
+            return False
+        spare, idle = self.limits.spare, [connection for connection in self.connections if connection.idle]
         for longest in sorted(idle, key=lambda connection: connection.since):
+            if self.clock - longest.since < spare:
+                self._full_until = longest.since + spare
+                return False
             if not longest.unread:  # its next request would be lost
                 self.connections.discard(longest)
                 longest.abort()
                 return True
+        self._full_until = self.clock + spare
         return False
 
 
 class _Accepting:
     """Takes connections as they come, many in one turn of the loop.
 
-    It takes but one by itself: under load they would wait for seconds where they can be told at once to come again.
+    The loop takes but one by itself: under load they would wait for seconds where they can be told at once to come
+    again. That costs a few calls of the system: no transport is made for it, and nothing is parsed.
     pending: those that are here and have no `_Connection` yet.
     """
 
@@ -200,12 +210,15 @@ class _Accepting:
         self._server, self._listening = server, listening
         self._loop = asyncio.get_running_loop()
         self.pending: set[asyncio.Task[object]] = set()
+        self._turned_away: deque[tuple[float, socket]] = deque()
+        self._refusal = _closing_answer(
+            503, server.application.refused(503, "too many connections; try again in a moment")
+        )
         listening.setblocking(False)
         self._loop.add_reader(listening.fileno(), self._accept)
 
     def _accept(self) -> None:
-        room = self._server.limits.connections - len(self._server.connections) - len(self.pending)
-        for _ in range(min(max(room, _REFUSED_AT_ONCE), _ACCEPTED_AT_ONCE)):
+        for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 connection, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -215,9 +228,28 @@ class _Accepting:
                 self._loop.remove_reader(self._listening.fileno())
                 self._loop.call_later(_SWEEP_SECONDS, self._go_on)
                 return
+            if not self._server.has_room(len(self.pending)):
+                self._turn_away(connection)
+                continue
             made = self._loop.create_task(self._connected(connection))
             self.pending.add(made)
             made.add_done_callback(self.pending.discard)
+
+    def _turn_away(self, connection: socket) -> None:
+        """Says why, and closes when the client has had time to read it: closed at once, it would be lost on the way."""
+        self._server.turned_away += 1
+        connection.setblocking(False)
+        with suppress(OSError):  # it has left already
+            connection.send(self._refusal)
+            connection.shutdown(SHUT_WR)
+        self._turned_away.append((self._server.clock, connection))
+        if len(self._turned_away) > MOST_TURNED_AWAY:
+            _close_read(self._turned_away.popleft()[1])
+
+    def sweep(self, clock: float) -> None:
+        """Lets go of those that have had time to read why they were turned away."""
+        while self._turned_away and clock - self._turned_away[0][0] > _LEAVING_SECONDS:
+            _close_read(self._turned_away.popleft()[1])
 
     async def _connected(self, connection: socket) -> None:
         try:
@@ -234,6 +266,16 @@ class _Accepting:
         if self._listening.fileno() >= 0:
             self._loop.remove_reader(self._listening.fileno())
             self._listening.close()
+        while self._turned_away:
+            _close_read(self._turned_away.popleft()[1])
+
+
+def _close_read(connection: socket) -> None:
+    """Closes a connection; what it sent is read first, for else the client would lose what it was told."""
+    with suppress(OSError):
+        while connection.recv(_READ_AT_ONCE):
+            pass
+    connection.close()
 
 
 class _Connection(asyncio.Protocol):
@@ -257,11 +299,7 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         address = transport.get_extra_info("peername")
         self.peer = str(address[0]) if address else ""
-        room = self._server.has_room()
         self._server.connections.add(self)
-        if not room:
-            self._server.turned_away += 1
-            self.refuse(503, "too many connections; try again in a moment")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
@@ -422,12 +460,7 @@ class _Connection(asyncio.Protocol):
         if self._active is not None:  # its answer comes first, and is the last one
             self._last()
             return
-        body = self._server.application.refused(status, reason)
-        retry = RETRY if status == 503 else b""
-        self._transport.write(
-            b"%b%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (_STATUS[status], JSON, retry, len(body), body)
-        )
+        self._transport.write(_closing_answer(status, self._server.application.refused(status, reason)))
         self._leave()
 
     def _last(self) -> None:
@@ -498,6 +531,18 @@ class _Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Ends a connection at once."""
         self._transport.abort()
+
+
+def _closing_answer(status: int, body: bytes) -> bytes:
+    """A refusal in JSON after which the connection is closed."""
+    retry = RETRY if status == 503 else b""
+    return b"%b%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
+        _STATUS[status],
+        JSON,
+        retry,
+        len(body),
+        body,
+    )
 
 
 def header_lines(headers: Mapping[str, str]) -> bytes:

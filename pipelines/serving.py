@@ -30,7 +30,7 @@ from pipelines.alias import DistantRegistry
 from pipelines.answering import Answering, Source, Store, error_body, refusal_body, why_refused
 from pipelines.champion import Champion, Versions
 from pipelines.errors import UserError
-from pipelines.http_server import JSON, RETRY, Exchange, HttpServer, Limits, Refusal
+from pipelines.http_server import JSON, MOST_TURNED_AWAY, RETRY, Exchange, HttpServer, Limits, Refusal
 from pipelines.invocations import BadRequest
 from pipelines.label_request import read_labels
 from pipelines.moments import microseconds
@@ -358,7 +358,7 @@ def serve(project: Project, *, environ: Mapping[str, str] = os.environ) -> None:
 def prepare_process() -> None:
     """Many connections, short turns of the threads in the background, and no search for garbage in what stays."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = Limits().connections + 200
+    wanted = Limits().connections + MOST_TURNED_AWAY + 200
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
     sys.setswitchinterval(_SWITCH_SECONDS)

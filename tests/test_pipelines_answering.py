@@ -243,6 +243,6 @@ def test_what_cannot_be_answered_soon_is_told_so_at_once(
     assert set(statuses) <= {200, 503}
     refused = [answer["error"] for status, answer in answers if status == 503]
     assert refused
-    assert all(error["rule"] == "overload" and "came before" in error["reason"] for error in refused)
+    assert all(error["rule"] == "overload" and "too many rows wait" in error["reason"] for error in refused)
     log.flush()
     assert set(log.groups) == {1}

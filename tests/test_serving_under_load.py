@@ -392,4 +392,4 @@ def test_more_large_requests_than_there_is_room_for_are_asked_to_come_again(
     assert any(client.seen for client in clients)
     refused = [text for client in clients for text in client.failed]
     assert refused
-    assert all("large requests wait already" in text for text in refused)
+    assert all("too many large requests wait" in text for text in refused)
