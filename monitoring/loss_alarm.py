@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from monitoring.budget import budget_of
 from monitoring.evidence import Detector, normal_score, threshold_for
 
 Array = npt.NDArray[np.float64]
@@ -46,11 +47,14 @@ class AlarmConfig:
             "range": (0.0, 10.0),
         },
     )
-    run_length: int = field(
-        default=1000,  # 19 years of weeks, 3 years of days
+    false_alarms: str = field(
+        # 19 years of weeks, 3 years of days, 6 weeks of hours: in windows, for a window is what is looked at, and a
+        # year of months is too few of them to tell a change from chance
+        default="1 per 1000 windows",
         metadata={
-            "doc": "windows between two false alarms, on average, while nothing changes",
-            "range": (20, 10**9),
+            "doc": "how many false alarms are accepted on average while nothing changes, over all columns, slices "
+            'and tests together: "1 per year", "2 per month", "1 per 1000 windows"',
+            "kind": "false alarms",
         },
     )
     least_rows: int = field(
@@ -178,11 +182,20 @@ def _spread(
 
 
 def loss_alarms(
-    reference: LossReference, windows: Sequence[LossLevel], config: AlarmConfig
+    reference: LossReference,
+    windows: Sequence[LossLevel],
+    config: AlarmConfig,
+    run_length: float | None = None,
 ) -> tuple[LossAlarm, ...]:
-    """Both tests over the windows since the deployment, in time order: one alarm record a window."""
+    """Both tests over the windows since the deployment, in time order: one alarm record a window.
+
+    run_length: windows between two false alarms of the loss; without it, the loss's part of what `config` accepts,
+    which then has to be counted in windows.
+    """
     fixed, own, baseline = Detector(), Detector(), _Baseline()
-    threshold = threshold_for(config.run_length, tests=2)
+    if run_length is None:
+        run_length = budget_of(config.false_alarms).of("loss")
+    threshold = threshold_for(run_length, tests=2)
     alarms = []
     for window in windows:
         enough = window.rows >= config.least_rows

@@ -35,10 +35,6 @@ MOST_HORIZON = 24  # windows for which a correction must hold at most: the hours
 # (a correction of half a logit, spread over all inputs, is expected beforehand)
 PENALTY_WINDOWS, PENALTY_INPUT = 1.0, 8.0
 MOST_ROWS = 16_000  # a correction has a few hundred weights; of more rows an even share is taken
-# windows between two alarms while exactly `worth` is recoverable, where a retraining breaks even. With nothing to
-# recover the evidence shrinks (on stationary streams it stayed below 8, the threshold is 530); what the margin is
-# for are weeks whose days differ
-RUN_LENGTH = 1000.0
 BLOCKS = 20  # a window's rows in time order, cut into so many blocks: rows of an hour share their weather
 
 
@@ -180,13 +176,16 @@ def _gain(memory: int, losses: Array, difference: Array) -> Gain:
     return Gain(memory, float(difference.mean()), error, float(losses.mean()), blocks)
 
 
-def recoveries(gains: Sequence[tuple[Gain, ...]], *, worth: float) -> tuple[Recovery, ...]:
+def recoveries(gains: Sequence[tuple[Gain, ...]], *, worth: float, run_length: float) -> tuple[Recovery, ...]:
     """The sequential test over the windows since the deployment: is more than `worth` of the loss recoverable?
 
-    gains: one entry a window, as `window_gains` gave it.
+    gains: one entry a window, as `window_gains` gave it. run_length: windows between two alarms while exactly `worth`
+    is recoverable, where a retraining breaks even. With nothing to recover the evidence shrinks: on stationary streams
+    it stayed below 8, where 530 is the threshold of a run length of 1,000. What the margin is for are weeks whose days
+    differ.
     """
     detectors = [Detector() for _ in MEMORIES]
-    threshold = threshold_for(RUN_LENGTH)
+    threshold = threshold_for(run_length)
     found = []
     for window in gains:
         for place, detector in enumerate(detectors):

@@ -110,6 +110,16 @@ def _check_window(text: str) -> str | None:
     return None
 
 
+def _check_false_alarms(text: str) -> str | None:
+    from monitoring.budget import FalseAlarms
+
+    try:
+        FalseAlarms.parse(text)
+    except ValueError as problem:
+        return str(problem)
+    return None
+
+
 def _check_slice(text: str) -> str | None:
     from models.slices import parse_slice
 
@@ -151,6 +161,7 @@ KINDS: Mapping[str, Callable[[str], str | None]] = {
     "secret": _check_secret,
     "store": _check_store,
     "window": _check_window,
+    "false alarms": _check_false_alarms,
     "cron": _check_cron,
     "slice": _check_slice,
     "name": _check_name,

@@ -68,7 +68,7 @@ def watched(windows: list[LabelledWindow], link: Link) -> tuple[Recovery, ...]:
     for place, one in enumerate(windows):
         gains.append(window_gains(fitted, one, link, LOSSES[link], horizon=7))
         fitted.append(fit_corrections(windows[max(0, place - 15) : place + 1], link))
-    return recoveries(gains, worth=0.01)
+    return recoveries(gains, worth=0.01, run_length=1000)
 
 
 def stream(
@@ -136,7 +136,7 @@ def test_the_first_window_and_an_empty_one_say_nothing() -> None:
     assert (
         window_gains([fit_corrections([one], "identity")], empty, "identity", squared_error, horizon=7) == ()
     )
-    found = recoveries([(), ()], worth=0.01)
+    found = recoveries([(), ()], worth=0.01, run_length=1000)
     assert [one.share for one in found] == [0.0, 0.0]
 
 
