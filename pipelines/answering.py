@@ -7,6 +7,7 @@ import logging
 import secrets
 import shutil
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ _MANY_ROWS = 256  # the same of rows
 _HUGE_BODY = (
     256 * 2**10
 )  # bytes; reading more keeps even other threads waiting, so a process of its own does it
-_ROWS_A_TURN = 8192  # rows that are scored together, an eighth of a second; more are asked to come again
+_ROWS_A_TURN = 2048  # rows after which what is read is scored and committed; then others are heard again
+_MOST_ROWS = 32_768  # rows that wait, about half a second; more are asked to come again
 _MOST_LARGE = 8  # large requests that wait; more are asked to come again
 _AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
 _DEADLINE = 60.0  # seconds for a large request
@@ -97,7 +99,7 @@ class Answering:
         """folder: where the log lies, whose free space is told when it is full; alone: whether nobody else asks."""
         self._source, self._log, self._figures = source, log, figures
         self._now, self._folder, self._alone = now, folder, alone
-        self._waiting: list[_Asked] = []
+        self._waiting: deque[_Asked] = deque()
         self._blocked: list[_Asked] = []
         self._planned = False
         self._rows = self._large = 0
@@ -122,7 +124,7 @@ class Answering:
             raise BadRequest(
                 "", "no version is loaded yet; try again in a few seconds", rule="ready", status=503
             )
-        if self._rows > _ROWS_A_TURN:
+        if self._rows > _MOST_ROWS:
             exchange.reply(503, _FULL, JSON + RETRY)
             return
         content_type = exchange.headers.get(b"content-type", b"").decode("latin-1")
@@ -156,7 +158,7 @@ class Answering:
 
     def _turn(self) -> None:
         self._planned = False
-        new, self._waiting, self._rows = self._waiting, [], 0
+        new = [] if self._blocked else self._next()
         together, self._blocked = [*self._blocked, *new], []
         try:
             self._score(new)
@@ -165,6 +167,18 @@ class Answering:
             logger.exception("requests could not be answered")
             for one in together:
                 one.exchange.reply(500, error_body("", "a fault of the server, see its log", rule="server"))
+        if not self._blocked:
+            self._rows -= sum(one.invocation.rows for one in together)
+            if self._waiting:
+                self._plan()
+
+    def _next(self) -> list[_Asked]:
+        """The requests whose turn it is, in the order in which they came."""
+        chosen, rows = [], 0
+        while self._waiting and rows < _ROWS_A_TURN:
+            chosen.append(self._waiting.popleft())
+            rows += chosen[-1].invocation.rows
+        return chosen
 
     def _score(self, asked: Sequence[_Asked]) -> None:
         known_at = microseconds(self._now()) if asked else 0

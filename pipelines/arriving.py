@@ -333,17 +333,18 @@ class Arriving:
 
         A batch that an earlier flush numbered and did not finish comes again under its number.
         """
+        with self._lock:
+            newest = self._next[queue] - 1  # all of them are committed
+        with _reading(self.path) as beside:  # it takes its time, and nobody waits for it
+            last = _numbered(beside, queue)[1]
+            ends = _ends(beside, queue, last, newest)
         with self._transaction() as connection:
-            batch, last = connection.execute(
-                "SELECT coalesce(max(batch), 0), coalesce(max(last), 0) FROM batches WHERE queue = ?",
-                (queue,),
-            ).fetchone()
-            batch, newest = max(int(batch), landed), self._next[queue] - 1
-            if newest > last and not _none_between(connection, queue, last, newest):
-                ends = [*_cuts(connection, queue, last), newest]
+            batch, now_last = _numbered(connection, queue)
+            first = max(batch, landed) + 1
+            if now_last == last:  # nobody else has numbered them meanwhile
                 connection.executemany(
                     "INSERT INTO batches (queue, batch, last) VALUES (?, ?, ?)",
-                    [(queue, batch + place, end) for place, end in enumerate(ends, 1)],
+                    [(queue, first + place, end) for place, end in enumerate(ends)],
                 )
             return _batches(connection, queue, landed)
 
@@ -507,7 +508,7 @@ def moving_rows(path: Path, batch: int) -> MovingRows:
         found = connection.execute(
             "SELECT rows, known_at, version, caller, content FROM requests"
             " WHERE number > ? AND number <= ? ORDER BY number",
-            _ends(connection, "requests", batch),
+            _between(connection, "requests", batch),
         ).fetchall()
     counts = [rows for rows, *_ in found]
     contents = orjson.loads(b"[" + b",".join([content for *_, content in found]) + b"]")
@@ -544,7 +545,7 @@ def _joined_columns(parts: Sequence[Mapping[str, list[Any]]], counts: Sequence[i
 def moving_labels(path: Path, batch: int) -> tuple[ArrivingLabel, ...]:
     """The labels of a batch; see `moving_rows`."""
     with _reading(path) as connection:
-        return _labels(connection, "number > ? AND number <= ?", _ends(connection, "labels", batch))
+        return _labels(connection, "number > ? AND number <= ?", _between(connection, "labels", batch))
 
 
 def waiting_rows(
@@ -615,7 +616,7 @@ def _last_of(connection: sqlite3.Connection, queue: Queue, landed: int) -> int:
     return int(last)
 
 
-def _ends(connection: sqlite3.Connection, queue: Queue, batch: int) -> tuple[int, int]:
+def _between(connection: sqlite3.Connection, queue: Queue, batch: int) -> tuple[int, int]:
     return _last_of(connection, queue, batch - 1), _last_of(connection, queue, batch)
 
 
@@ -635,12 +636,28 @@ def _older(connection: sqlite3.Connection, queue: Queue, known_at: int, after: i
     return int(found[0]) - 1 if found else after
 
 
-def _cuts(connection: sqlite3.Connection, queue: Queue, after: int) -> Iterator[int]:
+def _numbered(connection: sqlite3.Connection, queue: Queue) -> tuple[int, int]:
+    """The number of the newest batch, and of the last row in it."""
+    batch, last = connection.execute(
+        "SELECT coalesce(max(batch), 0), coalesce(max(last), 0) FROM batches WHERE queue = ?", (queue,)
+    ).fetchone()
+    return int(batch), int(last)
+
+
+def _ends(connection: sqlite3.Connection, queue: Queue, last: int, newest: int) -> list[int]:
+    """Where batches end that hold the rows after `last`, up to the newest one."""
+    if newest <= last or _none_between(connection, queue, last, newest):
+        return []
+    return [*_cuts(connection, queue, last, newest), newest]
+
+
+def _cuts(connection: sqlite3.Connection, queue: Queue, after: int, newest: int) -> Iterator[int]:
     """Numbers at which a batch is full, so that none is much larger than the memory for it."""
     rows = "rows" if queue == "requests" else "1"
     waiting = 0
     for number, count in connection.execute(
-        f"SELECT number, {rows} FROM {queue} WHERE number > ? ORDER BY number", (after,)
+        f"SELECT number, {rows} FROM {queue} WHERE number > ? AND number <= ? ORDER BY number",
+        (after, newest),
     ):
         if waiting and waiting + count > _BATCH:
             yield int(number) - 1

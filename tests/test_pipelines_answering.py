@@ -236,7 +236,7 @@ def test_mlflows_own_client_is_answered(source: Fixed, log: Noting, tmp_path: Pa
 def test_what_cannot_be_answered_soon_is_told_so_at_once(
     source: Fixed, log: Noting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.answering._ROWS_A_TURN", 0)  # one request is as many as a turn may hold
+    monkeypatch.setattr("pipelines.answering._MOST_ROWS", 0)  # one request is as many as may wait
     contents = [{"dataframe_records": [row(1.0)]} for _ in range(12)]
     answers = all_at_once(source, log, tmp_path, contents)
     statuses = [status for status, _ in answers]

@@ -54,6 +54,36 @@ def test_rows_wait_until_their_batch_has_landed(arriving: Arriving, tmp_path: Pa
     assert arriving.to_move("requests", 6) == ()
 
 
+def test_rows_come_in_while_others_are_parted_into_batches(
+    arriving: Arriving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arriving.add([ROW])
+
+    def slowly(*asked: Any) -> Iterator[int]:
+        arriving.add([replace(ROW, id="b")])  # waits for ever where the writer is held
+        return iter(())
+
+    monkeypatch.setattr("pipelines.arriving._cuts", slowly)
+    assert arriving.to_move("requests", 0) == (1,)
+    assert moving_rows(tmp_path / "arriving.db", 1).ids == ["a"]
+    assert [row.id for row in waiting_rows(tmp_path / "arriving.db", 1)] == ["b"]
+
+
+def test_two_that_part_rows_into_batches_at_once_take_each_row_once(
+    arriving: Arriving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arriving.add([ROW])
+    inside: list[tuple[int, ...]] = []
+
+    def meanwhile(*asked: Any) -> Iterator[int]:
+        monkeypatch.undo()
+        inside.append(arriving.to_move("requests", 0))
+        return iter(())
+
+    monkeypatch.setattr("pipelines.arriving._cuts", meanwhile)
+    assert (arriving.to_move("requests", 0), inside) == ((1,), [(1,)])
+
+
 def test_a_reader_may_ask_for_a_part(arriving: Arriving, tmp_path: Path) -> None:
     path = tmp_path / "arriving.db"
     arriving.add([ROW, replace(ROW, id="b", time=11, known_at=21)])
