@@ -27,6 +27,11 @@ FaultKind = Literal[
     "another unit",
     "level renamed",
     "unknown levels",
+    "rows absent",
+    "rows repeated",
+    "missing for a while",
+    "stuck for a while",
+    "impossible values",
 ]
 
 FEWEST_ROWS = 30  # fewer rows prove nothing but that a column is absent

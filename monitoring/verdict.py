@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from monitoring.explanation import Explanation
 from monitoring.loss_alarm import LossAlarm
 from monitoring.recovery import Recovery
+from monitoring.slice_alarm import SliceAlarm
 
 VerdictKind = Literal[
     "quiet", "data fault", "benign shift", "harmful shift", "concept change", "not enough evidence"
@@ -27,37 +29,85 @@ class Verdict:
         return self.kind in ("harmful shift", "concept change")
 
 
+@dataclass(frozen=True)
+class Harm:
+    """The tests that say, after a window, that it hurts. recovery, slices: None where there is no such test."""
+
+    alarm: LossAlarm
+    recovery: Recovery | None = None
+    slices: SliceAlarm | None = None
+
+    @property
+    def recoverable(self) -> bool:
+        return self.recovery is not None and self.recovery.shown
+
+    @property
+    def in_slices(self) -> bool:
+        return self.slices is not None and self.slices.raised
+
+    @property
+    def found(self) -> bool:
+        return self.alarm.raised or self.recoverable or self.in_slices
+
+    @property
+    def start(self) -> int:
+        """The window in which the first of the harm began."""
+        starts = [self.alarm.start] if self.alarm.raised else []
+        starts += [self.recovery.start] if self.recovery is not None and self.recovery.shown else []
+        starts += [self.slices.start] if self.slices is not None and self.slices.raised else []
+        return min(starts)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        reasons = (
+            [_recovery_reason(self.recovery)] if self.recovery is not None and self.recovery.shown else []
+        )
+        reasons += [_alarm_reason(self.alarm)] if self.alarm.raised else []
+        reasons += [str(self.slices)] if self.slices is not None and self.slices.raised else []
+        return tuple(reasons)
+
+
 def judge(
     *,
     faults: Sequence[str],
     shifted: Sequence[str],
-    alarm: LossAlarm,
-    recovery: Recovery | None,
+    harm: Harm,
+    explanation: Explanation | None = None,
 ) -> Verdict:
     """The verdict on the newest window, the gravest finding first.
 
-    faults: data faults in words. shifted: what the columns that shifted say of themselves. alarm, recovery: after
-    this window; recovery None where no correction can be fitted (a loss of the user's own).
+    faults: data faults in words. shifted: what the columns that shifted say of themselves. explanation: of the loss
+    since the harm began, or of this window; None where nothing is known of cells and their loss.
     """
     if faults:
         return Verdict("data fault", tuple(faults))
-    if not alarm.enough:
-        return Verdict("not enough evidence", (f"only {alarm.rows} labelled rows",))
-    recoverable = recovery is not None and recovery.shown
-    if alarm.raised or recoverable:
-        reasons, starts = [], []
-        if recoverable and recovery is not None:
-            reasons.append(_recovery_reason(recovery))
-            starts.append(recovery.start)
-        if alarm.raised:
-            reasons.append(_alarm_reason(alarm))
-            starts.append(alarm.start)
-        # inputs that moved explain the harm only if no correction on the same inputs explains it better
-        kind: VerdictKind = "harmful shift" if shifted and not recoverable else "concept change"
-        return Verdict(kind, (*reasons, *shifted), start=min(starts))
+    if not harm.alarm.enough:
+        return Verdict("not enough evidence", (f"only {harm.alarm.rows} labelled rows",))
+    told = (f"of that: {explanation}",) if explanation is not None else ()
+    if harm.found:
+        kind = _kind(harm, bool(shifted), explanation)
+        return Verdict(kind, (*harm.reasons, *told, *shifted), start=harm.start)
     if shifted:
-        return Verdict("benign shift", tuple(shifted))
+        return Verdict("benign shift", (*shifted, *_sensitivity(explanation)))
     return Verdict("quiet", ())
+
+
+def _kind(harm: Harm, shifted: bool, explanation: Explanation | None) -> VerdictKind:
+    """Whether the rows lie where the loss was always high, or rows like those before lose more."""
+    if not harm.alarm.raised:  # a loss that has not risen as a whole is no matter of where the rows lie
+        return "concept change"
+    if explanation is not None and explanation.rise > 0:
+        return "harmful shift" if explanation.in_inputs else "concept change"
+    # inputs that moved explain the harm only if no correction on the same inputs explains it better
+    return "harmful shift" if shifted and not harm.recoverable else "concept change"
+
+
+def _sensitivity(explanation: Explanation | None) -> tuple[str, ...]:
+    """What a shift would do to the loss, if rows like those before lose what they lost."""
+    if explanation is None or not explanation.reference_loss:
+        return ()
+    expected = explanation.by_inputs / abs(explanation.reference_loss)
+    return (f"by where the rows lie now, the loss is to be expected to change by {expected:+.1%}",)
 
 
 def _alarm_reason(alarm: LossAlarm) -> str:

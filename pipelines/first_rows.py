@@ -19,7 +19,7 @@ from pipelines.moments import moment_of
 from pipelines.objective import Objective
 from pipelines.parts import VALIDATION, parts_of, unseen_by
 from pipelines.prepared import Prepared, fit_schema
-from pipelines.reference import Reference, make_correction, make_loss_reference, make_reference
+from pipelines.reference import Reference, make_correction, make_loss_reference, make_reference, make_slices
 from pipelines.row_times import Times
 
 if TYPE_CHECKING:
@@ -152,7 +152,16 @@ class FrameRows:
         loss = make_loss_reference(losses, unseen, every.times, windows)
         columns = {name: table.frame[name].to_numpy() for name in schema.watched_names}
         correction = make_correction(every.inputs[unseen], predictions[unseen], targets[unseen], goal)
-        return make_reference(columns, table.times, windows, loss=loss, correction=correction)
+        slices = make_slices(
+            {name: values[known] for name, values in columns.items()},
+            predictions,
+            losses,
+            every.times,
+            windows,
+            unseen=unseen,
+            ceiling=loss.ceiling,
+        )
+        return make_reference(columns, table.times, windows, loss=loss, correction=correction, slices=slices)
 
 
 def check_signs(goal: Objective, losses: npt.NDArray[Any]) -> None:

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from monitoring.feed import BEFORE, FeedReference, feed_reference, feed_sample
 from monitoring.loss_alarm import LossReference, loss_reference
+from monitoring.loss_slices import SliceReference, slice_reference, slice_sums, with_answers
 from monitoring.profile import Profile, profile, reference_bins
 from monitoring.recovery import LabelledWindow, standing_correction
 from monitoring.shift import ShiftThresholds, calibrate
+from monitoring.slice_alarm import calibrated
 from monitoring.window import Window, rows_by_window
 from pipelines.objective import Objective
 
@@ -29,6 +32,7 @@ class Reference:
     """loss: of the version. profile, thresholds: of the inputs that it was made for. blocks: the last windows.
 
     correction: weights of what could have been corrected from the start, see `monitoring.recovery`; () for nothing.
+    slices: the loss by slices of the unseen rows; feed: what is usual of the rows; None where neither is known.
     """
 
     loss: LossReference
@@ -36,11 +40,16 @@ class Reference:
     thresholds: ShiftThresholds
     blocks: tuple[Profile, ...] = ()
     correction: tuple[tuple[float, ...], ...] = ()
+    slices: SliceReference | None = None
+    feed: FeedReference | None = None
 
     def without(self, names: Sequence[str]) -> Reference:
         """The reference for rows of which these columns are not kept."""
         whole, *blocks = (_without(one, names) for one in (self.profile, *self.blocks))
-        return replace(self, profile=whole, blocks=tuple(blocks))
+        # the effects of a column's slices are not to be taken out of the sums over the others
+        cut = {one.name for one in self.slices.cuts} if self.slices is not None else set()
+        slices = None if cut & set(names) else self.slices
+        return replace(self, profile=whole, blocks=tuple(blocks), slices=slices)
 
 
 def _without(counted: Profile, names: Sequence[str]) -> Profile:
@@ -54,13 +63,66 @@ def make_reference(
     *,
     loss: LossReference,
     correction: tuple[tuple[float, ...], ...] = (),
+    slices: SliceReference | None = None,
 ) -> Reference:
     """The inputs of the rows that a version was made for, in time order, cut into these windows."""
-    blocks = whole_blocks(rows_by_window(times, windows))
+    by_window = rows_by_window(times, windows)
+    blocks = whole_blocks(by_window)
     bins = reference_bins(columns)
     profiles = [profile({name: values[rows] for name, values in columns.items()}, bins) for rows in blocks]
     whole = profile(columns, bins)
-    return Reference(loss, whole, calibrate(profiles or [whole]), tuple(profiles[-MOST_BLOCKS:]), correction)
+    return Reference(
+        loss,
+        whole,
+        calibrate(profiles or [whole]),
+        tuple(profiles[-MOST_BLOCKS:]),
+        correction,
+        slices,
+        make_feed(columns, times, by_window, blocks, whole),
+    )
+
+
+def make_feed(
+    columns: Mapping[str, Array],
+    times: Array,
+    by_window: Sequence[Array],
+    blocks: Sequence[Array],
+    whole: Profile,
+) -> FeedReference | None:
+    """What the last windows of the reference were like. by_window, blocks: rows of all windows, of the whole ones."""
+    samples = [
+        feed_sample({name: values[rows] for name, values in columns.items()}, times[rows], whole.bins)
+        for rows in blocks[-MOST_BLOCKS - BEFORE :]
+    ]
+    ranges = [(one.minimum, one.maximum) for one in whole.columns]
+    return feed_reference(samples, [len(rows) for rows in by_window[1:-1]], whole.bins, ranges)
+
+
+def make_slices(
+    columns: Mapping[str, Array],
+    predictions: Array,
+    losses: Array,
+    times: Array,
+    windows: Sequence[Window],
+    *,
+    unseen: Array,
+    ceiling: float,
+) -> SliceReference | None:
+    """What the slices of the reference lose. All of rows with a target, in time order, shape (n, ...).
+
+    unseen: mask of the rows that the version was not trained on; without any, all rows are taken.
+    """
+    known = with_answers(columns, predictions)
+    chosen = np.flatnonzero(unseen) if unseen.any() else np.arange(len(losses))
+    values = {name: np.asarray(column)[chosen] for name, column in known.items()}
+    reference = slice_reference(values, losses[chosen], known=known, ceiling=ceiling)
+    if reference is None:
+        return None
+    sums = [
+        slice_sums(reference, {name: column[rows] for name, column in values.items()}, losses[chosen][rows])
+        for rows in whole_blocks(rows_by_window(times[chosen], windows))
+    ]
+    return calibrated(reference, sums)
 
 
 def make_correction(
@@ -113,6 +175,8 @@ def write_reference(reference: Reference) -> dict[str, Any]:
         "thresholds": json.loads(reference.thresholds.to_json()),
         "correction": [list(row) for row in reference.correction],
         "blocks": [json.loads(block.to_json()) for block in reference.blocks],
+        "slices": reference.slices.to_plain() if reference.slices is not None else None,
+        "feed": reference.feed.to_plain() if reference.feed is not None else None,
     }
 
 
@@ -123,4 +187,7 @@ def read_reference(stored: Mapping[str, Any]) -> Reference:
         thresholds=ShiftThresholds.from_json(json.dumps(stored["thresholds"])),
         blocks=tuple(Profile.from_json(json.dumps(block)) for block in stored["blocks"]),
         correction=tuple(tuple(row) for row in stored["correction"]),
+        # versions made before these were known have none
+        slices=SliceReference.from_plain(stored["slices"]) if stored.get("slices") else None,
+        feed=FeedReference.from_plain(stored["feed"]) if stored.get("feed") else None,
     )

@@ -38,7 +38,13 @@ from pipelines.objective import Objective, objective
 from pipelines.packaging import pack
 from pipelines.parts import VALIDATION, parts_again
 from pipelines.prepared import Prepared, fit_schema, read_prepared
-from pipelines.reference import make_correction, make_loss_reference, make_reference, read_reference
+from pipelines.reference import (
+    make_correction,
+    make_loss_reference,
+    make_reference,
+    make_slices,
+    read_reference,
+)
 from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bundle_of, known_levels
 from pipelines.sources import Table
 from pipelines.training import settings_of
@@ -329,7 +335,12 @@ def _register(
     windows = cut(known.times[late], service.anchor, service.window)
     loss = _reference_of(losses, late, known, service)
     watched = {name: columns[name] for name in schema.watched_names}
-    reference = make_reference(watched, known.times[late], windows, loss=loss, correction=correction)
+    slices = make_slices(
+        watched, predictions, losses, known.times[late], windows, unseen=newest, ceiling=loss.ceiling
+    )
+    reference = make_reference(
+        watched, known.times[late], windows, loss=loss, correction=correction, slices=slices
+    )
     first = _first_rows(stores, champion)
     settings = {
         **settings_of(goal, schema, first, stores.project),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from monitoring.budget import Budget, budget_of
-from monitoring.faults import DataFault, data_faults
-from monitoring.loss_alarm import loss_alarms
-from monitoring.recovery import Recovery, recoveries
-from monitoring.shift import ShiftResult, compare
-from monitoring.verdict import Verdict, judge
+from monitoring.budget import budget_of
+from monitoring.explanation import Explanation
+from monitoring.faults import DataFault
+from monitoring.judging import Judgement, judge_windows
+from monitoring.loss_alarm import LossAlarm
+from monitoring.power import Power
+from monitoring.recovery import Recovery
+from monitoring.shift import ShiftResult
+from monitoring.slice_alarm import SliceAlarm
+from monitoring.verdict import Verdict
 from monitoring.window import Window
 from pipelines.service import Service, bundle_of, reference_of
 from pipelines.window_facts import WindowFacts, objective_of, window_facts
@@ -26,7 +30,8 @@ if TYPE_CHECKING:
 class WindowJudgement:
     """The verdict on a window with its evidence.
 
-    harm_since: start of the window in which the harm began. risen: whether the loss itself is higher than it was.
+    harm_since: start of the window in which the harm began. risen: whether the loss itself is higher than it was. What
+    follows `shift` is as in `monitoring.judging.Judgement`.
     """
 
     number: int
@@ -41,6 +46,11 @@ class WindowJudgement:
     blind: tuple[str, ...]
     shift: ShiftResult
     faults: tuple[DataFault, ...]
+    alarm: LossAlarm
+    recovery: Recovery | None
+    slices: SliceAlarm | None
+    explanation: Explanation | None
+    power: Power
 
 
 def watch(stores: Stores, service: Service, now: datetime, *, after: int = -1) -> list[WindowJudgement]:
@@ -52,53 +62,47 @@ def watch(stores: Stores, service: Service, now: datetime, *, after: int = -1) -
     if not facts:
         return []
     config = stores.project.config
-    budget = budget_of(config.alarm.false_alarms, service.window)
-    levels = [fact.level for fact in facts]
-    alarms = loss_alarms(service.reference, levels, config.alarm, budget.of("loss"))
-    recovered = _recoveries(stores, service, facts, budget)
-    reference = reference_of(stores, service.version)
-    judgements = []
-    for place, fact in enumerate(facts):
-        if fact.number <= after:
-            continue
-        faults = data_faults(reference.profile, fact.profile, blocks=reference.blocks) if fact.rows else ()
-        shift = compare(reference.profile, fact.profile, reference.thresholds)
-        verdict = judge(
-            faults=[str(fault) for fault in faults],
-            shifted=[str(column) for column in shift.shifted_columns],
-            alarm=alarms[place],
-            recovery=recovered[place] if recovered else None,
-        )
-        if fact.selection is not None and fact.selection.shown:
-            verdict = replace(verdict, reasons=(*verdict.reasons, str(fact.selection)))
-        began = facts[min(verdict.start, place)].window.start if verdict.start is not None else None
-        judgements.append(
-            WindowJudgement(
-                number=fact.number,
-                window=fact.window,
-                version=service.version,
-                rows=fact.rows,
-                labelled=fact.level.rows,
-                loss=fact.served_loss,
-                verdict=verdict,
-                harm_since=began,
-                risen=alarms[place].raised,
-                blind=_blind(bundle_of(stores, service.version).schema, shift),
-                shift=shift,
-                faults=tuple(faults),
-            )
-        )
-    return judgements
+    found = judge_windows(
+        reference_of(stores, service.version),
+        service.reference,
+        facts,
+        config=config.alarm,
+        worth=config.retrain.worth,
+        budget=budget_of(config.alarm.false_alarms, service.window),
+        correctable=objective_of(stores, service.version).link is not None,
+        after=max((place for place, fact in enumerate(facts) if fact.number <= after), default=-1),
+    )
+    schema = bundle_of(stores, service.version).schema
+    return [
+        _window_judgement(service, schema, facts[: place + 1], judgement)
+        for place, judgement in enumerate(found, start=len(facts) - len(found))
+    ]
 
 
-def _recoveries(
-    stores: Stores, service: Service, facts: Sequence[WindowFacts], budget: Budget
-) -> tuple[Recovery, ...]:
-    config = stores.project.config
-    if objective_of(stores, service.version).link is None:
-        return ()
-    gains = [fact.gains for fact in facts]
-    return recoveries(gains, worth=config.retrain.worth, run_length=budget.of("recovery"))
+def _window_judgement(
+    service: Service, schema: Schema, facts: Sequence[WindowFacts], found: Judgement
+) -> WindowJudgement:
+    """What was found of the last of these windows, with what the log knows of it."""
+    fact, start = facts[-1], found.verdict.start
+    return WindowJudgement(
+        number=fact.number,
+        window=fact.window,
+        version=service.version,
+        rows=fact.rows,
+        labelled=fact.level.rows,
+        loss=fact.served_loss,
+        verdict=found.verdict,
+        harm_since=facts[min(start, len(facts) - 1)].window.start if start is not None else None,
+        risen=found.alarm.raised,
+        blind=_blind(schema, found.shift),
+        shift=found.shift,
+        faults=found.faults,
+        alarm=found.alarm,
+        recovery=found.recovery,
+        slices=found.slices,
+        explanation=found.explanation,
+        power=found.power,
+    )
 
 
 def _blind(schema: Schema, shift: ShiftResult) -> tuple[str, ...]:

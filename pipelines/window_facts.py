@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from monitoring.feed import FeedSample, feed_sample, merge_samples
 from monitoring.label_selection import WINDOWS, Selection, Stratum, corrected, selection
 from monitoring.loss_alarm import LossLevel, loss_level
+from monitoring.loss_slices import SliceSums, merge_sums, slice_sums, with_answers
 from monitoring.profile import Profile, merge_all, profile
 from monitoring.recovery import (
     MEMORIES,
@@ -41,7 +43,8 @@ class WindowFacts:
     """What is remembered of a window: sums and corrections, no rows but those that the next ones learn from.
 
     rows: scored by the version in service. served_loss: mean over all labelled rows, whoever served them. selection:
-    how rows labelled late differ, where some of this window wait for a label; the level is corrected for it.
+    how rows labelled late differ, where some of this window wait for a label; the level is corrected for it. arrived:
+    rows of any version; sums: of the labelled rows by slice; sample: of the rows, by which copies are known again.
     """
 
     window: Window
@@ -54,6 +57,9 @@ class WindowFacts:
     corrections: tuple[Correction, ...]
     labelled: LabelledWindow
     profile: Profile
+    arrived: int
+    sums: SliceSums | None
+    sample: FeedSample | None
     selection: Selection | None = None
 
 
@@ -134,17 +140,29 @@ class _Counts:
     served: Array
     labelled: LabelledWindow
     profile: Profile
+    arrived: int
+    sums: SliceSums | None
+    sample: FeedSample
 
 
 def _counted(stores: Stores, service: Service, rows: LabelledRows) -> _Counts:
     schema, goal = bundle_of(stores, service.version).schema, objective_of(stores, service.version)
     since = np.datetime64(service.since.replace(tzinfo=None), "us")
     own = rows.take(np.flatnonzero((rows.versions == service.version) & (rows.times >= since)))
+    reference = reference_of(stores, service.version)
+    known = own.take(usable(own, schema))
+    labelled = labelled_window(known, schema, goal)
+    sums = None
+    if reference.slices is not None:
+        sums = slice_sums(reference.slices, with_answers(known.columns, labelled.prediction), labelled.losses)
     return _Counts(
         rows=len(own),
         served=row_losses_of(rows.take(usable(rows, schema)), schema, goal),
-        labelled=labelled_window(own.take(usable(own, schema)), schema, goal),
-        profile=profile(own.columns, reference_of(stores, service.version).profile.bins),
+        labelled=labelled,
+        profile=profile(own.columns, reference.profile.bins),
+        arrived=len(rows),
+        sums=sums,
+        sample=feed_sample(own.columns, own.times, reference.profile.bins),
     )
 
 
@@ -162,6 +180,9 @@ def _joined(parts: Sequence[_Counts]) -> _Counts:
             np.concatenate([window.losses for window in windows]),
         ),
         profile=merge_all(part.profile for part in parts),
+        arrived=sum(part.arrived for part in parts),
+        sums=merge_sums([part.sums for part in parts if part.sums is not None]) if parts[0].sums else None,
+        sample=merge_samples([part.sample for part in parts]),
     )
 
 
@@ -199,6 +220,9 @@ def _fact(
         corrections=corrections,
         labelled=labelled,
         profile=counts.profile,
+        arrived=counts.arrived,
+        sums=counts.sums,
+        sample=counts.sample,
     )
 
 
