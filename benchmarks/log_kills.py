@@ -172,7 +172,7 @@ def opened(folder: Path) -> Stores:
     from pipelines.stores import Stores
 
     project = open_project(folder)
-    return Stores(project, cast("Registry", None), Log(Path(project.log()), project.config.log))
+    return Stores(project, cast("Registry", None), Log(project.log_folder(), project.config.log))
 
 
 def id_of(number: int) -> str:
@@ -252,7 +252,7 @@ from pipelines.erasing import Wanted
 from pipelines.forgetting import _looked_at, resume
 folder, forgotten = Path(sys.argv[1]), json.load(sys.stdin)
 stores = opened(folder)
-log = Path(stores.project.log())
+log = stores.project.log_folder()
 resume(log, durable=False)
 connection = sqlite3.connect(f"file:{log}/arriving.db?mode=ro", uri=True)
 (sound,) = connection.execute("PRAGMA integrity_check").fetchone()

@@ -8,7 +8,6 @@ import textwrap
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -179,7 +178,7 @@ def _place(about: str, look: Callable[[], str | None]) -> list[Problem]:
 
 
 def _log(project: Project) -> str | None:
-    folder = Path(project.log())
+    folder = project.log_folder()
     Log(folder)  # of another version of losswatch: it says so
     return unwritable(folder)
 
@@ -304,7 +303,7 @@ def _rows(
     times = table.times if table.has_times else None
     rows = CheckedRows(columns, schema, split.train, split.validation, times, _expected(project, table))
     found = [*checked(rows), *drift_checks.split_drift(rows)]
-    log, config = Path(project.log()), project.config.log
+    log, config = project.log_folder(), project.config.log
     if table.has_times:
         window, kept = window_length(project, looked.times), config.columns_with("keep")
         without = tuple(name for name in config.columns if name not in kept)

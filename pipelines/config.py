@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from models.losses import ELSEWHERE, KNOWN_LOSSES
 from models.preparation import PrepareConfig
@@ -331,7 +331,7 @@ class StoreConfig:
     log: str | None = field(
         default=None,
         metadata={
-            "doc": "where predictions, labels and events are kept: a folder",
+            "doc": 'where predictions, labels and events are kept: a folder or an address such as "s3://bucket/folder"',
             "kind": "store",
             "default_doc": ".losswatch/log/",
         },
@@ -345,6 +345,19 @@ class ScheduleConfig:
     monitor: str = field(
         default="5 * * * *",  # a window is judged within the hour in which its truth is complete
         metadata={"doc": "when `losswatch up` runs the monitor, as a cron line in UTC", "kind": "cron"},
+    )
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """[report]"""
+
+    evidently: Literal["never", "newest", "marked", "judged"] = field(
+        default="newest",  # 4 MB and some seconds each, and most windows nobody looks at
+        metadata={
+            "doc": "of which windows Evidently's report is made: none but those asked for, the newest one with each "
+            "`losswatch report`, by the scheduled monitor of each window that is not quiet, or of each that it judges",
+        },
     )
 
 
@@ -396,6 +409,7 @@ class ProjectConfig:
     alerts: AlertsConfig
     store: StoreConfig
     schedule: ScheduleConfig
+    report: ReportConfig
     replay: ReplayConfig
 
 
@@ -416,10 +430,11 @@ SECTIONS: Mapping[str, tuple[str, type[Any]]] = {
     "alerts": ("alerts", AlertsConfig),
     "store": ("store", StoreConfig),
     "schedule": ("schedule", ScheduleConfig),
+    "report": ("report", ReportConfig),
     "replay": ("replay", ReplayConfig),
 }
 # these say where and when a project runs and what is told of it, not what it computes
-NOT_IDENTITY = ("evaluate", "serve", "log", "alerts", "store", "schedule")
+NOT_IDENTITY = ("evaluate", "serve", "log", "alerts", "store", "schedule", "report")
 
 
 def known_keys() -> dict[str, tuple[str, ...]]:

@@ -1,21 +1,27 @@
-"""A Delta table that grows: atomic appends that land once, and quick reads of a part."""
+"""A Delta table that grows: atomic appends that land once, and quick reads of a part.
+
+It lies in a folder, or at an address of S3, by the same code: what differs is how files are listed and removed.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError, SchemaMismatchError
+from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError
 
+from pipelines.errors import Failed
 from pipelines.file_lock import file_lock
 from pipelines.log_folder import sync
 from pipelines.moments import moment_of
@@ -37,18 +43,25 @@ _GROUP_ROWS = 8192  # a window is found by the statistics of row groups: 7,000 o
 _PATIENCE_SECONDS = 600.0  # a table of 10 million rows is rewritten in less
 _ROUNDED = timedelta(milliseconds=1)  # what is told of a file's moments may be less exact than they are
 _UNSETTLED = 10  # commits; one append with a compaction behind it makes four
+_DISTANT = {"connect_timeout": "5s", "timeout": "60s", "max_retries": "3", "retry_timeout": "20s"}
 _UNDO_HOURS = 24  # replaced files stay so long, for readers that began before
 
 
 class Table:
-    """One table in a folder, which the first append makes. Several processes may append at once."""
+    """One table, which the first append makes. Several processes may append at once.
 
-    def __init__(self, path: Path, fields: Any, *, durable: bool = False) -> None:
-        """fields: the Arrow schema with which it begins; an append may bring further ones.
+    `Failed` where it lies at an address that cannot be reached.
+    """
 
-        durable: whether a change is on disk, and not only with the operating system, when the call returns.
+    def __init__(self, path: Path, fields: Any, *, durable: bool = False, address: str | None = None) -> None:
+        """path: of the folder; fields: the Arrow schema with which it begins; an append may bring further ones.
+
+        durable: whether a change is on disk, and not only with the operating system, when the call returns. address:
+        where the table lies if not on this machine; beside `path` is then only the lock.
         """
-        self._path, self._fields, self._durable = path, fields, durable
+        self._path, self._fields, self._address = path, fields, address
+        self._durable = durable and address is None  # what S3 has taken is safe
+        self._uri = address or str(path.absolute())
         self._table: DeltaTable | None = None
         self._lock = threading.RLock()
         self._compact_at = _MANY_FILES
@@ -56,13 +69,13 @@ class Table:
     @property
     def schema(self) -> Any:
         """The Arrow schema, with the metadata of its fields."""
-        with self._lock:
+        with self._lock, self._reaching():
             table = self._current()
             return self._fields if table is None else pa.schema(table.schema().to_arrow())
 
     def landed(self, name: str) -> int:
         """The number of the last mark of that name, 0 where there is none."""
-        with self._lock:
+        with self._lock, self._reaching():
             table = self._current()
             return 0 if table is None else _landed(table, name)
 
@@ -72,7 +85,7 @@ class Table:
         number: that of the commit before, which orders appends. Where another process changed the table
         meanwhile, `build` is called again on what is there then.
         """
-        with self._lock, self._alone():
+        with self._lock, self._reaching(), self._alone():
             for attempt in range(1, _ATTEMPTS + 1):
                 table = self._current() or self._created()
                 if mark is not None and _landed(table, mark[0]) >= mark[1]:
@@ -86,6 +99,23 @@ class Table:
     def _alone(self) -> AbstractContextManager[None]:
         """One change at a time: Delta lets two land with one mark, and files that nobody names yet may be removed."""
         return file_lock(self._path.with_name(f"{self._path.name}.lock"), wait=_PATIENCE_SECONDS)
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Says of a table elsewhere that it could not be read or written, and what may be the matter."""
+        try:
+            yield
+        except (OSError, DeltaError) as error:
+            if self._address is None or isinstance(
+                error, FileNotFoundError | CommitFailedError | SchemaMismatchError
+            ):
+                raise
+            first = str(error).strip().partition("\n")[0][:300]
+            raise Failed(
+                f"{self._address}: {first}. Look whether the bucket is there, AWS_ACCESS_KEY_ID, "
+                "AWS_SECRET_ACCESS_KEY, AWS_REGION and, where it is not Amazon's, AWS_ENDPOINT_URL. Rows that arrive "
+                "are kept on this machine meanwhile"
+            ) from error
 
     @contextmanager
     def _retried(self, *, last: bool) -> Iterator[None]:
@@ -114,16 +144,21 @@ class Table:
                 settle(self._path, range(max(newest - _UNSETTLED, 0), newest + 1))
 
     def _created(self) -> DeltaTable:
-        DeltaTable.create(self._path, self._fields, mode="ignore", configuration=_SETTINGS)
-        self._table = DeltaTable(self._path)
+        options = storage_options(self._uri)
+        DeltaTable.create(
+            self._uri, self._fields, mode="ignore", configuration=_SETTINGS, storage_options=options
+        )
+        self._table = DeltaTable(self._uri, storage_options=options)
         self.settle()
         return self._table
 
     def _current(self) -> DeltaTable | None:
         if self._table is not None:
             self._table.update_incremental()
-        elif DeltaTable.is_deltatable(str(self._path)):
-            self._table = DeltaTable(self._path)
+            return self._table
+        options = storage_options(self._uri)
+        if DeltaTable.is_deltatable(self._uri, storage_options=options):
+            self._table = DeltaTable(self._uri, storage_options=options)
         return self._table
 
     def read(
@@ -133,12 +168,13 @@ class Table:
 
         columns: says, for a schema, which columns are wanted.
         """
-        try:
-            return self._read(where, columns, mark)
-        except FileNotFoundError:  # a purge took the files of the version that was being read
-            with self._lock:
-                self._table = None
-            return self._read(where, columns, mark)
+        with self._reaching():
+            try:
+                return self._read(where, columns, mark)
+            except FileNotFoundError:  # a purge took the files of the version that was being read
+                with self._lock:
+                    self._table = None
+                return self._read(where, columns, mark)
 
     def _read(self, where: Where, columns: Callable[[Any], list[str]] | None, mark: str) -> tuple[Any, int]:
         import pyarrow.dataset as datasets  # it brings pandas along, which appending does without
@@ -153,21 +189,39 @@ class Table:
 
     def _dataset(self, table: DeltaTable, where: Where) -> Any:
         """The rows of a version, without files of which their least and greatest values say that none is meant."""
-        from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
-
-        files = SubTreeFileSystem(str(self._path.absolute()), LocalFileSystem())
+        files = None if self._address is not None else self._files()
         pruning = [(column, sign, value) for column, sign, value in where if "in" not in sign]
         return table.to_pyarrow_dataset(filesystem=files, file_pruning_predicate=pruning or None)
 
-    def files(self) -> tuple[Path, ...]:
-        """The Parquet files that hold the rows now."""
-        with self._lock:
+    def _files(self) -> Any:
+        """Everything that lies where the table is, as Arrow's file systems name it: by paths within it."""
+        from pyarrow.fs import LocalFileSystem, PyFileSystem, SubTreeFileSystem
+
+        if self._address is None:
+            return SubTreeFileSystem(self._uri, LocalFileSystem())
+        from deltalake.fs import DeltaStorageHandler
+
+        return PyFileSystem(DeltaStorageHandler(self._uri, storage_options(self._uri)))
+
+    def stored(self, within: str = "") -> Iterator[tuple[str, Callable[[], Any]]]:
+        """Every file that lies where the table is, of older versions too: its path within, and how to open it."""
+        from pyarrow.fs import FileSelector, FileType
+
+        with self._reaching():
+            files = self._files()
+            found = files.get_file_info(FileSelector(within, recursive=True, allow_not_found=True))
+            for path in sorted(one.path for one in found if one.type == FileType.File):
+                yield path, partial(files.open_input_file, path)
+
+    def files(self) -> tuple[str, ...]:
+        """The Parquet files that hold the rows now, as other engines take them."""
+        with self._lock, self._reaching():
             table = self._current()
-            return () if table is None else tuple(Path(_local(uri)) for uri in table.file_uris())
+            return () if table is None else tuple(_local(uri) for uri in table.file_uris())
 
     def compact(self) -> None:
         """Joins small files; done by itself after every 64 appends."""
-        with self._lock, self._alone():
+        with self._lock, self._reaching(), self._alone():
             self._compact()
 
     def _compact(self) -> None:
@@ -194,7 +248,7 @@ class Table:
         along: the column of moments in whose order rows came. What is rewritten are the files that reach into the time
         of these rows; older versions of the table still hold them until `purge`, or for a day.
         """
-        with self._lock, self._alone():
+        with self._lock, self._reaching(), self._alone():
             for attempt in range(1, _ATTEMPTS + 1):
                 table = self._current()
                 if table is None or any(sign == "in" and not values for _, sign, values in where):
@@ -233,17 +287,18 @@ class Table:
         The list of commits goes with them, for it holds the least and the greatest value of each column. Who reads an
         older version at this moment has to begin again.
         """
-        with self._lock, self._alone():
+        with self._lock, self._reaching(), self._alone():
             table = self._current()
             if table is None:
                 return
             _vacuum(table, 0)
             table.create_checkpoint()
-            newest, log = table.version(), self._path / "_delta_log"
-            for path in sorted(log.iterdir()):
-                number = path.name.partition(".")[0]
-                if (number.isdecimal() and int(number) < newest) or path.name.startswith("_commit_"):
-                    path.unlink()
+            newest, files = table.version(), self._files()
+            for path, _ in self.stored("_delta_log"):
+                name = path.rpartition("/")[2]
+                number = name.partition(".")[0]
+                if (number.isdecimal() and int(number) < newest) or name.startswith("_commit_"):
+                    files.delete_file(path)
             if self._durable:
                 self.settle()
 
@@ -283,9 +338,17 @@ def settle(path: Path, versions: Iterable[int]) -> None:
         sync(folder)
 
 
-def dataset_of(folder: Path) -> Any:
+def dataset_of(uri: str | Path) -> Any:
     """The rows of a Delta table as it is now, to be read in batches, in no order that one may count on."""
-    return DeltaTable(folder).to_pyarrow_dataset()
+    return DeltaTable(uri, storage_options=storage_options(str(uri))).to_pyarrow_dataset()
+
+
+def storage_options(uri: str) -> dict[str, str] | None:
+    """How to reach what is not on this machine; what AWS_ variables say comes on top of it."""
+    if "://" not in uri:
+        return None
+    plain_http = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+    return _DISTANT | ({"allow_http": "true"} if plain_http else {})
 
 
 def _local(uri: str) -> str:

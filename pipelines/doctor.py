@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from pipelines.addresses import absolute_uri, sqlite_file, without_password
 from pipelines.child import answers
-from pipelines.errors import UserError
+from pipelines.errors import Failed, UserError
 from pipelines.project import Project, open_project
 from pipelines.reachable import existing, unreachable, unusable_place, unwritable
 
@@ -103,7 +103,7 @@ def _look(part: str, look: Callable[[], list[Finding]]) -> list[Finding]:
     """What was found, also where looking itself failed."""
     try:
         return look()
-    except UserError as error:
+    except (UserError, Failed) as error:
         return [Finding("fault", part, line.strip()) for line in str(error).splitlines()]
     except Exception as error:  # nothing that is wrong may hide what else is wrong
         lines = str(error).splitlines() or [""]
@@ -200,12 +200,17 @@ def _place(part: str, why: str | None) -> list[Finding]:
 
 def _log(project: Project) -> list[Finding]:
     from pipelines.log import Log
-    from pipelines.log_folder import STORE_VERSION
+    from pipelines.log_folder import STORE_VERSION, check_place
+    from pipelines.log_tables import log_table
 
-    folder = Path(project.log())
+    folder = project.log_folder()
     Log(folder)  # of another version of losswatch: it says so
     if why := unwritable(folder):
         return [Finding("fault", "store.log", why)]
+    if address := project.log_address():
+        check_place(folder, address)
+        log_table(folder, "predictions", address=address).landed("")  # `Failed` says why it cannot be reached
+        return [Finding("ok", "store.log", f"{address} answers; what arrives is kept in {folder} first")]
     state = f"of version {STORE_VERSION}" if folder.exists() else "can be used; nothing was logged yet"
     return [Finding("ok", "store.log", state)]
 
@@ -247,7 +252,7 @@ def _alerts(project: Project) -> list[Finding]:
     if webhook is None:
         return [Finding("note", "alerts", "only in the log: no webhook is set in [alerts]")]
     check_webhook(webhook)
-    late = waiting(Log(Path(project.log())), project.now())
+    late = waiting(Log(project.log_folder()), project.now())
     if late:
         text = f"{_counted(len(late), 'alert')} not taken by the webhook. Look whether it answers; it is tried again"
         return [Finding("warning", "alerts", text)]
@@ -397,7 +402,7 @@ def _monitor(project: Project) -> list[Finding]:
 
     stores, now = _stores(project), project.now()
     # where there is no log yet, reading it would load Arrow and pandas for nothing
-    service = current_service(stores, now) if Path(project.log()).exists() else None
+    service = current_service(stores, now) if project.log_folder().exists() else None
     if service is None:
         return [Finding("note", "monitor", "no version serves, so there is nothing to judge")]
     verdicts = stores.log.events(kind=VERDICT)

@@ -14,6 +14,7 @@ from monitoring.profile import merge_all, profile, reference_bins
 from monitoring.shift import FEWEST_ROWS, ShiftResult, calibrate, compare
 from monitoring.window import WindowLength, cut
 from pipelines.log import LabelledRows, Log
+from pipelines.log_tables import has_rows
 from pipelines.moments import numpy_moment
 
 Array = npt.NDArray[Any]
@@ -65,7 +66,7 @@ def production_drift(
 
 def newest_window(log: Path, window: WindowLength, names: tuple[str, ...]) -> LabelledRows | None:
     """The rows of the last window of a log, as long as the project's windows; None of an empty log."""
-    if not (log / "predictions").exists() and not (log / "arriving.db").exists():
+    if not has_rows(log):
         return None
     written = Log(log)
     span = written.span()

@@ -21,9 +21,8 @@ from pipelines.delta import Table, Where
 from pipelines.erasing import WANTED, Wanted, erase_waiting, read_wanted, write_wanted
 from pipelines.errors import Failed, UserError
 from pipelines.file_lock import Locked, file_lock
-from pipelines.label_rows import LABELS
 from pipelines.log_folder import MOVING, MOVING_SECONDS
-from pipelines.log_rows import PREDICTIONS
+from pipelines.log_tables import Name, log_table, moved_mark
 from pipelines.moments import aware
 from pipelines.service import RETRAINING, current_service
 
@@ -86,7 +85,7 @@ def forget(stores: Stores, ids: Sequence[str], *, progress: Say | None = None) -
     A scoring server that runs does its part itself, within half a minute. `Failed` where it does not; what is wanted
     stays written down then. `UserError` where no log is there.
     """
-    folder, say = Path(stores.project.log()), progress or (lambda text: None)
+    folder, say = stores.project.log_folder(), progress or (lambda text: None)
     if not (folder / "version").exists():
         raise UserError(f"{folder}: nothing was logged yet, so there is nothing to forget")
     now, known_at = stores.project.now(), _first_known(stores, ids)
@@ -124,7 +123,7 @@ def _rows_named(folder: Path, field: str, names: Sequence[str]) -> set[tuple[str
     """Ids and keys of the rows, in the tables or before them, that have one of these ids or keys."""
     if not names:
         return set()
-    table = Table(folder / "predictions", PREDICTIONS)
+    table = log_table(folder, "predictions")
     found: set[tuple[str, str | None]] = set()
     if field in table.schema.names:
         rows, _ = table.read([(field, "in", sorted(names))], _those_of(("id", "key")))
@@ -142,12 +141,12 @@ def _those_of(names: Sequence[str]) -> Callable[[Any], list[str]]:
 def _count_labels(folder: Path, wanted: Wanted) -> int:
     from pipelines.arriving import waiting_labels
 
-    table = Table(folder / "labels", LABELS)
+    table = log_table(folder, "labels")
     count = 0
     for field, names in (("id", wanted.ids), ("key", wanted.keys)):
         if names and field in table.schema.names:
             count += len(table.read([(field, "in", sorted(names))], _those_of((field,)))[0])
-    landed, named = table.landed("arriving"), {False: set(wanted.ids), True: set(wanted.keys)}
+    landed, named = table.landed(moved_mark(folder)), {False: set(wanted.ids), True: set(wanted.keys)}
     waiting = waiting_labels(folder / "arriving.db", landed)
     return count + sum(label.id in named[label.keyed] for label in waiting)
 
@@ -156,8 +155,8 @@ def _finish(folder: Path, wanted: Wanted, *, durable: bool, say: Say) -> tuple[i
     """Everything behind the writing down; how many files were looked at, and those with a trace."""
     say("out of the rows that arrive")
     _erase(folder, durable=durable, say=say)
-    predictions = Table(folder / "predictions", PREDICTIONS, durable=durable)
-    labels = Table(folder / "labels", LABELS, durable=durable)
+    predictions = log_table(folder, "predictions", durable=durable)
+    labels = log_table(folder, "labels", durable=durable)
     with file_lock(folder / MOVING, wait=MOVING_SECONDS):  # a move that began before is over
         say("out of the tables and their older versions")
         labels.delete([("id", "in", wanted.ids)], along="known_at")
@@ -196,10 +195,8 @@ def _erase(folder: Path, *, durable: bool, say: Say) -> None:
 
 def _first_known(stores: Stores, ids: Sequence[str]) -> datetime | None:
     """When the first of these rows became known; None where none is there."""
-    folder = Path(stores.project.log())
-    rows, _ = Table(folder / "predictions", PREDICTIONS).read(
-        [("id", "in", sorted(ids))], _those_of(("known_at",))
-    )
+    folder = stores.project.log_folder()
+    rows, _ = log_table(folder, "predictions").read([("id", "in", sorted(ids))], _those_of(("known_at",)))
     times = [aware(time) for time in rows["known_at"].to_pylist()]
     epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
     waiting = rows_with(folder / "arriving.db", ids)
@@ -217,32 +214,32 @@ def _learned_since(stores: Stores, known_at: datetime) -> tuple[int, ...]:
 
 def _looked_at(folder: Path, wanted: Wanted) -> tuple[int, tuple[str, ...]]:
     files, traces = 0, []
-    for path, found in _traces(folder, wanted):
+    for name, found in _traces(folder, wanted):
         files += 1
-        traces += [path.relative_to(folder).as_posix()] * found
+        traces += [name] * found
     return files, tuple(traces)
 
 
-def _traces(folder: Path, wanted: Wanted) -> Iterator[tuple[Path, bool]]:
+def _traces(folder: Path, wanted: Wanted) -> Iterator[tuple[str, bool]]:
     """Every file of rows and labels, and whether one of the ids, or of the keys, is in it."""
     named = {"id": set(wanted.ids), "key": set(wanted.keys)}
-    for table in ("predictions", "labels"):
-        fields = ("id",) if table == "predictions" else ("id", "key")
-        for path in sorted((folder / table).rglob("*")):
-            if path.suffix == ".parquet" and path.parent.name != "_delta_log":
-                yield path, _holds(path, {field: named[field] for field in fields})
-            elif path.is_file():
-                yield path, _says(path, named["id"])
+    fields: dict[Name, tuple[str, ...]] = {"predictions": ("id",), "labels": ("id", "key")}
+    for table, sought in fields.items():
+        for path, opened in log_table(folder, table).stored():
+            if path.endswith(".parquet") and "_delta_log" not in path:
+                yield f"{table}/{path}", _holds(opened, {field: named[field] for field in sought})
+            else:
+                yield f"{table}/{path}", _says(path, opened, named["id"])
     if (folder / "arriving.db").exists():
         waiting = rows_with(folder / "arriving.db", wanted.ids)
-        yield folder / "arriving.db", any(row.id in named["id"] for row in waiting)
+        yield "arriving.db", any(row.id in named["id"] for row in waiting)
 
 
-def _holds(path: Path, named: dict[str, set[str]]) -> bool:
+def _holds(opened: Callable[[], Any], named: dict[str, set[str]]) -> bool:
     """Whether a Parquet file has a row with one of these names."""
     import pyarrow.parquet as parquet
 
-    with parquet.ParquetFile(path) as file:
+    with opened() as stream, parquet.ParquetFile(stream) as file:
         there = [field for field in named if field in file.schema_arrow.names]
         for batch in file.iter_batches(columns=there):
             for field in there:
@@ -251,16 +248,17 @@ def _holds(path: Path, named: dict[str, set[str]]) -> bool:
     return False
 
 
-def _says(path: Path, ids: set[str]) -> bool:
+def _says(path: str, opened: Callable[[], Any], ids: set[str]) -> bool:
     """Whether a list of commits names one of these: as the least or greatest of a file, or as what was removed."""
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as parquet
-
-        actions: Iterable[Any] = parquet.read_table(path, columns=["add"]).to_pylist()
-    elif path.suffix == ".json":
-        actions = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    else:
+    if not path.endswith((".parquet", ".json")):
         return False
+    with opened() as stream:
+        if path.endswith(".parquet"):
+            import pyarrow.parquet as parquet
+
+            actions: Iterable[Any] = parquet.read_table(stream, columns=["add"]).to_pylist()
+        else:
+            actions = [json.loads(line) for line in stream.read().decode().splitlines()]
     return any(not ids.isdisjoint(_told(action)) or _removed(action, ids) for action in actions)
 
 
@@ -290,7 +288,7 @@ def tidy(stores: Stores, now: datetime) -> None:
     """What the monitor does for the log: it goes on with what was begun, and removes what is older than is wanted."""
     durable = stores.project.config.log.durability == "power"
     try:
-        resume(Path(stores.project.log()), durable=durable)
+        resume(stores.project.log_folder(), durable=durable)
         retain(stores, now)
     except Exception as error:  # the verdict stands; the next monitor tries again
         logger.warning("the log could not be tidied now: %s", error)
@@ -308,7 +306,7 @@ def retain(stores: Stores, now: datetime) -> Retained | None:
     key = f"{RETENTION} {before:%Y-%m-%d}"
     if any(event.key == key for event in stores.log.events(kind=RETENTION)):
         return None
-    folder, durable = Path(stores.project.log()), stores.project.config.log.durability == "power"
+    folder, durable = stores.project.log_folder(), stores.project.config.log.durability == "power"
     with file_lock(folder / MOVING, wait=MOVING_SECONDS):
         removed = _removed_before(folder, before, durable=durable)
     payload = {"before": before.isoformat(), "rows": removed.rows, "labels": removed.labels}
@@ -327,8 +325,8 @@ def oldest_kept(stores: Stores, now: datetime, keep: timedelta) -> datetime:
 
 
 def _removed_before(folder: Path, before: datetime, *, durable: bool) -> Retained:
-    predictions = Table(folder / "predictions", PREDICTIONS, durable=durable)
-    labels = Table(folder / "labels", LABELS, durable=durable)
+    predictions = log_table(folder, "predictions", durable=durable)
+    labels = log_table(folder, "labels", durable=durable)
     early: Where = [(field, "not in", _early(predictions, labels, before, field)) for field in ("id", "key")]
     gone = labels.delete([("known_at", "<", before), *early], along="known_at")
     rows = predictions.delete([("time", "<", before)], along="time")

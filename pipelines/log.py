@@ -42,7 +42,9 @@ from pipelines.erasing import erase_waiting
 from pipelines.file_lock import file_lock
 from pipelines.keeping import ColumnRules, LogConfig, known_key, named_again
 from pipelines.label_rows import (
-    LABELS,
+    Events as LabelEvents,
+)
+from pipelines.label_rows import (
     Truth,
     arrived_labels,
     events_of,
@@ -51,13 +53,8 @@ from pipelines.label_rows import (
     texts_of,
     truth,
 )
-from pipelines.label_rows import (
-    Events as LabelEvents,
-)
 from pipelines.log_folder import MOVING, MOVING_SECONDS, check_version, prepare
 from pipelines.log_rows import (
-    EVENTS,
-    PREDICTIONS,
     ScoredRows,
     arrived_requests,
     arrived_rows,
@@ -70,13 +67,13 @@ from pipelines.log_rows import (
     predictions_of,
     wanted,
 )
+from pipelines.log_tables import NAMES, log_table, moved_mark
 from pipelines.moments import aware, microseconds, moment_of, utc
 from pipelines.packing import times_of
 from pipelines.plain_columns import Array, plain
 
 __all__ = ["Answer", "Conflict", "Event", "LabelledRows", "Log", "Span"]
 
-_FLUSHED = "arriving"  # under this name a table remembers the last batch that was moved on from SQLite
 _EVER = 2**63 - 1
 PART = 65_536  # rows that are read at once: a million of 20 columns in 0.42 of the memory and the same time
 
@@ -169,25 +166,26 @@ class Answer:
 
 
 class Log:
-    """The log of a project, in a folder that is made by the first write.
+    """The log of a project, in a folder that is made by the first write; its tables may lie at an address.
 
     Appends are atomic and may come from several processes; only one may take arriving rows. What was known at
     a moment t are the rows with known_at <= t, and `known_until` reads just these.
     """
 
-    def __init__(self, folder: Path, config: LogConfig | None = None) -> None:
+    def __init__(self, folder: Path, config: LogConfig | None = None, *, address: str | None = None) -> None:
         """folder: where the log lies or will lie; `UserError` where another version of losswatch wrote it.
 
-        config: what is kept, and how safely; by default everything, safe against the end of the process.
+        config: what is kept, and how safely; by default everything, safe against the end of the process. address: where
+        the tables will lie, if not in the folder and nothing was logged yet; then the folder says it itself.
         """
-        self._folder = folder
+        self._folder, self._address = folder, address
         config = config or LogConfig()
         self._durable = config.durability == "power"
         check_version(folder)
         self._rules = ColumnRules(folder, config)
-        self._predictions = Table(folder / "predictions", PREDICTIONS, durable=self._durable)
-        self._labels = Table(folder / "labels", LABELS, durable=self._durable)
-        self._events = Table(folder / "events", EVENTS, durable=self._durable)
+        self._predictions, self._labels, self._events = (
+            log_table(folder, name, durable=self._durable, address=address) for name in NAMES
+        )
         self._arriving: Arriving | None = None
         self._opening = threading.Lock()
 
@@ -263,7 +261,7 @@ class Log:
         return self._append(self._events, row, _once("event", key))
 
     def _append(self, table: Table, build: Callable[[Any, int], Any], mark: Mark | None) -> bool:
-        prepare(self._folder, durable=self._durable)
+        prepare(self._folder, durable=self._durable, address=self._address)
         return table.append(build, mark)
 
     def compact(self) -> None:
@@ -334,9 +332,14 @@ class Log:
             writer.forget(queue, self.landed(queue))
         return moved
 
+    @property
+    def _mark(self) -> str:
+        """The name under which the tables remember the last batch that was moved from here."""
+        return moved_mark(self._folder)
+
     def landed(self, queue: Queue) -> int:
         """The number of the last batch that the tables hold."""
-        return (self._predictions if queue == "requests" else self._labels).landed(_FLUSHED)
+        return (self._predictions if queue == "requests" else self._labels).landed(self._mark)
 
     def move(self) -> int:
         """Moves the batches that the writer has numbered; any process may, and two at once do no harm."""
@@ -349,11 +352,11 @@ class Log:
         self._labels.settle()
         for batch in waiting_batches(path, "requests", self.landed("requests")):
             rows = moving_rows(path, batch)
-            self._predictions.append(arrived_requests(rows).table, (_FLUSHED, batch))
+            self._predictions.append(arrived_requests(rows).table, (self._mark, batch))
             moved += len(rows.ids)
         for batch in waiting_batches(path, "labels", self.landed("labels")):
             labels = moving_labels(path, batch)
-            self._labels.append(arrived_labels(labels).table, (_FLUSHED, batch))
+            self._labels.append(arrived_labels(labels).table, (self._mark, batch))
             moved += len(labels)
         return moved
 
@@ -364,7 +367,7 @@ class Log:
     def _writer(self) -> Arriving:
         with self._opening:
             if self._arriving is None:
-                prepare(self._folder, durable=self._durable)
+                prepare(self._folder, durable=self._durable, address=self._address)
                 self._arriving = Arriving(self._folder, durable=self._durable)
             return self._arriving
 
@@ -479,7 +482,7 @@ class Log:
         """own: which of the table's own columns are wanted; None for all."""
         where = [("time", ">=", aware(start)), ("time", "<", aware(end)), *_known(known_until)]
         chosen = wanted(columns) if own is None else _own(own)
-        found, landed = self._predictions.read(where, chosen, mark=_FLUSHED)
+        found, landed = self._predictions.read(where, chosen, mark=self._mark)
         limits = {"start": microseconds(start), "end": microseconds(end), "known_until": _limit(known_until)}
         waiting = waiting_rows(self._folder / "arriving.db", landed, **limits)
         if not waiting:
@@ -503,12 +506,12 @@ class Log:
 
     def _labels_of(self, name: str, wanted: set[str], known_until: datetime | None) -> tuple[Any, int]:
         # where ids grow with time, as the server's do, whole files are passed over
-        return self._labels.read([*_among(name, wanted), *_known(known_until)], mark=_FLUSHED)
+        return self._labels.read([*_among(name, wanted), *_known(known_until)], mark=self._mark)
 
     def label_events(self, since: datetime, known_until: datetime) -> LabelEvents:
         """Labels that came to be known in a time, each as it was sent."""
         where: Where = [("known_at", ">=", aware(since)), *_known(known_until)]
-        found, landed = self._labels.read(where, mark=_FLUSHED)
+        found, landed = self._labels.read(where, mark=self._mark)
         waiting = waiting_labels(self._folder / "arriving.db", landed, known_until=_limit(known_until))
         waiting = tuple(label for label in waiting if label.known_at >= microseconds(since))
         if waiting:
@@ -518,14 +521,14 @@ class Log:
     def label_times(self, start: datetime, end: datetime, known_until: datetime) -> LabelTimes:
         """When rows of a time were scored and had their first label, without a look at what they hold."""
         where: Where = [("time", ">=", aware(start)), ("time", "<", aware(end)), *_known(known_until)]
-        rows, landed = self._predictions.read(where, _own(("id", "key", "time", "known_at")), mark=_FLUSHED)
+        rows, landed = self._predictions.read(where, _own(("id", "key", "time", "known_at")), mark=self._mark)
         limits = {"start": microseconds(start), "end": microseconds(end), "known_until": _limit(known_until)}
         waiting = waiting_rows(self._folder / "arriving.db", landed, **limits)
         if waiting:
             late = arrived_rows(waiting).table(self._predictions.schema, 0)
             rows = _joined(rows, late.select(rows.column_names))
         labels, landed = self._labels.read(
-            _known(known_until), _own(("id", "key", "known_at")), mark=_FLUSHED
+            _known(known_until), _own(("id", "key", "known_at")), mark=self._mark
         )
         told = waiting_labels(self._folder / "arriving.db", landed, known_until=_limit(known_until))
         if told:
@@ -538,7 +541,7 @@ class Log:
         """Which of some ids or keys are those of rows."""
         if not among or name not in self._predictions.schema.names:
             return set()
-        found, landed = self._predictions.read(_among(name, among), lambda schema: [name], mark=_FLUSHED)
+        found, landed = self._predictions.read(_among(name, among), lambda schema: [name], mark=self._mark)
         waiting = waiting_rows(self._folder / "arriving.db", landed)
         return {*found[name].to_pylist(), *(row.id if name == "id" else row.key for row in waiting)} & among
 
@@ -554,7 +557,7 @@ class Log:
 
     def span(self) -> Span | None:
         """First and last time and number of the rows that were scored; None of an empty log."""
-        found, landed = self._predictions.read([], lambda schema: ["time"], mark=_FLUSHED)
+        found, landed = self._predictions.read([], lambda schema: ["time"], mark=self._mark)
         waiting = [row.time for row in waiting_rows(self._folder / "arriving.db", landed)]
         times = np.concatenate([times_of(found["time"]), np.array(waiting, dtype="datetime64[us]")])
         return Span(moment_of(times.min()), moment_of(times.max()), len(times)) if len(times) else None

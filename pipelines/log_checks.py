@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.schema import Column, Schema
-from pipelines.delta import Table as Store
 from pipelines.errors import UserError
 from pipelines.keeping import LogConfig, Rule
-from pipelines.log_rows import PREDICTIONS, places
+from pipelines.log_rows import places
+from pipelines.log_tables import log_table
 from pipelines.packing import kind_of
 from pipelines.plain_columns import plain
 from pipelines.problem import Problem
@@ -61,7 +61,7 @@ def changed_types(folder: Path, schema: Schema, table: Table) -> list[Problem]:
 
     folder: of the log. The log would take them, in a second column that other readers do not look for.
     """
-    logged = places(Store(folder / "predictions", PREDICTIONS).schema)
+    logged = places(log_table(folder, "predictions").schema)
     found = []
     for column in schema.columns:
         place = logged.get(column.name)

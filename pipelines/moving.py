@@ -20,7 +20,7 @@ from pipelines.arriving import QUEUES, Arrival, Arriving, ArrivingLabel, Conflic
 from pipelines.environment import PYTHON
 from pipelines.erasing import erase_waiting
 from pipelines.keeping import ColumnRules, Durability, LogConfig
-from pipelines.log_folder import check_version, prepare
+from pipelines.log_folder import check_place, check_version, prepare
 
 _SECONDS = 600.0  # for one move
 _NICE = 10  # answers go first
@@ -29,12 +29,16 @@ _NICE = 10  # answers go first
 class MovingLog:
     """What a scoring server needs of the log: it takes rows and labels, and has them moved."""
 
-    def __init__(self, folder: Path, config: LogConfig | None = None) -> None:
-        """`UserError` where another process takes rows, or another version of losswatch wrote the log."""
+    def __init__(self, folder: Path, config: LogConfig | None = None, *, address: str | None = None) -> None:
+        """`UserError` where another process takes rows, or another version of losswatch wrote the log.
+
+        address: where the tables lie, if not in the folder.
+        """
         config = config or LogConfig()
         durable = config.durability == "power"
         check_version(folder)
-        prepare(folder, durable=durable)
+        check_place(folder, address)
+        prepare(folder, durable=durable, address=address)
         self._folder, self._config = folder, config
         self._rules = ColumnRules(folder, config)
         self._arriving = Arriving(folder, durable=durable)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.config import AlertsConfig, ProjectConfig, StoreConfig, load_project
+from pipelines.errors import UserError
 from pipelines.keeping import LogConfig
 from pipelines.secret import read_secret
 
@@ -39,9 +40,21 @@ class Project:
         """The folder, or the address, of what versions are made of."""
         return self._place("artifacts", self.config.store.artifacts, environ)
 
-    def log(self, environ: Mapping[str, str] = os.environ) -> str:
-        """The folder, or the address, of predictions, labels and events."""
-        return self._place("log", self.config.store.log, environ)
+    def log_folder(self, environ: Mapping[str, str] = os.environ) -> Path:
+        """The folder of the log on this machine; what arrives is taken here, wherever the tables lie."""
+        place = self._place("log", self.config.store.log, environ)
+        return self.state / "log" if "://" in place else Path(place)
+
+    def log_address(self, environ: Mapping[str, str] = os.environ) -> str | None:
+        """Where the tables of the log lie if not in its folder; `UserError` where losswatch cannot keep them there."""
+        place = self._place("log", self.config.store.log, environ)
+        if "://" not in place:
+            return None
+        if not place.startswith("s3://") or not place.removeprefix("s3://").strip("/"):
+            raise UserError(
+                f'store.log = {place!r}: expected a folder, or an address such as "s3://bucket/folder"'
+            )
+        return place.rstrip("/")
 
     def _place(self, name: str, written: str | None, environ: Mapping[str, str]) -> str:
         """A folder made absolute, an address as it is; by default a folder in the state."""

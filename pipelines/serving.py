@@ -342,8 +342,11 @@ def serve(project: Project, *, environ: Mapping[str, str] = os.environ) -> None:
     tokens = Tokens(project.state / FILE, of_environment(environ.get(VARIABLE)))
     _check_address(host, tokens)
     listening = _listen(host, port)
-    folder = Path(project.log(environ))
-    with contextlib.closing(listening), contextlib.closing(MovingLog(folder, project.config.log)) as log:
+    folder = project.log_folder(environ)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.closing(listening))
+        moving = MovingLog(folder, project.config.log, address=project.log_address(environ))
+        log = stack.enter_context(contextlib.closing(moving))
         remembered, key = project.state / "serving.json", project.config.data.key
         champion = Champion(lambda: _registry(project, environ), remembered, key=key)
         champion.start()

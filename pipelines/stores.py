@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pipelines.log import Log
+from pipelines.log_folder import check_place
 from pipelines.project import Project
 from pipelines.registry import Registry
 
@@ -24,4 +24,6 @@ class Stores:
 def open_stores(project: Project) -> Stores:
     """Nothing is created before the first write."""
     registry = Registry(project.tracking(), project.artifacts(), project.name, cache=project.state)
-    return Stores(project, registry, Log(Path(project.log()), project.config.log))
+    folder, address = project.log_folder(), project.log_address()
+    check_place(folder, address)
+    return Stores(project, registry, Log(folder, project.config.log, address=address))

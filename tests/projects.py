@@ -39,7 +39,7 @@ def install(monkeypatch: pytest.MonkeyPatch, fakes: ModuleType) -> None:
         registry = known.get(project.state)
         if registry is None or not project.state.exists():
             registry = known[project.state] = fakes.FakeRegistry(project.state / "registry", project.name)
-        return Stores(project, registry, Log(Path(project.log()), project.config.log))
+        return Stores(project, registry, Log(project.log_folder(), project.config.log))
 
     for name in ("stores", "steps", "replay", "reproduce", "curves"):
         module = __import__(f"pipelines.{name}", fromlist=["open_stores"])

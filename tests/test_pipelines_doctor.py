@@ -243,7 +243,7 @@ def test_the_champion_and_its_files_are_looked_at(
     project = write(tmp_path)
     project.state.mkdir()
     (project.state / "mlflow.db").touch()
-    stores = SimpleNamespace(registry=registry, log=Log(Path(project.log())))
+    stores = SimpleNamespace(registry=registry, log=Log(project.log_folder()))
     monkeypatch.setattr(module, "_stores", lambda project: stores)
     finding = found(tmp_path)[part]
     assert finding.state == state
@@ -368,7 +368,7 @@ def test_a_prefect_server_of_the_environment_is_asked(
 
 def judged(project: Project, days: int) -> None:
     """A service of daily windows that began ten days ago, of which the first were judged."""
-    stores = SimpleNamespace(log=Log(Path(project.log())), project=project, registry=None)
+    stores = SimpleNamespace(log=Log(project.log_folder()), project=project, registry=None)
     began = NOW - timedelta(days=10)
     window = WindowLength(1, "day")
     begin_service(

@@ -62,7 +62,7 @@ def stores(folder: Path, *, key: str = "", task: Task = "binary", served: bool =
     (folder / "losswatch.toml").write_text(text)
     project = open_project(folder)
     version = VERSIONS.write_version(folder / "version", task) if served else None
-    return Stores(project, cast(Registry, OneVersion(version)), Log(Path(project.log())))
+    return Stores(project, cast(Registry, OneVersion(version)), Log(project.log_folder()))
 
 
 def rows(count: int) -> pd.DataFrame:

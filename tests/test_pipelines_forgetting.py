@@ -41,7 +41,7 @@ def project_in(folder: Path, log: str = "") -> Any:
 @pytest.fixture
 def stores(tmp_path: Path) -> Iterator[Stores]:
     project = project_in(tmp_path / "shop")
-    opened = Stores(project, cast(Registry, None), Log(Path(project.log()), project.config.log))
+    opened = Stores(project, cast(Registry, None), Log(project.log_folder(), project.config.log))
     yield opened
     opened.log.close()
 
@@ -78,7 +78,7 @@ def files_with(folder: Path, text: str) -> list[str]:
 
 
 def log_of(stores: Stores) -> Path:
-    return Path(stores.project.log())
+    return stores.project.log_folder()
 
 
 # --- to forget ---
@@ -209,10 +209,10 @@ def test_a_trace_that_is_left_is_found(left: str, stores: Stores, monkeypatch: p
         monkeypatch.setattr(forgetting, "_erase", lambda *_, **__: None)
     elif left == "a list of commits":
         monkeypatch.setattr("pipelines.delta.Table.purge", lambda table: None)
-        monkeypatch.setattr(forgetting, "_holds", lambda path, named: False)
+        monkeypatch.setattr(forgetting, "_holds", lambda opened, named: False)
     else:
         monkeypatch.setattr("pipelines.delta.Table.purge", lambda table: None)
-        monkeypatch.setattr(forgetting, "_says", lambda path, ids: False)
+        monkeypatch.setattr(forgetting, "_says", lambda path, opened, ids: False)
     found = forget(stores, ["a"])
     assert found.failed
     assert "still in" in found.lines()[1]

@@ -44,7 +44,7 @@ class Served:
 def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
     (tmp_path / "losswatch.toml").write_text('[data]\npath = "rows.csv"\ntarget = "binary"\nkey = "ride"\n')
     project = open_project(tmp_path)
-    opened = Stores(project, cast(Registry, Served()), Log(Path(project.log())))
+    opened = Stores(project, cast(Registry, Served()), Log(project.log_folder()))
     monkeypatch.setattr(module, "open_stores", lambda _: opened)
     return opened
 

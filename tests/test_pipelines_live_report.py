@@ -1,8 +1,7 @@
 import importlib.util
 import json
-import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from models.history import EpochLoss
 from monitoring.loss_alarm import LossReference
 from monitoring.window import WindowLength, cut
 from pipelines import live_report
-from pipelines.live_report import live_windows, report
+from pipelines.config import ReportConfig
+from pipelines.errors import UserError
+from pipelines.live_report import inputs_name, report
 from pipelines.log import Log
 from pipelines.project import Project, open_project
 from pipelines.reference import make_reference, write_reference
@@ -62,7 +63,7 @@ def stores(project: Project, monkeypatch: pytest.MonkeyPatch) -> Stores:
     reference = make_reference(columns, times, cut(times, datetime(2013, 1, 1), WINDOW), loss=LOSS)
     (bundle / "reference.json").write_text(json.dumps(write_reference(reference)), "utf-8")
     registry = fakes.FakeRegistry(project.state / "registry", "rides")
-    opened = Stores(project, registry, Log(Path(project.log())))
+    opened = Stores(project, registry, Log(project.log_folder()))
     _trained(opened, bundle)
     monkeypatch.setattr(live_report, "open_stores", lambda project: opened)
     return opened
@@ -125,11 +126,17 @@ def retrain(stores: Stores, day: int, now: datetime, *, promoted: bool) -> None:
 # --- nothing to show ---
 
 
-def test_without_a_version_nothing_is_written_and_said_so(project: Project) -> None:
+def test_a_project_with_nothing_yet_gets_a_page_that_says_what_to_do(project: Project) -> None:
     result = report(project)
-    assert result.failed
-    assert result.lines()[0] == "rides: no version was trained, so there is nothing to report"
-    assert not project.state.exists()
+    assert result.lines() == [
+        "rides: No version has been trained yet.",
+        "next: losswatch train",
+        f"page: {project.state / 'report.html'}",
+    ]
+    page = Path(result.page).read_text("utf-8")
+    assert "No version has been trained yet." in page
+    assert "<code>losswatch train</code>" in page
+    assert [path.name for path in project.state.iterdir()] == ["report.html"]
 
 
 def test_without_a_live_service_the_page_of_the_replay_is_named(project: Project) -> None:
@@ -139,112 +146,153 @@ def test_without_a_live_service_the_page_of_the_replay_is_named(project: Project
     assert f"page of the replay: {page}" in report(project).lines()
 
 
-def test_before_the_first_verdict_the_page_shows_the_training(stores: Stores) -> None:
+def test_a_replay_that_did_not_take_place_is_said(project: Project) -> None:
+    with pytest.raises(UserError, match="rides has not been replayed. losswatch replay does it"):
+        report(project, replayed=True)
+
+
+def test_a_trained_version_has_its_curve_on_the_page(stores: Stores) -> None:
     result = report(stores.project)
-    assert result.lines()[0] == ("rides: no window was judged yet; the page shows the training of 1 version")
-    page = Path(str(result.page)).read_text()
-    assert "no window in service was judged yet" in page
-    assert '"epoch":[0,1,2]' in page
+    assert result.standing.headline == "1 version is trained; none serves."
+    assert '"epoch":[0,1,2]' in Path(result.page).read_text()
 
 
 # --- the page ---
 
 
-def test_the_page_holds_the_windows_the_epochs_and_the_loss(stores: Stores) -> None:
+def lived_through(stores: Stores, days: int, **verdicts: Any) -> None:
     serve(stores)
-    for day, loss in enumerate((0.5, 0.7)):
-        judge(stores, day, loss)
-    result = report(stores.project)
-    assert (result.windows, result.versions, result.failed) == (2, 1, False)
-    assert (result.page, result.inputs) == (str(stores.project.state / "report.html"), None)
-    page = Path(str(result.page)).read_text()
+    for day in range(days):
+        score(stores, day)
+        judge(stores, day, 0.5 + day / 100)
+
+
+@pytest.fixture
+def plain(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Stores:
+    """A project of which no report of Evidently is wanted."""
+    config = replace(stores.project.config, report=ReportConfig(evidently="never"))
+    opened = replace(stores, project=replace(stores.project, config=config))
+    monkeypatch.setattr(live_report, "open_stores", lambda project: opened)
+    return opened
+
+
+def test_the_page_holds_the_windows_the_epochs_and_the_columns(plain: Stores) -> None:
+    lived_through(plain, 3)
+    result = report(plain.project)
+    assert (len(result.windows), result.versions, result.inputs, result.warnings) == (3, 1, (), ())
+    page = Path(result.page).read_text()
     assert "binary_crossentropy" in page
-    assert "160 rows in 2 windows from 2013-01-28 to 2013-01-30; version 1 in the newest" in page
-    assert "0.600" in page  # the mean
-    assert "never retrained" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert '"loss":[0.5,0.51,0.52]' in page
+    assert '"names":["' in page
+    assert '"wind"' in page
+    assert (plain.registry.folder / "report" / "report.html").is_file()  # type: ignore[attr-defined]
+
+
+def test_the_same_log_gives_the_same_page(plain: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    lived_through(plain, 3)
+    monkeypatch.setattr(Project, "now", lambda self: START + 5 * DAY)
+    pages = [Path(report(plain.project).page).read_bytes() for _ in range(2)]
+    assert pages[0] == pages[1]
+
+
+def test_the_columns_are_of_the_rows_that_the_verdict_is_about(plain: Stores) -> None:
+    serve(plain)
+    for day in range(2):
+        score(plain, day)
+    now = judge(plain, 0, 0.9, "harmful shift", "update")
+    retrain(plain, 0, now, promoted=False)  # at 06:00 of the second day
+    judge(plain, 1, 0.9)
+    made = live_report._Report(plain, plain.project.state / "report.html", False, lambda text: None)
+    counts, references = made._counted()
+    assert {number: one.rows for number, one in counts.items()} == {0: 80, 1: 60}
+    assert list(references) == [1]
+
+
+def test_a_version_whose_files_are_gone_costs_the_columns_only(plain: Stores) -> None:
+    lived_through(plain, 1)
+    plain.memo.clear()
+    (plain.project.state / "registry" / "versions" / "1" / "schema.json").write_text("{}")
+    result = report(plain.project)
+    page = Path(result.page).read_text()
+    assert '"columns":null' in page
+    assert '"loss":[0.5]' in page
+
+
+def test_a_tracking_store_that_takes_nothing_is_a_warning(
+    plain: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(files: Any) -> None:
+        raise OSError("no space left")
+
+    lived_through(plain, 1)
+    monkeypatch.setattr(plain.registry, "keep_report", full)
+    result = report(plain.project)
+    assert result.warnings == ("the page is written, and not kept in the tracking store: no space left",)
+    assert Path(result.page).is_file()
+
+
+def test_a_window_that_was_not_judged_is_a_mistake(plain: Stores) -> None:
+    lived_through(plain, 2)
+    with pytest.raises(UserError, match="--window 9: no window of this number was judged; there are: 0 to 1"):
+        report(plain.project, windows=[9])
+
+
+# --- Evidently ---
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of the windows of which Evidently would have drawn a report."""
+    numbers: list[int] = []
+
+    def draw(name: str, window: Any, current: Any, reference: Any, folder: Path, say: Any) -> Path:
+        numbers.append(window.number)
+        path = folder / inputs_name(window.start)
+        path.write_text("drawn")
+        return path
+
+    monkeypatch.setattr(live_report, "write_inputs", draw)
+    return numbers
+
+
+def test_the_newest_window_has_its_report_drawn_once(
+    stores: Stores, drawn: list[int], tmp_path: Path
+) -> None:
+    lived_through(stores, 2)
+    first = report(stores.project, tmp_path / "page.html")
+    again = report(stores.project, tmp_path / "page.html")
+    assert drawn == [1]
+    assert (first.inputs, again.inputs) == ((str(tmp_path / "window-2013-01-29.html"),), ())
+    assert '"pages":{"1":"window-2013-01-29.html"}' in (tmp_path / "page.html").read_text()
+
+
+def test_the_windows_that_are_asked_for_are_drawn(stores: Stores, drawn: list[int]) -> None:
+    lived_through(stores, 3)
+    report(stores.project, windows=[0, 2, 0])
+    assert drawn == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"), [("never", []), ("newest", [2]), ("marked", [1, 2]), ("judged", [0, 1, 2])]
+)
+def test_the_monitor_draws_what_the_project_wants(
+    stores: Stores, drawn: list[int], monkeypatch: pytest.MonkeyPatch, wish: Any, expected: list[int]
+) -> None:
+    serve(stores)
+    for day, verdict in enumerate(("quiet", "benign shift", "quiet")):
+        score(stores, day)
+        judge(stores, day, 0.5, verdict)
+    config = replace(stores.project.config, report=ReportConfig(evidently=wish))
+    opened = replace(stores, project=replace(stores.project, config=config))
+    monkeypatch.setattr(live_report, "open_stores", lambda project: opened)
+    live_report.after_monitor(opened.project, [0, 1, 2])
+    assert sorted(drawn) == expected
 
 
 @pytest.mark.slow
-def test_the_page_goes_where_it_is_asked_with_the_inputs_beside_it(stores: Stores, tmp_path: Path) -> None:
-    serve(stores)
-    score(stores, 0)
-    judge(stores, 0, 0.5)
+def test_evidently_shows_the_rows_of_the_window(stores: Stores, tmp_path: Path) -> None:
+    lived_through(stores, 1)
     result = report(stores.project, tmp_path / "page.html")
-    beside_it = tmp_path / "window-2013-01-28.html"
-    assert (result.page, result.inputs) == (str(tmp_path / "page.html"), str(beside_it))
-    assert 'href="window-2013-01-28.html"' in (tmp_path / "page.html").read_text()
-    inputs = beside_it.read_text()
+    inputs = Path(result.inputs[0]).read_text()
     assert "rides: inputs from 2013-01-28 00:00 to 2013-01-29 00:00 UTC" in inputs
     assert "<p>80 rows.</p>" in inputs
-
-
-@pytest.mark.slow
-def test_the_inputs_are_of_the_rows_that_the_verdict_is_about(stores: Stores, tmp_path: Path) -> None:
-    serve(stores)
-    for day in range(2):
-        score(stores, day)
-    now = judge(stores, 0, 0.9, "harmful shift", "update")
-    retrain(stores, 0, now, promoted=False)  # at 06:00 of the second day
-    judge(stores, 1, 0.9)
-    report(stores.project, tmp_path / "page.html")
-    assert "<p>60 rows.</p>" in (tmp_path / "window-2013-01-29.html").read_text()
-
-
-def test_a_version_whose_files_are_gone_costs_the_inputs_only(stores: Stores) -> None:
-    serve(stores)
-    score(stores, 0)
-    judge(stores, 0, 0.5)
-    stores.memo.clear()
-    (stores.project.state / "registry" / "versions" / "1" / "schema.json").write_text("{}")
-    result = report(stores.project)
-    assert result.inputs is None
-    assert not result.failed
-
-
-# --- windows out of events ---
-
-
-def test_a_promotion_and_a_refusal_are_told_at_their_windows(stores: Stores) -> None:
-    serve(stores)
-    for day, promoted in enumerate((False, True)):
-        now = judge(stores, day, 0.9, "concept change", "update")
-        retrain(stores, day, now, promoted=promoted)
-    refused, let_in = live_windows(stores.log.events())
-    assert (refused.refused, refused.promoted) == (True, None)
-    assert (let_in.refused, let_in.promoted) == (False, 2)
-    assert let_in.reasons == ("the loss is 0.9", "gate: 0.4 instead of 0.9")
-
-
-def test_what_a_person_let_in_is_told_in_its_window(stores: Stores) -> None:
-    serve(stores)
-    judge(stores, 0, 0.5)
-    (window,) = live_windows(stores.log.events())
-    assert window.reasons[-1] == (
-        "version 1 serves from 2013-01-28 00:00 on, let in by ann: the first version"
-    )
-
-
-def test_a_window_without_labels_has_no_loss(stores: Stores) -> None:
-    serve(stores)
-    judge(stores, 0, float("nan"), "not enough evidence")
-    judge(stores, 1, 0.4)
-    first, second = live_windows(stores.log.events())
-    assert (first.loss, second.loss) == (None, 0.4)
-
-
-def test_the_months_and_the_whole_are_counted(stores: Stores) -> None:
-    serve(stores)
-    for day in range(5):  # the fifth is in February
-        now = judge(stores, day, 0.2 * (day + 1), "harmful shift" if day == 3 else "quiet")
-    retrain(stores, 3, now, promoted=False)
-    windows = live_windows(stores.log.events())
-    assert live_report._summary(windows) == {
-        "loss": pytest.approx(0.6),
-        "retrainings": 1,
-        "promotions": 0,
-        "refusals": 1,
-        "alarms": 1,
-    }
-    january, february = live_report._months(windows)
-    assert (january["month"], january["rows"], january["alarms"]) == ("2013-01", 4 * ROWS, 1)
-    assert february["loss"] == pytest.approx(1.0)

@@ -30,7 +30,7 @@ def test_by_default_everything_lies_in_the_state(tmp_path: Path) -> None:
     assert found.state == tmp_path / ".losswatch"
     assert found.tracking({}) == f"sqlite:///{tmp_path}/.losswatch/mlflow.db"
     assert found.artifacts({}) == f"{tmp_path}/.losswatch/artifacts"
-    assert found.log({}) == f"{tmp_path}/.losswatch/log"
+    assert found.log_folder({}) == tmp_path / ".losswatch/log"
     assert found.webhook({}) is None
 
 
@@ -38,7 +38,7 @@ def test_stores_may_lie_elsewhere(tmp_path: Path) -> None:
     found = project(tmp_path, '[store]\ntracking = "env:URI"\nartifacts = "s3://bucket/a"\nlog = "rows"\n')
     assert found.tracking({"URI": "http://127.0.0.1:5000"}) == "http://127.0.0.1:5000"
     assert found.artifacts({}) == "s3://bucket/a"
-    assert found.log({}) == f"{tmp_path}/rows"
+    assert found.log_folder({}) == tmp_path / "rows"
 
 
 def test_the_webhook_is_read_from_its_variable(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_replay_has_stores_of_its_own(tmp_path: Path) -> None:
     found = project(tmp_path, '[store]\ntracking = "http://127.0.0.1:5000"\nlog = "rows"\n').for_replay()
     assert found.state == tmp_path / ".losswatch" / "replay"
     assert found.tracking({}) == f"sqlite:///{tmp_path}/.losswatch/replay/mlflow.db"
-    assert found.log({}) == f"{tmp_path}/.losswatch/replay/log"
+    assert found.log_folder({}) == tmp_path / ".losswatch/replay/log"
 
 
 def test_now_is_in_utc(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_version_whose_retraining_the_log_has_lost_is_refused(lived: Stores, t
     import shutil
 
     number = max(version.version for version in lived.registry.versions())
-    events = Path(lived.project.log()) / "events"
+    events = lived.project.log_folder() / "events"
     shutil.move(events, tmp_path / "events")
     try:
         with pytest.raises(UserError, match=f"version {number}: the log holds no retraining that made it"):

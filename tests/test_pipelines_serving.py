@@ -455,7 +455,7 @@ def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
 
 def test_a_second_server_on_one_log_is_refused(tmp_path: Path) -> None:
     opened = project(tmp_path, port=_free_port())
-    first = Log(Path(opened.log()))
+    first = Log(opened.log_folder())
     first.open_for_arriving()
     with pytest.raises(UserError, match="another process is writing it"):
         serve(opened, environ={})
@@ -500,7 +500,7 @@ def test_a_server_starts_answers_and_ends_on_sigterm_with_everything_in_the_tabl
             assert process.wait(60) == 0
         finally:
             process.kill()
-    log = Log(Path(opened.log()))
+    log = Log(opened.log_folder())
     assert logged(log).ids.tolist() == ["a", "b"]
     assert log.flush() == 0
     log.close()

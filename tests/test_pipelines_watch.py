@@ -115,7 +115,7 @@ def test_labels_that_the_target_cannot_take_do_not_stop_the_monitor(
     course: tuple[Stores, Course], stores: Stores, tmp_path: Path
 ) -> None:
     before = judged(stores)
-    shutil.copytree(stores.project.log(), tmp_path / "log")
+    shutil.copytree(stores.project.log_folder(), tmp_path / "log")
     other = dataclasses.replace(stores, log=Log(tmp_path / "log"), memo={})
     moments = np.full(3, np.datetime64("2400-01-01", "us"))
     ids, due = course[1].future.ids[:3], CUT + timedelta(days=1)

@@ -170,7 +170,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, streams: ModuleType) -> Iter
             served_before=first,
             served_after=served,
             again=live.monitor(),
-            events=tuple(Log(Path(live.project.log())).events()),
+            events=tuple(Log(live.project.log_folder()).events()),
             status=json.loads(live.command("status", "--json")),
             champion=_champion(live.project),
             retrainings=live.retrainings(),  # last: an event needs a second until its run is there
