@@ -213,24 +213,31 @@ def feed_reference(
 
 def feed_faults(
     reference: FeedReference | None,
-    sample: FeedSample | None,
+    sample: FeedSample,
     *,
     arrived: int,
     arrived_before: Sequence[int],
     before: Sequence[FeedSample],
 ) -> tuple[DataFault, ...]:
-    """What is broken about the rows of a window.
+    """What is broken about the rows of a window as a whole.
 
     arrived: rows of any version. arrived_before, before: of the windows of this service before it, in order of time.
     """
     if reference is None:
         return ()
     found = [_no_rows(reference, arrived, arrived_before)]
-    if sample is not None and sample.rows >= FEWEST_ROWS:
+    if sample.rows >= FEWEST_ROWS:
         found.append(_repeated(reference, sample, before))
-        places = {name: place for place, name in enumerate(sample.names)}
-        known = (column for column in reference.columns if column.name in places)
-        found += [_column_fault(column, sample, places[column.name]) for column in known]
+    return tuple(fault for fault in found if fault is not None)
+
+
+def column_faults(reference: FeedReference | None, sample: FeedSample) -> tuple[DataFault, ...]:
+    """The columns that stood still or were gone for a part of the window, or hold what is impossible."""
+    if reference is None or sample.rows < FEWEST_ROWS:
+        return ()
+    places = {name: place for place, name in enumerate(sample.names)}
+    known = (column for column in reference.columns if column.name in places)
+    found = (_column_fault(column, sample, places[column.name]) for column in known)
     return tuple(fault for fault in found if fault is not None)
 
 

@@ -5,14 +5,14 @@ The monitor calls it with the facts of the log, the benchmark of the verdicts wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from monitoring.budget import Budget
 from monitoring.explanation import Explanation, explain
-from monitoring.faults import DataFault, data_faults
-from monitoring.feed import FeedReference, FeedSample, feed_faults
+from monitoring.faults import DataFault
 from monitoring.label_selection import Selection
 from monitoring.loss_alarm import AlarmConfig, LossAlarm, LossLevel, LossReference, loss_alarms
 from monitoring.loss_slices import SliceReference, SliceSums
@@ -23,6 +23,7 @@ from monitoring.shift import ShiftResult, ShiftThresholds, compare
 from monitoring.slice_alarm import SliceAlarm, slice_alarms
 from monitoring.verdict import Harm, Verdict, judge
 
+NOTHING = LossLevel(0, math.nan, math.nan, math.nan)
 LONGEST = 32  # windows that an explanation is about at most: a slow decline is told by what it has come to
 
 
@@ -34,20 +35,14 @@ class Inputs(Protocol):
     @property
     def thresholds(self) -> ShiftThresholds: ...
     @property
-    def blocks(self) -> tuple[Profile, ...]: ...
-    @property
     def slices(self) -> SliceReference | None: ...
-    @property
-    def feed(self) -> FeedReference | None: ...
 
 
 class Facts(Protocol):
-    """What is known of a window. rows: scored by the version; arrived: by any; sums: of its labelled rows by slice."""
+    """What is known of a window. rows: scored by the version; sums: of its labelled rows by slice; faults: of its data."""
 
     @property
     def rows(self) -> int: ...
-    @property
-    def arrived(self) -> int: ...
     @property
     def level(self) -> LossLevel: ...
     @property
@@ -57,7 +52,7 @@ class Facts(Protocol):
     @property
     def sums(self) -> SliceSums | None: ...
     @property
-    def sample(self) -> FeedSample | None: ...
+    def faults(self) -> tuple[DataFault, ...]: ...
     @property
     def selection(self) -> Selection | None: ...
 
@@ -95,15 +90,16 @@ def judge_windows(
     loss: what the loss was before. worth: share of the loss that must be recoverable. budget: of false alarms, over all
     tests. correctable: whether a correction of the answers is known. after: index of the last window that needs none.
     """
-    levels = [fact.level for fact in facts]
+    # what broken data lost says nothing of the network: such a window adds no evidence of harm
+    levels = [NOTHING if fact.faults else fact.level for fact in facts]
     alarms = loss_alarms(loss, levels, config, budget.of("loss"))
-    gains = [fact.gains for fact in facts]
+    gains = [() if fact.faults else fact.gains for fact in facts]
     recovered: Sequence[Recovery | None] = (
         recoveries(gains, worth=worth, run_length=budget.of("recovery"))
         if correctable
         else [None] * len(facts)
     )
-    slices = slice_alarms(reference.slices, [fact.sums for fact in facts], budget.of("slices"))
+    slices = slice_alarms(reference.slices, [_sound_sums(fact) for fact in facts], budget.of("slices"))
     return [
         _judged(
             reference, loss, facts[: place + 1], Harm(alarms[place], recovered[place], slices[place]), config
@@ -117,11 +113,10 @@ def _judged(
 ) -> Judgement:
     """The judgement of the last of these windows."""
     fact = facts[-1]
-    faults = _faults(reference, facts)
     shift = compare(reference.profile, fact.profile, reference.thresholds)
     explanation = _explanation(reference.slices, facts, harm)
     verdict = judge(
-        faults=[str(fault) for fault in faults],
+        faults=[str(fault) for fault in fact.faults],
         shifted=[str(column) for column in shift.shifted_columns],
         harm=harm,
         explanation=explanation,
@@ -135,24 +130,9 @@ def _judged(
         tolerance=config.tolerance,
         distances=reference.thresholds.at(fact.rows),
     )
-    return Judgement(verdict, harm.alarm, harm.recovery, harm.slices, explanation, could_show, shift, faults)
-
-
-def _faults(reference: Inputs, facts: Sequence[Facts]) -> tuple[DataFault, ...]:
-    """What is broken about the feed as a whole, then what is broken about single columns."""
-    fact, before = facts[-1], facts[:-1]
-    whole = feed_faults(
-        reference.feed,
-        fact.sample,
-        arrived=fact.arrived,
-        arrived_before=[one.arrived for one in before],
-        before=[one.sample for one in before if one.sample is not None],
+    return Judgement(
+        verdict, harm.alarm, harm.recovery, harm.slices, explanation, could_show, shift, fact.faults
     )
-    if not fact.rows:
-        return whole
-    found = data_faults(reference.profile, fact.profile, blocks=reference.blocks)
-    named = {fault.column for fault in found}
-    return (*(fault for fault in whole if fault.column not in named), *found)
 
 
 def _explanation(reference: SliceReference | None, facts: Sequence[Facts], harm: Harm) -> Explanation | None:
@@ -161,10 +141,15 @@ def _explanation(reference: SliceReference | None, facts: Sequence[Facts], harm:
         return None
     last = len(facts) - 1
     start = max(min(harm.start, last), last - LONGEST + 1) if harm.found else last
-    sums = [fact.sums for fact in facts[start:] if fact.sums is not None]
+    sums = [one for fact in facts[start:] if (one := _sound_sums(fact)) is not None]
     found = explain(reference, sums)
     if found is None or found.rise > 0 or not harm.alarm.raised:
         return found
     # risen above the windows before and not above the reference, which was too high: it is those that it has risen from
-    earlier = [fact.sums for fact in facts[max(start - LONGEST, 0) : start] if fact.sums is not None]
+    past = map(_sound_sums, facts[max(start - LONGEST, 0) : start])
+    earlier = [one for one in past if one is not None]
     return explain(reference, sums, earlier) if earlier else found
+
+
+def _sound_sums(fact: Facts) -> SliceSums | None:
+    return None if fact.faults else fact.sums

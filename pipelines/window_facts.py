@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from monitoring.feed import FeedSample, feed_sample, merge_samples
+from monitoring.faults import DataFault, data_faults
+from monitoring.feed import FeedSample, column_faults, feed_faults, feed_sample, merge_samples
 from monitoring.label_selection import WINDOWS, Selection, Stratum, corrected, selection
-from monitoring.loss_alarm import LossLevel, loss_level
+from monitoring.loss_alarm import LossLevel, LossReference, loss_level
 from monitoring.loss_slices import SliceSums, merge_sums, slice_sums, with_answers
-from monitoring.profile import Profile, merge_all, profile
+from monitoring.profile import Columns, Profile, merge_all, profile
 from monitoring.recovery import (
     MEMORIES,
     Correction,
@@ -29,6 +30,7 @@ from monitoring.window import Window
 from pipelines.labelled import labelled_window, row_losses_of, usable
 from pipelines.moments import numpy_moment
 from pipelines.objective import Objective, objective
+from pipelines.reference import Reference
 from pipelines.service import Service, bundle_of, known_levels, reference_of
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ class WindowFacts:
 
     rows: scored by the version in service. served_loss: mean over all labelled rows, whoever served them. selection:
     how rows labelled late differ, where some of this window wait for a label; the level is corrected for it. arrived:
-    rows of any version; sums: of the labelled rows by slice; sample: of the rows, by which copies are known again.
+    rows of any version; sums: of the labelled rows by slice; faults: of its data; sample: of the rows,
+    by which copies are known again.
     """
 
     window: Window
@@ -59,7 +62,8 @@ class WindowFacts:
     profile: Profile
     arrived: int
     sums: SliceSums | None
-    sample: FeedSample | None
+    faults: tuple[DataFault, ...]
+    sample: FeedSample
     selection: Selection | None = None
 
 
@@ -73,7 +77,8 @@ def window_facts(stores: Stores, service: Service, now: datetime) -> list[Window
         due = window.end + delay
         parts = stores.log.parts(window.start, window.end, known_until=due, columns=names, levels=levels)
         counts = _joined([_counted(stores, service, rows) for rows in parts])
-        fact = _fact(stores, service, number, window, counts, known)
+        goal, reference = objective_of(stores, service.version), reference_of(stores, service.version)
+        fact = fact_of(number, window, counts, known, goal=goal, reference=reference, loss=service.reference)
         known.append(_corrected(fact, _selection(stores, service, fact, due), service))
     return known
 
@@ -133,7 +138,7 @@ def _lateness(
 
 
 @dataclass(frozen=True)
-class _Counts:
+class Counts:
     """What is left of rows of a window. rows: scored by the version in service; served: losses, whoever served them."""
 
     rows: int
@@ -145,32 +150,67 @@ class _Counts:
     sample: FeedSample
 
 
-def _counted(stores: Stores, service: Service, rows: LabelledRows) -> _Counts:
+def _counted(stores: Stores, service: Service, rows: LabelledRows) -> Counts:
     schema, goal = bundle_of(stores, service.version).schema, objective_of(stores, service.version)
     since = np.datetime64(service.since.replace(tzinfo=None), "us")
     own = rows.take(np.flatnonzero((rows.versions == service.version) & (rows.times >= since)))
-    reference = reference_of(stores, service.version)
     known = own.take(usable(own, schema))
-    labelled = labelled_window(known, schema, goal)
-    sums = None
-    if reference.slices is not None:
-        sums = slice_sums(reference.slices, with_answers(known.columns, labelled.prediction), labelled.losses)
-    return _Counts(
-        rows=len(own),
-        served=row_losses_of(rows.take(usable(rows, schema)), schema, goal),
-        labelled=labelled,
-        profile=profile(own.columns, reference.profile.bins),
+    served = row_losses_of(rows.take(usable(rows, schema)), schema, goal)
+    return count_rows(
+        own.columns,
+        own.times,
+        labelled_window(known, schema, goal),
+        known.columns,
+        reference_of(stores, service.version),
+        served=served[np.isfinite(served)],
         arrived=len(rows),
-        sums=sums,
-        sample=feed_sample(own.columns, own.times, reference.profile.bins),
     )
 
 
-def _joined(parts: Sequence[_Counts]) -> _Counts:
+def count_rows(
+    columns: Columns,
+    times: Array,
+    labelled: LabelledWindow,
+    labelled_columns: Columns,
+    reference: Reference,
+    *,
+    served: Array,
+    arrived: int,
+) -> Counts:
+    """What is left of rows of a window.
+
+    columns, times: of the rows that the version scored. labelled, labelled_columns: those with a label; one whose loss
+    is no number, because its answer was none, counts as a row without. served: losses, whoever served them.
+    """
+    finite = np.flatnonzero(np.isfinite(labelled.losses))
+    if len(finite) < len(labelled.losses):
+        labelled = LabelledWindow(
+            labelled.inputs[finite],
+            labelled.prediction[finite],
+            labelled.target[finite],
+            labelled.losses[finite],
+        )
+        labelled_columns = {name: np.asarray(values)[finite] for name, values in labelled_columns.items()}
+    sums = None
+    if reference.slices is not None:
+        known = with_answers(labelled_columns, labelled.prediction)
+        sums = slice_sums(reference.slices, known, labelled.losses)
+    return Counts(
+        rows=len(times),
+        served=served,
+        labelled=labelled,
+        profile=profile(columns, reference.profile.bins),
+        arrived=arrived,
+        sums=sums,
+        sample=feed_sample(columns, times, reference.profile.bins),
+    )
+
+
+def _joined(parts: Sequence[Counts]) -> Counts:
     if len(parts) == 1:
         return parts[0]
     windows = [part.labelled for part in parts if len(part.labelled.losses)] or [parts[0].labelled]
-    return _Counts(
+    return Counts(
         rows=sum(part.rows for part in parts),
         served=np.concatenate([part.served for part in parts]),
         labelled=LabelledWindow(
@@ -186,18 +226,19 @@ def _joined(parts: Sequence[_Counts]) -> _Counts:
     )
 
 
-def _fact(
-    stores: Stores,
-    service: Service,
+def fact_of(
     number: int,
     window: Window,
-    counts: _Counts,
+    counts: Counts,
     before: Sequence[WindowFacts],
+    *,
+    goal: Objective,
+    reference: Reference,
+    loss: LossReference,
 ) -> WindowFacts:
-    goal = objective_of(stores, service.version)
-    reference = reference_of(stores, service.version)
+    """The facts of a window. before: those of the windows before it, in order of time; loss: what it was before."""
     labelled, every = counts.labelled, counts.served
-    level = _level(labelled.losses, service)
+    level = _level(labelled.losses, loss, window)
     if reference.correction and goal.link is not None and len(labelled.losses):
         labelled = with_correction(labelled, np.array(reference.correction), goal.link, goal.row_losses)
     past = [fact.labelled for fact in before[-max(MEMORIES) + 1 :]]
@@ -222,11 +263,29 @@ def _fact(
         profile=counts.profile,
         arrived=counts.arrived,
         sums=counts.sums,
-        sample=counts.sample,
+        faults=faults_of(counts, before, reference),
+        sample=counts.sample.without_values(),
     )
 
 
-def _level(losses: Array, service: Service) -> LossLevel:
+def faults_of(counts: Counts, before: Sequence[WindowFacts], reference: Reference) -> tuple[DataFault, ...]:
+    """What is broken about the feed of a window: about all of its rows, then about single columns."""
+    whole = feed_faults(
+        reference.feed,
+        counts.sample,
+        arrived=counts.arrived,
+        arrived_before=[fact.arrived for fact in before],
+        before=[fact.sample for fact in before],
+    )
+    if not counts.rows:
+        return whole
+    found = data_faults(reference.profile, counts.profile, blocks=reference.blocks)
+    named = {fault.column for fault in found}
+    partly = (fault for fault in column_faults(reference.feed, counts.sample) if fault.column not in named)
+    return (*whole, *found, *partly)
+
+
+def _level(losses: Array, loss: LossReference, window: Window) -> LossLevel:
     if not len(losses):
         return LossLevel(0, float("nan"), float("nan"), float("nan"))
-    return loss_level(losses, service.reference.ceiling, service.reference.logarithmic)
+    return loss_level(losses, loss.ceiling, loss.logarithmic, window.days)
