@@ -95,10 +95,14 @@ class Answering:
         now: Callable[[], datetime],
         folder: Path,
         alone: Callable[[], bool],
+        unlogged: bool = False,
     ) -> None:
-        """folder: where the log lies, whose free space is told when it is full; alone: whether nobody else asks."""
+        """folder: where the log lies, whose free space is told when it is full; alone: whether nobody else asks.
+
+        unlogged: whether rows are answered that the log does not take.
+        """
         self._source, self._log, self._figures = source, log, figures
-        self._now, self._folder, self._alone = now, folder, alone
+        self._now, self._folder, self._alone, self._unlogged = now, folder, alone, unlogged
         self._waiting: deque[_Asked] = deque()
         self._blocked: list[_Asked] = []
         self._planned = False
@@ -202,9 +206,9 @@ class Answering:
             self._plan(_AGAIN_SECONDS)
             return
         except sqlite3.Error as error:
-            reason = self._refused_by_log(error, [one.arrival for one in asked])
-            for one in asked:
-                one.exchange.reply(503, reason, JSON + _TRY_AGAIN)
+            told = self._without_log(error, [one.arrival for one in asked])
+            for one, answer in zip(asked, told, strict=True):
+                one.exchange.reply(*answer)
             return
         self._figures.commits += 1
         for one, before in zip(asked, stored, strict=True):
@@ -247,7 +251,8 @@ class Answering:
             reason = f"the process for large requests failed ({error}); try again, or send fewer rows"
             return 503, error_body("", reason, rule="process"), JSON + _TRY_AGAIN
         except sqlite3.Error as error:
-            return 503, self._refused_by_log(error, [arrival]), JSON + _TRY_AGAIN
+            (told,) = self._without_log(error, [arrival])
+            return told
         except Exception:
             logger.exception("a request could not be answered")
             return 500, error_body("", "a fault of the server, see its log", rule="server"), JSON
@@ -279,11 +284,18 @@ class Answering:
         versions = ",".join(map(str, dict.fromkeys(before.versions)))
         return _answered(arrival.ids, before.predictions, versions)
 
-    def _refused_by_log(self, error: sqlite3.Error, arrivals: Sequence[Arrival]) -> bytes:
+    def _without_log(
+        self, error: sqlite3.Error, arrivals: Sequence[Arrival]
+    ) -> list[tuple[int, bytes, bytes]]:
+        """What is said of rows that the log did not take: a refusal, or the answer where the user chose so."""
         self._figures.failed_commits += 1
         reason = why_refused(error, self._folder, arrivals)
         logger.error("the log takes no rows: %s", reason)
-        return error_body("", f"{reason}; without the log nothing is answered", rule="log")
+        if self._unlogged:
+            self._figures.unlogged += sum(len(arrival.ids) for arrival in arrivals)
+            return [_unlogged(self._answer(arrival, None)) for arrival in arrivals]
+        body = error_body("", f"{reason}; without the log nothing is answered", rule="log")
+        return [(503, body, JSON + _TRY_AGAIN)] * len(arrivals)
 
 
 def _scored(asked: Invocation, served: Served) -> tuple[Invocation, list[list[float]]]:
@@ -311,6 +323,11 @@ def _answered(
     # one after the other, so that of a hundred thousand rows no step keeps other threads waiting for long
     body = b'{"predictions":%b,"ids":%b}' % (orjson.dumps(predictions), orjson.dumps(ids))
     return 200, body, headers.encode("ascii")
+
+
+def _unlogged(answer: tuple[int, bytes, bytes]) -> tuple[int, bytes, bytes]:
+    status, body, headers = answer
+    return status, body, headers + b"losswatch-logged: no\r\n"
 
 
 def why_refused(error: sqlite3.Error, folder: Path, arrivals: Sequence[Arrival]) -> str:

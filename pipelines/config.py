@@ -293,6 +293,13 @@ class ServeConfig:
         default=8000,
         metadata={"doc": "port of the scoring server", "range": (1, 65535)},
     )
+    unlogged: bool = field(
+        default=False,  # a row that nobody remembers is never judged and never learned from
+        metadata={
+            "doc": "whether rows are answered that the log cannot take, for instance because the disk is full; by "
+            "default they are refused with 503",
+        },
+    )
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,10 @@ class ScoringServer:
         tokens: Tokens,
         limits: Limits | None = None,
         flush_every: float = _FLUSH_EVERY,
+        unlogged: bool = False,
     ) -> None:
-        """folder: where the log lies; flush_every: seconds between two moves from SQLite to the tables.
+        """folder: where the log lies; flush_every: seconds between two moves from SQLite to the tables; unlogged:
+        whether rows are answered that the log does not take.
 
         tokens: where there is none, only requests are answered that name this machine itself as their host.
         """
@@ -92,6 +94,7 @@ class ScoringServer:
             now=now,
             folder=folder,
             alone=lambda: len(self._http.connections) <= _FEW,
+            unlogged=unlogged,
         )
         self._labelling = ThreadPoolExecutor(1, thread_name_prefix="labels")
         self._hosts: set[bytes] = set()
@@ -351,7 +354,14 @@ def serve(project: Project, *, environ: Mapping[str, str] = os.environ) -> None:
         champion = Champion(lambda: _registry(project, environ), remembered, key=key)
         champion.start()
         try:
-            server = ScoringServer(champion, log, folder=folder, now=project.now, tokens=tokens)
+            server = ScoringServer(
+                champion,
+                log,
+                folder=folder,
+                now=project.now,
+                tokens=tokens,
+                unlogged=project.config.serve.unlogged,
+            )
             prepare_process()
             server.run(listening, signals=True)
         finally:

@@ -37,6 +37,7 @@ class Figures:
         self.labels = 0
         self.moved = 0
         self.failed_commits = 0
+        self.unlogged = 0
         self.failed_flushes = 0
         self.flushed_at = 0.0
         self._slower = [0] * (len(_BOUNDS) + 1)
@@ -68,6 +69,7 @@ class Figures:
             "rows_total": ("rows answered", self.rows),
             "commits_total": ("commits of rows; several requests share one", self.commits),
             "commits_failed_total": ("commits that the log did not take", self.failed_commits),
+            "rows_unlogged_total": ("rows answered that the log did not take", self.unlogged),
             "labels_total": ("labels taken", self.labels),
             "rows_moved_total": ("rows and labels moved into the tables of the log", self.moved),
             "flushes_failed_total": ("moves into the tables that failed", self.failed_flushes),

@@ -305,6 +305,28 @@ def test_without_the_log_nothing_is_answered(
     assert client.post("/invocations", {"inputs": rows(1)}).status == 200
 
 
+def test_where_the_user_chose_so_rows_are_answered_that_the_log_cannot_take(
+    source: Fixed, log: Log, tmp_path: Path
+) -> None:
+    writer = log._writer()
+    (pages,) = writer._connection.execute("PRAGMA page_count").fetchone()
+    with serving(source, log, tmp_path, unlogged=True) as port:
+        client = Client(port)
+        first = client.post("/invocations", {"inputs": rows(200)})
+        writer._connection.execute(f"PRAGMA max_page_count = {pages}")
+        for count in (200, 2000):  # the small and the large way
+            answer = client.post("/invocations", {"inputs": rows(count)})
+            assert (answer.status, answer.headers["losswatch-logged"]) == (200, "no")
+            assert len(answer.content["predictions"]) == count
+            if count == 200:
+                assert answer.content["predictions"] == first.content["predictions"]
+        figures = client.get("/metrics").body.decode()
+        assert "losswatch_rows_unlogged_total 2200" in figures
+        writer._connection.execute("PRAGMA max_page_count = 1000000")
+        assert "losswatch-logged" not in client.post("/invocations", {"inputs": rows(1)}).headers
+    assert len(logged(log)) == 201
+
+
 def test_a_full_disk_is_told_with_its_bytes_and_mends_itself(client: Client, log: Log) -> None:
     writer = log._writer()
     (pages,) = writer._connection.execute("PRAGMA page_count").fetchone()
