@@ -5,7 +5,6 @@ The monitor calls it with the facts of the log, the benchmark of the verdicts wi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -23,7 +22,6 @@ from monitoring.shift import ShiftResult, ShiftThresholds, compare
 from monitoring.slice_alarm import SliceAlarm, slice_alarms
 from monitoring.verdict import Harm, Verdict, judge
 
-NOTHING = LossLevel(0, math.nan, math.nan, math.nan)
 LONGEST = 32  # windows that an explanation is about at most: a slow decline is told by what it has come to
 
 
@@ -39,7 +37,7 @@ class Inputs(Protocol):
 
 
 class Facts(Protocol):
-    """What is known of a window. rows: scored by the version; sums: of its labelled rows by slice; faults: of its data."""
+    """What is known of a window. rows: scored by the version; sums: of labelled rows by slice; faults: of its data."""
 
     @property
     def rows(self) -> int: ...
@@ -91,7 +89,7 @@ def judge_windows(
     tests. correctable: whether a correction of the answers is known. after: index of the last window that needs none.
     """
     # what broken data lost says nothing of the network: such a window adds no evidence of harm
-    levels = [NOTHING if fact.faults else fact.level for fact in facts]
+    levels = [replace(fact.level, rows=0) if fact.faults else fact.level for fact in facts]
     alarms = loss_alarms(loss, levels, config, budget.of("loss"))
     gains = [() if fact.faults else fact.gains for fact in facts]
     recovered: Sequence[Recovery | None] = (

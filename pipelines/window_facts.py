@@ -239,6 +239,9 @@ def fact_of(
     """The facts of a window. before: those of the windows before it, in order of time; loss: what it was before."""
     labelled, every = counts.labelled, counts.served
     level = _level(labelled.losses, loss, window)
+    faults = faults_of(counts, before, reference)
+    if faults:  # nothing is learned from broken data
+        labelled = _without_rows(labelled)
     if reference.correction and goal.link is not None and len(labelled.losses):
         labelled = with_correction(labelled, np.array(reference.correction), goal.link, goal.row_losses)
     past = [fact.labelled for fact in before[-max(MEMORIES) + 1 :]]
@@ -263,8 +266,14 @@ def fact_of(
         profile=counts.profile,
         arrived=counts.arrived,
         sums=counts.sums,
-        faults=faults_of(counts, before, reference),
+        faults=faults,
         sample=counts.sample.without_values(),
+    )
+
+
+def _without_rows(labelled: LabelledWindow) -> LabelledWindow:
+    return LabelledWindow(
+        labelled.inputs[:0], labelled.prediction[:0], labelled.target[:0], labelled.losses[:0]
     )
 
 
