@@ -204,6 +204,28 @@ def profile(columns: Columns, bins: Sequence[ColumnBins]) -> Profile:
     )
 
 
+def cell_numbers(columns: Columns, bins: ColumnBins, rows: int) -> NDArray[np.intp]:
+    """The cell that each row of one column falls into, shape (rows,): missing is `bins.cells`, invalid one more.
+
+    ValueError for a column that somebody has counted already: of it no row is left.
+
+    >>> cell_numbers({"x": [0.5, None, 7.0]}, ColumnBins("x", "number", edges=(1.0, 5.0)), 3)
+    array([0, 3, 2])
+    """
+    if bins.name not in columns:
+        return np.full(rows, bins.cells, dtype=np.intp)
+    values = _array(columns, bins.name)
+    if isinstance(values, LevelCounts):
+        raise ValueError(
+            f"column {bins.name!r} comes as counts of levels; to be joined with others it must be rows"
+        )
+    if len(values) != rows:
+        raise ValueError(
+            f"column {bins.name!r} has {len(values)} rows, expected {rows}; every column needs one value a row"
+        )
+    return _level_cells(values, bins) if bins.kind == "category" else _number_cells(values, bins)
+
+
 def merge(first: Profile, second: Profile) -> Profile:
     """The profile of the rows of both.
 
@@ -398,6 +420,31 @@ def _magnitudes(numbers: Floats, space: _Space) -> tuple[tuple[int, int], ...]:
     rows = np.bincount(steps - steps[0], weights=counts[known]).astype(np.int64)
     kept = np.flatnonzero(rows)
     return tuple(zip((kept + steps[0]).tolist(), rows[kept].tolist(), strict=True))
+
+
+def _number_cells(values: NDArray[Any], bins: ColumnBins) -> NDArray[np.intp]:
+    numbers = _as_numbers(values)
+    cells = np.searchsorted(np.array(bins.edges), numbers, side="right")
+    missing = np.isnan(numbers)
+    cells[missing] = bins.cells
+    cells[~missing & ~(np.abs(numbers) < LARGEST)] = bins.cells + 1
+    return cells.astype(np.intp, copy=False)
+
+
+def _level_cells(values: NDArray[Any], bins: ColumnBins) -> NDArray[np.intp]:
+    known = {level: place for place, level in enumerate(bins.levels)}
+    seen: dict[Any, int] = {}  # a value is read once: text takes long to compare
+
+    def cell(value: Any) -> int:
+        return bins.cells if _is_missing(value) else known.get(_level(value), len(known))
+
+    items = values.tolist()
+    try:
+        for value in set(items):
+            seen[value] = cell(value)
+        return np.array([seen.get(value, bins.cells) for value in items], dtype=np.intp)
+    except TypeError:  # a list or a dict among the values
+        return np.array([cell(value) for value in items], dtype=np.intp)
 
 
 def _category_profile(bins: ColumnBins, values: NDArray[Any] | LevelCounts) -> ColumnProfile:

@@ -21,6 +21,7 @@ from monitoring.profile import (
     ColumnProfile,
     LevelCounts,
     Profile,
+    cell_numbers,
     merge,
     merge_all,
     profile,
@@ -322,3 +323,16 @@ def test_many_cells_are_counted_as_few_are(cells: int) -> None:
     found = profile({"x": rows}, (ColumnBins("x", "number", edges=edges),)).columns[0]
     by_hand = np.histogram(rows, [-np.inf, *edges, np.inf])[0]
     assert found.counts[:-1] == tuple(by_hand.tolist())
+
+
+@given(
+    st.lists(ODD, max_size=30),
+    st.sampled_from([{"c": [1.0, 2.0, 3.0]}, {"c": ["1", "2", "x"]}]),
+)
+def test_the_cells_of_rows_are_those_that_a_profile_counts(
+    values: list[Any], reference: dict[str, Any]
+) -> None:
+    bins = reference_bins(reference)
+    cells = cell_numbers({"c": values}, bins[0], len(values))
+    counted = profile({"c": values}, bins).columns[0]
+    assert np.bincount(cells, minlength=bins[0].cells + 2).tolist() == [*counted.counts, counted.invalid]
