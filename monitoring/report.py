@@ -7,7 +7,7 @@ text among numbers loses the whole report. Here it gets what the verdict saw: ea
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monitoring.profile import ColumnBins, ColumnProfile, Profile
-from monitoring.shift import ShiftThresholds
+from monitoring.shift import ShiftThresholds, jensen_shannon
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _HARMLESS = str.maketrans(
     {"<": "‹", ">": "›", "&": "＆"}
 )  # Evidently writes a level into its script as it is
+
+
+_MARGIN = 1e-6  # Evidently rounds a distance differently in its last digits
 
 
 @dataclass(frozen=True)
@@ -45,22 +48,42 @@ def evidently_report(
     path: Path,
     *,
     title: str = "Inputs against the reference",
+    shifted: Collection[str] | None = None,
 ) -> EvidentlyReport:
     """Write Evidently's drift report of a window to `path`, one HTML file of about 4 MB without remote parts.
 
     Each column is shown by the cells it was counted into, with a cell for missing and one for invalid values; the
     method is the Jensen-Shannon distance and the threshold is ours at this number of rows, so that page and
-    verdict agree. A column that cannot be shown is left out, and the page says why.
+    verdict agree. shifted: the columns that the verdict names, where it did not judge this window by itself: their
+    thresholds are lowered to just below their distances, those of the others raised above them. A column that cannot
+    be shown is left out, and the page says why.
     """
     if reference.bins != current.bins:
         raise ValueError("the profiles were counted into other bins; count both against one reference's")
     left_out = _left_out(reference, current, thresholds)
     shown = [bins for bins in current.bins if bins.name not in left_out]
     allowed = {name: limit for name, limit in thresholds.at(current.rows).items() if name not in left_out}
+    if shifted is not None:
+        allowed = _as_named(reference, current, allowed, shifted)
     page, distances = _render(reference, current, shown, allowed) if shown else (_EMPTY, {})
     path.write_text(_with_note(page, title, current, left_out), encoding="utf-8")
     shifted = tuple(name for name, distance in distances.items() if distance >= allowed[name])
     return EvidentlyReport(path, shifted, left_out)
+
+
+def _as_named(
+    reference: Profile, current: Profile, allowed: Mapping[str, float], shifted: Collection[str]
+) -> dict[str, float]:
+    """Thresholds by which just the columns in `shifted` lie beyond; where ours says so already, ours."""
+    found = {}
+    for name, limit in allowed.items():
+        distance = float(jensen_shannon(reference.column(name).shares, current.column(name).shares))
+        beyond = distance > limit
+        if (name in shifted) == beyond:
+            found[name] = limit
+        else:
+            found[name] = max(distance * (1 - _MARGIN), _MARGIN) if name in shifted else distance + _MARGIN
+    return found
 
 
 _EMPTY = "<!DOCTYPE html>\n<html lang='en'><head><meta charset='UTF-8'></head><body></body></html>"

@@ -201,7 +201,7 @@ def _report(project: Project, options: argparse.Namespace, progress: Progress) -
     target = _writable(options.out)
     from pipelines import live_report
 
-    return live_report.report(project, target)
+    return live_report.report(project, target, windows=options.window, replayed=options.replay, say=progress)
 
 
 def _status(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
@@ -726,10 +726,22 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         commands,
         "report",
         _report,
-        "write a page of what happened",
-        "report --project bikes --out report.html",
+        "write a page of what happened and what to do next",
+        "report --project bikes",
+        "report --project bikes --window 41 --out report.html",
     )
     report.add_argument("--out", metavar="FILE", help="where to write it (default: in the project's state)")
+    report.add_argument(
+        "--window",
+        metavar="N",
+        type=int,
+        action="append",
+        default=[],
+        help="make Evidently's report of this window, too; its number is on the page; may be repeated",
+    )
+    report.add_argument(
+        "--replay", action="store_true", help="of the last replay instead of what is in service"
+    )
     _command(
         commands,
         "status",

@@ -7,12 +7,14 @@ stores; Prefect knows only that it ran.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from prefect import Flow, Task, flow, serve
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -38,6 +40,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from pipelines.errors import Failed, UserError
 from pipelines.project import Project, open_project
+from pipelines.standing import markdown
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
@@ -96,7 +99,26 @@ def monitor(project: str, now: str = "") -> MonitorResult | State[None]:
             resource={"prefect.resource.id": resource(opened), "prefect.resource.name": opened.name},
             payload={"action": result.action, "reason": "; ".join(result.reasons), "now": now},
         )
+    if result.windows:
+        _run("report", lambda: _report(opened, result))
     return result
+
+
+def _report(project: Project, found: MonitorResult) -> str | None:
+    """Writes the report anew, and a short form of it as an artifact; the monitor has done its work without either."""
+    from pipelines import live_report
+
+    try:
+        written = live_report.after_monitor(project, [window.number for window in found.windows])
+        create_markdown_artifact(
+            markdown(written.name, written.standing, written.windows, written.page),
+            key=f"losswatch-{re.sub('[^a-z0-9]+', '-', project.name.lower()).strip('-')}",
+            description="Where the project stands, after its newest window",
+        )
+    except Exception:
+        logger.warning("the report was not written", exc_info=True)
+        return None
+    return written.page
 
 
 def _judge(project: Project, now: datetime) -> MonitorResult | str:

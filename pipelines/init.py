@@ -235,6 +235,7 @@ _SECTION_WORDS = {
     "alerts": "who is told of a harmful window",
     "store": "where versions and rows are kept",
     "schedule": "what `losswatch up` runs by itself",
+    "report": "what is made beside the page of what happened",
     "replay": "the part of the data that is lived through again",
 }
 

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from pipelines.watch import WindowJudgement
 
 # parts of a judgement that are kept as they are; one that a judgement does not have is left out
-PARTS = ("alarm", "recovery", "estimate", "slices", "explanation", "input_alarm", "faults")
+PARTS = ("alarm", "recovery", "estimate", "slices", "explanation", "power", "input_alarm", "faults")
 # what a record says of itself, beside its fields
-SAYINGS = ("raised", "shown", "trusted", "shifted", "significant")
-MOST = 100  # records of one part: beyond it nobody reads, and a verdict has to stay small
+SAYINGS = ("raised", "shown", "shifted", "low", "high", "error", "rise", "explained", "clear")
+MOST = 40  # records of one part: beyond it nobody reads, and a verdict has to stay small
 
 
 def kept_evidence(judgement: WindowJudgement) -> dict[str, Any]:
@@ -36,6 +36,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(one) for key, one in list(value.items())[:MOST]}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [plain(one) for one in value[:MOST]]
+    if isinstance(value, float):
+        return float(f"{value:.6g}")  # numpy's too
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
@@ -43,7 +45,9 @@ def _record(record: Any) -> dict[str, Any]:
     fields = {field.name: plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
     kind = type(record)
     says = {
-        name: getattr(record, name) for name in SAYINGS if isinstance(getattr(kind, name, None), property)
+        name: plain(getattr(record, name))
+        for name in SAYINGS
+        if isinstance(getattr(kind, name, None), property)
     }
-    written = {"text": str(record)} if kind.__str__ is not object.__str__ else {}
+    written = {"text": str(record)} if any("__str__" in vars(one) for one in kind.__mro__[:-1]) else {}
     return fields | says | written

@@ -48,6 +48,7 @@ SECTIONS = {
     "alerts": "Who is told of a harmful window.",
     "store": "Where versions and rows are kept.",
     "schedule": "What `losswatch up` runs by the clock.",
+    "report": "The page of what happened. See [the report](report.md).",
     "replay": "The part of the data that is lived through again. See [replay](replay.md).",
 }
 

@@ -1,262 +1,256 @@
-"""The page of a live project: loss from the training epochs to the last judged window, and its inputs."""
+"""The report of a project: its page, made from the log and the registry, with Evidently's reports beside it."""
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from models.losses import default_loss
-from monitoring.profile import merge_all, profile
-from pipelines.addresses import absolute_uri, sqlite_file
+from monitoring.profile import Profile
 from pipelines.bundle import BrokenBundle
-from pipelines.page import Page, PageWindow, write_page
+from pipelines.document import write_whole
+from pipelines.errors import UserError
 from pipelines.replay_page import version_curves
-from pipelines.retraining import AUTHOR
-from pipelines.service import RETRAINING, SERVICE, VERDICT, bundle_of, known_levels, reference_of
+from pipelines.report_columns import column_table
+from pipelines.report_labels import read_coverage
+from pipelines.report_page import ReportPage, render_report
+from pipelines.report_windows import ReportWindow, read_life
+from pipelines.service import bundle_of, reference_of
+from pipelines.standing import Standing, circumstances, spark_of, standing, version_count
 from pipelines.stores import Stores, open_stores
+from pipelines.window_counts import CountedWindow, window_counts
 
 if TYPE_CHECKING:
-    from pipelines.log import Event
     from pipelines.project import Project
+    from pipelines.reference import Reference
 
 logger = logging.getLogger(__name__)
 
 PAGE = "report.html"
-_ALARMS = ("harmful shift", "concept change")
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class ReportResult:
-    """What was written. page: None where there is nothing to show; inputs: Evidently's page of the newest window.
+    """What was written. page: the report; inputs: Evidently's reports beside it that were made now.
 
-    replay: page of a replay of the project, where there is one.
+    standing: what happened and what to do next; windows: all that were judged, the oldest first; replay: page of a
+    replay, where nothing is in service and there is one.
     """
 
     name: str
-    page: str | None
-    inputs: str | None
+    page: str
+    inputs: tuple[str, ...]
     versions: int
-    windows: int
-    replay: str | None
-
-    @property
-    def failed(self) -> bool:
-        return self.page is None
+    standing: Standing
+    windows: tuple[ReportWindow, ...]
+    replay: str | None = None
+    warnings: tuple[str, ...] = ()
+    spark: str | None = field(default=None, metadata={"json": False})
 
     def lines(self) -> list[str]:
-        replayed = [f"page of the replay: {self.replay}"] if self.replay and not self.windows else []
-        if self.page is None:
-            return [f"{self.name}: no version was trained, so there is nothing to report", *replayed, _FIRST]
-        if not self.windows:
-            waiting = f"{self.name}: no window was judged yet; the page shows the training of "
-            return [f"{waiting}{_counted(self.versions, 'version')}", f"page: {self.page}", *replayed]
-        told = [f"{self.name}: {_counted(self.windows, 'window')}, {_counted(self.versions, 'version')}"]
+        told = [f"{self.name}: {self.standing.headline}"]
+        told += [self.spark] if self.spark else []
+        told += [f"  {finding.text}" for finding in self.standing.findings]
+        told.append(f"next: {self.standing.command or self.standing.advice}")
+        told += [f"warning: {warning}" for warning in self.warnings]
+        told += [f"page of the replay: {self.replay}"] if self.replay else []
         told.append(f"page: {self.page}")
-        return [*told, f"inputs of the newest window: {self.inputs}"] if self.inputs else told
+        return [*told, *(f"Evidently: {page}" for page in self.inputs)]
 
 
-_FIRST = "next: losswatch train, losswatch promote --first, and losswatch monitor once a window is complete"
+def report(
+    project: Project,
+    path: Path | None = None,
+    *,
+    windows: Sequence[int] = (),
+    replayed: bool = False,
+    say: Say | None = None,
+) -> ReportResult:
+    """Writes the page of what became of a project.
 
-
-def report(project: Project, path: Path | None = None) -> ReportResult:
-    """Writes the page of what happened in service, and beside it the inputs of the newest window.
-
-    path: of the page; report.html in the project's state by default.
+    path: of the page; report.html in the project's state by default. windows: numbers of windows of which Evidently's
+    report is made, too. replayed: of the last replay instead of what is in service. say: told what is being done.
     """
-    replay = project.state / "replay" / "replay.html"
-    replayed = str(replay) if replay.is_file() else None
-    database = sqlite_file(absolute_uri(project.tracking(), project.folder))
-    stores = open_stores(project)
-    # a store that is not there yet is not made for a look at it
-    versions = 0 if database is not None and not database.is_file() else len(stores.registry.versions())
-    if not versions:
-        return ReportResult(project.name, None, None, 0, 0, replayed)
-    events = stores.log.events()
-    verdicts = [event for event in events if event.kind == VERDICT]
-    page = path if path is not None else project.state / PAGE
-    inputs = _inputs(stores, events, verdicts[-1], page.parent) if verdicts else None
-    write_page(_page(stores, events, inputs), page)
-    shown = str(inputs) if inputs else None
-    return ReportResult(project.name, str(page), shown, versions, len(verdicts), replayed)
+    opened = project.for_replay() if replayed else project
+    if replayed and not (opened.state / "mlflow.db").is_file():
+        raise UserError(f"{project.name} has not been replayed. losswatch replay does it")
+    stores, tell = open_stores(opened), say or (lambda text: None)
+    page = path if path is not None else opened.state / PAGE
+    return _Report(stores, page, replayed, tell).write(windows)
 
 
-# --- the page ---
-
-
-def _page(stores: Stores, events: Sequence[Event], inputs: Path | None) -> Page:
-    windows = live_windows(events)
-    name, now = stores.project.name, stores.project.now()
-    return Page(
-        title=f"{name}: one axis of loss",
-        subtitle=_subtitle(windows),
-        loss_name=_loss_name(stores, events),
-        windows=windows,
-        curves=version_curves(stores),
-        summary=_summary(windows),
-        months=_months(windows),
-        footer=f"Written by losswatch on {now:%Y-%m-%d %H:%M} UTC from the log of {name}. "
-        "Losses are means over rows with a known target.",
-        links=((f"Inputs of the newest window, by Evidently: {inputs.name}", inputs.name),) if inputs else (),
-    )
-
-
-def live_windows(events: Sequence[Event]) -> tuple[PageWindow, ...]:
-    """The judged windows with what became of them, oldest first, from the events of a log."""
-    retrained = {event.payload["window"]: event.payload for event in events if event.kind == RETRAINING}
-    verdicts = sorted(
-        (event.payload for event in events if event.kind == VERDICT), key=lambda payload: payload["number"]
-    )
-    by_hand = [event for event in events if event.kind == SERVICE and event.author != AUTHOR]
-    return tuple(_window(verdict, retrained.get(verdict["number"]), by_hand) for verdict in verdicts)
-
-
-def _window(
-    verdict: Mapping[str, Any], retrained: Mapping[str, Any] | None, by_hand: Sequence[Event]
-) -> PageWindow:
-    start, end = (datetime.fromisoformat(verdict[key]) for key in ("start", "end"))
-    begun = [event for event in by_hand if start <= event.known_at < end]
-    let_in = bool(retrained and retrained["promoted"])
-    return PageWindow(
-        start=verdict["start"],
-        end=verdict["end"],
-        rows=verdict["rows"],
-        loss=verdict["loss"],
-        loss_never=None,
-        loss_simple=None,
-        loss_constant=None,
-        loss_schedule=None,
-        version=verdict["version"],
-        verdict=verdict["verdict"],
-        action=verdict["action"],
-        reasons=(
-            *verdict["reasons"],
-            *(f"gate: {reason}" for reason in (retrained["reasons"] if retrained else ())),
-            *(_begun(event) for event in begun),
-        ),
-        promoted=retrained["challenger"] if retrained and let_in else None,
-        refused=retrained is not None and not let_in,
-    )
-
-
-def _begun(event: Event) -> str:
-    payload = event.payload
-    return (
-        f"version {payload['version']} serves from {event.known_at:%Y-%m-%d %H:%M} on, let in by "
-        f"{event.author}: {payload['reason']}"
-    )
-
-
-def _subtitle(windows: Sequence[PageWindow]) -> str:
-    if not windows:
-        return "in training; no window in service was judged yet"
-    rows = sum(window.rows for window in windows)
-    newest = windows[-1]
-    return (
-        f"{rows:,} rows in {_counted(len(windows), 'window')} from {windows[0].start[:10]} to "
-        f"{newest.end[:10]}; version {newest.version} in the newest"
-    )
-
-
-def _loss_name(stores: Stores, events: Sequence[Event]) -> str:
-    """As the version that serves, or the newest one, was judged by it."""
-    serving = [event.payload["version"] for event in events if event.kind == SERVICE]
-    number = serving[-1] if serving else stores.registry.versions()[-1].version
-    try:
-        return str(bundle_of(stores, number).settings["loss"])
-    except (BrokenBundle, KeyError) as error:
-        logger.warning("the loss of version %d cannot be read: %s", number, error)
-    return stores.project.config.network.loss or default_loss("regression")
-
-
-def _summary(windows: Sequence[PageWindow]) -> dict[str, float | int | None]:
-    if not windows:
-        return {}
-    return {
-        "loss": _mean(windows),
-        "retrainings": sum(_retrained(window) for window in windows),
-        "promotions": sum(window.promoted is not None for window in windows),
-        "refusals": sum(window.refused for window in windows),
-        "alarms": sum(window.verdict in _ALARMS for window in windows),
+def after_monitor(project: Project, judged: Sequence[int]) -> ReportResult:
+    """The report anew after these windows were judged, with Evidently's reports of those that [report] wants."""
+    stores, wanted = open_stores(project), project.config.report.evidently
+    made = _Report(stores, project.state / PAGE, False, lambda text: None)
+    marked = {
+        window.number for window in made.life.windows if wanted == "judged" or window.verdict != "quiet"
     }
+    return made.write([number for number in judged if number in marked and wanted in ("marked", "judged")])
 
 
-def _months(windows: Sequence[PageWindow]) -> tuple[Mapping[str, object], ...]:
-    """The windows by the month in which they begin."""
-    groups: dict[str, list[PageWindow]] = {}
-    for window in windows:
-        groups.setdefault(window.start[:7], []).append(window)
-    return tuple(
-        {
-            "month": month,
-            "rows": sum(window.rows for window in group),
-            "loss": _mean(group),
-            "retrainings": sum(_retrained(window) for window in group),
-            "alarms": sum(window.verdict in _ALARMS for window in group),
-        }
-        for month, group in groups.items()
-    )
+class _Report:
+    """One report in the making: what is read once and used by several parts."""
+
+    def __init__(self, stores: Stores, path: Path, replayed: bool, say: Say) -> None:
+        self.stores, self.path, self.replayed, self.say = stores, path, replayed, say
+        self.events = stores.log.events()
+        self.life = read_life(self.events)
+        self.versions = version_count(stores)
+        self.now = self.events[-1].known_at if replayed and self.events else stores.project.now()
+
+    def write(self, wanted: Sequence[int]) -> ReportResult:
+        chosen = [*self._chosen(wanted), *self._newest(wanted)]
+        self.say("counting what the windows hold")
+        counts, references = self._counted()
+        made = [self._inputs(window, counts, references) for window in chosen]
+        self.say("writing the page")
+        coverage = read_coverage(self.stores.log, self.now)
+        found = standing(circumstances(self.stores, self.life, self.now, silence=coverage.silence))
+        table = column_table(self.life.windows, counts, references) if counts else None
+        page = ReportPage(
+            name=self.stores.project.name,
+            written=self.now,
+            standing=found,
+            loss_name=self._loss_name(),
+            life=self.life,
+            curves=version_curves(self.stores) if self.versions else (),
+            columns=table,
+            days=coverage.days,
+            pages=self._pages(),
+            replayed=self.replayed,
+        )
+        write_whole(render_report(page), self.path)
+        inputs = tuple(str(one) for one in made if one is not None)
+        return self._result(found, inputs, self._published([self.path, *map(Path, inputs)]))
+
+    def _result(self, found: Standing, inputs: tuple[str, ...], warnings: tuple[str, ...]) -> ReportResult:
+        replay = self.stores.project.state / "replay" / "replay.html"
+        return ReportResult(
+            name=self.stores.project.name,
+            page=str(self.path),
+            inputs=inputs,
+            versions=self.versions,
+            standing=found,
+            windows=self.life.windows,
+            replay=str(replay) if replay.is_file() and not self.life.windows else None,
+            warnings=warnings,
+            spark=spark_of(self.life.windows),
+        )
+
+    def _chosen(self, wanted: Sequence[int]) -> list[ReportWindow]:
+        by_number = {window.number: window for window in self.life.windows}
+        unknown = [number for number in wanted if number not in by_number]
+        if unknown:
+            known = f"{min(by_number)} to {max(by_number)}" if by_number else "none was judged yet"
+            raise UserError(f"--window {unknown[0]}: no window of this number was judged; there are: {known}")
+        return [by_number[number] for number in dict.fromkeys(wanted)]
+
+    def _newest(self, wanted: Sequence[int]) -> list[ReportWindow]:
+        """The newest window, where [report] wants it and it has no report yet: 6 s and 4 MB are spent once."""
+        newest = self.life.windows[-1:]
+        if self.stores.project.config.report.evidently == "never" or any(
+            one.number in wanted for one in newest
+        ):
+            return []
+        return [one for one in newest if not (self.path.parent / inputs_name(one.start)).is_file()]
+
+    # --- columns ---
+
+    def _counted(self) -> tuple[dict[int, Profile], dict[int, Reference]]:
+        if not self.life.windows:
+            return {}, {}
+        delay = self.stores.project.config.data.label_delay
+        windows = [
+            CountedWindow(
+                one.number, one.start, one.end, one.version, self.life.since_of(one), one.end + delay
+            )
+            for one in self.life.windows
+        ]
+        counts = window_counts(self.stores, windows)
+        versions = {window.version for window in self.life.windows if window.number in counts}
+        return counts, {version: reference_of(self.stores, version) for version in sorted(versions)}
+
+    def _inputs(
+        self, window: ReportWindow, counts: Mapping[int, Profile], references: Mapping[int, Reference]
+    ) -> Path | None:
+        """Evidently's report of a window, of the very rows that the verdict is about; None where there are none."""
+        if window.number not in counts or not counts[window.number].rows:
+            return None
+        return write_inputs(
+            self.stores.project.name,
+            window,
+            counts[window.number],
+            references[window.version],
+            self.path.parent,
+            self.say,
+        )
+
+    def _pages(self) -> dict[int, str]:
+        """Evidently's reports that lie beside the page."""
+        folder = self.path.parent
+        names = {window.number: inputs_name(window.start) for window in self.life.windows}
+        there = {path.name for path in folder.glob("window-*.html")} if folder.is_dir() else set()
+        return {number: name for number, name in names.items() if name in there}
+
+    # --- the rest ---
+
+    def _loss_name(self) -> str:
+        """As the version that serves, or the newest one, was judged by it."""
+        config = self.stores.project.config
+        known = config.network.loss or default_loss("regression")
+        if not self.versions:
+            return known
+        serving = self.life.services
+        newest = serving[-1].version if serving else self.stores.registry.versions()[-1].version
+        try:
+            return str(bundle_of(self.stores, newest).settings["loss"])
+        except (BrokenBundle, KeyError) as error:
+            logger.warning("the loss of version %d cannot be read: %s", newest, error)
+            return known
+
+    def _published(self, files: Sequence[Path]) -> tuple[str, ...]:
+        """Keeps the pages in the tracking store, too; that it cannot is no reason to be without them."""
+        if not self.versions:
+            return ()
+        try:
+            self.stores.registry.keep_report(files)
+        except Exception as error:
+            logger.warning("the report is not kept in the tracking store: %s", error)
+            return (f"the page is written, and not kept in the tracking store: {error}",)
+        return ()
 
 
-def _retrained(window: PageWindow) -> bool:
-    return window.refused or window.promoted is not None
-
-
-def _mean(windows: Sequence[PageWindow]) -> float | None:
-    """Mean loss by rows over the windows that have one."""
-    pairs = [(window.loss, window.rows) for window in windows if window.loss is not None and window.rows]
-    rows = sum(weight for _, weight in pairs)
-    return math.fsum(loss * weight for loss, weight in pairs) / rows if rows else None
-
-
-# --- the inputs of the newest window ---
-
-
-def _inputs(stores: Stores, events: Sequence[Event], verdict: Event, folder: Path) -> Path | None:
-    """Evidently's page of the window, of the very rows that the verdict is about; None where there are none."""
+def write_inputs(
+    name: str,
+    window: ReportWindow,
+    current: Profile,
+    reference: Reference,
+    folder: Path,
+    say: Say,
+) -> Path:
+    """Evidently's report of a window in a folder, under a name that follows from its start."""
     from monitoring.report import evidently_report
 
-    start, end = (datetime.fromisoformat(verdict.payload[key]) for key in ("start", "end"))
-    version = verdict.payload["version"]
-    try:
-        reference = reference_of(stores, version)
-    except BrokenBundle as error:
-        logger.warning("no page of the inputs: %s", error)
-        return None
-    known = end + stores.project.config.data.label_delay
-    levels = known_levels(stores, version)
-    since, counts = _since(events, verdict), []
-    for rows in stores.log.parts(start, end, known_until=known, levels=levels):
-        own = rows.take(np.flatnonzero((rows.versions == version) & (rows.times >= since)))
-        counts.append(profile(own.columns, reference.profile.bins))
-    current = merge_all(counts)
-    if not current.rows:
-        return None
-    path = folder / f"window-{_written(start)}.html"
-    title = f"{stores.project.name}: inputs from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
-    evidently_report(reference.profile, current, reference.thresholds, path, title=title)
+    say(f"Evidently's report of window {window.number}")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / inputs_name(window.start)
+    title = f"{name}: inputs from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+    named = window.shifted if "shifted" in window.evidence else None
+    evidently_report(reference.profile, current, reference.thresholds, path, title=title, shifted=named)
     return path
 
 
-def _since(events: Sequence[Event], verdict: Event) -> np.datetime64:
-    """When the service began that the verdict is about; the one that it led to began at the same moment."""
-    begun = [
-        event.known_at for event in events if event.kind == SERVICE and event.known_at < verdict.known_at
-    ]
-    since = begun[-1] if begun else datetime(1970, 1, 1, tzinfo=UTC)
-    return np.datetime64(since.astimezone(UTC).replace(tzinfo=None), "us")
+def inputs_name(start: datetime) -> str:
+    """The file name of Evidently's report: the date of the window's start, with the time where it is not midnight.
 
-
-def _written(start: datetime) -> str:
-    """The start as a part of a file name: its date, and the time where it is not midnight."""
-    return f"{start:%Y-%m-%d}" if (start.hour, start.minute) == (0, 0) else f"{start:%Y-%m-%d-%H%M}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    >>> inputs_name(datetime(2013, 1, 28)), inputs_name(datetime(2013, 1, 28, 6, 30))
+    ('window-2013-01-28.html', 'window-2013-01-28-0630.html')
+    """
+    hour = "" if (start.hour, start.minute) == (0, 0) else f"-{start:%H%M}"
+    return f"window-{start:%Y-%m-%d}{hour}.html"

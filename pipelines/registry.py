@@ -48,6 +48,7 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _KEY = "losswatch.key"
 _KIND = "losswatch.kind"
 _FAILURE = "losswatch.failure"
+_REPORT = "losswatch.report"
 _SHA256 = "sha256"
 _PARENT = "parent"
 _TRAINED_UNTIL = "trained_until"
@@ -192,6 +193,19 @@ class Registry:
         with _quiet():
             for path in files:
                 self._client.log_artifact(run_id, str(path), under)
+
+    def keep_report(self, files: Sequence[Path]) -> None:
+        """Keeps the pages of the report with a run of their own, no training; one of the same name is replaced."""
+        with _quiet():
+            found = self._client.search_runs([self._experiment], f"tags.`{_REPORT}` = 'yes'", max_results=1)
+            run = (
+                found[0]
+                if found
+                else self._client.create_run(self._experiment, tags={_REPORT: "yes"}, run_name="report")
+            )
+            for path in files:
+                self._client.log_artifact(run.info.run_id, str(path))
+            self._client.set_terminated(run.info.run_id)
 
     def runs(self, most: int = 100) -> list[RunRecord]:
         """The trainings, the newest first, also those that failed."""

@@ -31,6 +31,7 @@ from pipelines.service import (
     needed_service,
     past_retrainings,
 )
+from pipelines.standing import Standing, read_standing, spark_of, version_count
 from pipelines.stores import Stores, open_stores
 from pipelines.training import Trained, train_version
 from pipelines.watch import WindowJudgement, watch
@@ -544,6 +545,8 @@ class StatusResult:
     retrainings: int
     promotions: int
     last: JudgedWindow | None
+    standing: Standing | None = None
+    spark: str | None = field(default=None, metadata={"json": False})
 
     def lines(self) -> list[str]:
         if self.champion is None:
@@ -555,11 +558,12 @@ class StatusResult:
             f"{self.rows_logged:,} rows logged, {self.windows_judged} windows judged, "
             f"{self.retrainings} retrainings, {self.promotions} promotions"
         ]
-        return [*told, f"last window: {self.last.line()}"] if self.last else [*told, "no window judged yet"]
+        told += [self.spark] if self.spark else []
+        return [*told, *(self.standing.lines() if self.standing else ())]
 
 
 def status(project: Project) -> StatusResult:
-    """The champion, the log and the last verdict."""
+    """Where a project stands, in step with its report."""
     stores, now = open_stores(project), project.now()
     service = current_service(stores, now) if project.state.exists() else None
     if not project.state.exists():
@@ -567,16 +571,19 @@ def status(project: Project) -> StatusResult:
     verdicts = stores.log.events(kind=VERDICT)
     span = stores.log.span()
     retrainings = past_retrainings(stores, now)
+    found, life = read_standing(stores, now)
     return StatusResult(
         name=project.name,
         champion=service.version if service else None,
         since=service.since.isoformat() if service else None,
-        versions=len(stores.registry.versions()),
+        versions=version_count(stores),
         rows_logged=span.rows if span else 0,
         windows_judged=len(verdicts),
         retrainings=len(retrainings),
         promotions=sum(retraining.promoted for retraining in retrainings),
         last=judged_window(verdicts[-1]) if verdicts else None,
+        standing=found,
+        spark=spark_of(life.windows),
     )
 
 

@@ -120,6 +120,12 @@ class FakeRegistry:
         for path in files:
             shutil.copy(path, folder / path.name)
 
+    def keep_report(self, files: Sequence[Path]) -> None:
+        folder = self.folder / "report"
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in files:
+            shutil.copy(path, folder / path.name)
+
     def runs(self, most: int = 100) -> list[RunRecord]:
         newest = list(reversed(self.runs_begun))[:most]
         return [

@@ -330,16 +330,17 @@ def test_promote_names_a_version_or_the_first(project: str, fake: Callable[..., 
 
 
 def test_a_report_goes_where_it_is_asked(project: str, fake: Callable[..., None], tmp_path: Path) -> None:
-    seen: list[Path | None] = []
+    seen: list[tuple[Path | None, list[int], bool]] = []
 
-    def report(project: Any, out: Path | None) -> Result:
-        seen.append(out)
+    def report(project: Any, out: Path | None, *, windows: list[int], replayed: bool, say: Any) -> Result:
+        seen.append((out, windows, replayed))
         return Result()
 
     fake("live_report", report=report)
     main(["report", "--project", project])
     main(["report", "--project", project, "--out", str(tmp_path / "page.html")])
-    assert seen == [None, tmp_path / "page.html"]
+    main(["report", "--project", project, "--replay", "--window", "3", "--window", "5"])
+    assert seen == [(None, [], False), (tmp_path / "page.html", [], False), (None, [3, 5], True)]
 
 
 def test_a_curve_is_of_a_version_or_of_a_run(

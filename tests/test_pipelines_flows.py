@@ -33,7 +33,7 @@ from pathlib import Path
 steps = types.ModuleType("pipelines.steps")
 
 def monitor(project, now):
-    return types.SimpleNamespace(harmful=True, action="update", reasons=("loss 0.31 to 0.47",))
+    return types.SimpleNamespace(harmful=True, action="update", reasons=("loss 0.31 to 0.47",), windows=())
 
 def retrain(project, now):
     (project.folder / "retrained").write_text(now.isoformat())

@@ -147,7 +147,7 @@ def test_without_a_live_service_the_page_of_the_replay_is_named(project: Project
 
 
 def test_a_replay_that_did_not_take_place_is_said(project: Project) -> None:
-    with pytest.raises(UserError, match="rides has not been replayed. losswatch replay does it"):
+    with pytest.raises(UserError, match="rides has not been replayed"):
         report(project, replayed=True)
 
 

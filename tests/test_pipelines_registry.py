@@ -202,6 +202,14 @@ def test_files_of_a_run_are_read_again_and_replaced(registry: Any, tmp_path: Pat
 # The contract: versions and aliases
 
 
+def test_the_pages_of_the_report_are_no_training(registry: Any, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    for text in ("first", "second"):
+        page.write_text(text)
+        registry.keep_report([page])
+    assert registry.runs() == []
+
+
 def test_a_version_says_where_it_comes_from(registry: Any, bundle: Path, frame: Any) -> None:
     until = datetime(2013, 3, 1, tzinfo=UTC)
     with _enter(registry, kind="update") as run:
@@ -434,6 +442,18 @@ def test_a_resumed_run_with_other_parameters_is_refused(mlflow_registry: Registr
 
 
 @pytest.mark.slow
+def test_the_newest_report_takes_the_place_of_the_one_before(
+    mlflow_registry: Registry, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    for text in ("first", "second"):
+        page.write_text(text)
+        mlflow_registry.keep_report([page])
+    (run,) = mlflow_registry._client.search_runs([mlflow_registry._experiment])
+    assert (run.info.run_name, run.info.status) == ("report", "FINISHED")
+    assert mlflow_registry.read(run.info.run_id, "report.html") == b"second"
+
+
 def test_files_are_kept_with_the_run(mlflow_registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "loss.txt").write_text("0.5")

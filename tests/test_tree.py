@@ -234,7 +234,7 @@ OUT_OF_REACH = {
     "live_report": RUNNERS - {"live_report", "replay_page"},
     "replay": {"cli", "up", "flows", "doctor", "serving", "live_report"},
     "reproduce": {"cli", "up", "flows", "doctor", "serving", "live_report"},
-    "flows": {"cli", "up", "doctor", "serving", "live_report"},
+    "flows": {"cli", "up", "doctor", "serving"},
     "up": {"cli"},
     "doctor": {"cli"},
 }

@@ -48,6 +48,37 @@ function tickLabel(v, all, log) {
   const decimals = log ? 0 : Math.max(...all.map(t => (String(+t.toPrecision(6)).split(".")[1] || "").length));
   return v.toLocaleString("en", {minimumFractionDigits: decimals, maximumFractionDigits: 6}).replace("-", "−");
 }
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const HOUR = 36e5, DAY = 24 * HOUR;
+const two = n => String(n).padStart(2, "0");
+
+/** Round times between two moments, and how to write them. */
+function timeTicks(from, to, room) {
+  const fit = step => (to - from) / step <= room;
+  const found = [];
+  for (const h of [1, 3, 6, 12]) if (fit(h * HOUR)) {
+    for (let t = Math.ceil(from / (h * HOUR)) * h * HOUR; t <= to; t += h * HOUR) {
+      const d = new Date(t);
+      found.push([t, d.getUTCHours() ? two(d.getUTCHours()) + ":00" : `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]}`]);
+    }
+    return found;
+  }
+  for (const days of [1, 2, 7]) if (fit(days * DAY)) {
+    for (let t = Math.ceil(from / DAY) * DAY; t <= to; t += days * DAY) {
+      const d = new Date(t);
+      found.push([t, `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]}`]);
+    }
+    return found;
+  }
+  const step = [1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200].find(m => fit(m * 30.44 * DAY)) || 2400;
+  const first = new Date(from);
+  for (let m = Math.ceil((first.getUTCFullYear() * 12 + first.getUTCMonth() + (first.getUTCDate() > 1 ? 1 : 0)) / step) * step; ; m += step) {
+    const year = Math.floor(m / 12), t = Date.UTC(year, m % 12);
+    if (t > to) return found;
+    found.push([t, step >= 12 ? `${year}` : MONTHS[m % 12] + (found.length === 0 || m % 12 < step ? ` ${year}` : "")]);
+  }
+}
+
 const present = values => values.filter(v => v !== null);
-return {add, r, path, lonely, ticks, logTicks, tickLabel, present};
+return {add, r, path, lonely, ticks, logTicks, tickLabel, present, timeTicks, two, MONTHS};
 })();

@@ -1,7 +1,7 @@
 
 (() => {
 "use strict";
-const {add, r, path, lonely, ticks, logTicks, tickLabel, present} = chart;
+const {add, r, path, lonely, ticks, logTicks, tickLabel, present, timeTicks, two, MONTHS} = chart;
 const data = JSON.parse(document.getElementById("data").textContent);
 const plot = document.getElementById("plot");
 if (!plot) return;
@@ -12,11 +12,9 @@ const buttons = [...document.querySelectorAll(".legend button")];
 const count = data.start.length, series = data.series, curves = data.curves;
 const LEVELS = ["simple", "constant"], LINES = ["schedule", "never", "served"]; // drawn in this order
 const LABELS = {served: "losswatch", never: "never", schedule: "schedule", simple: "simple model", constant: "base rate"};
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const HINT = matchMedia("(hover: none)").matches
   ? "Draw a finger over the chart to read a window; tap to keep it."
   : "Move over the chart, or focus it and press ←\u00a0→, to read a window; click or press Enter to keep it.";
-const HOUR = 36e5, DAY = 24 * HOUR;
 const hidden = new Set();
 let log = false, curve = 0, at = -1, pinned = false, view = null;
 
@@ -24,7 +22,6 @@ let log = false, curve = 0, at = -1, pinned = false, view = null;
 const number = v => v === null || v === undefined ? "–"
   : Math.abs(v) >= 1e7 ? v.toExponential(1).replace("-", "−")
   : v.toLocaleString("en", {minimumFractionDigits: data.decimals, maximumFractionDigits: data.decimals}).replace("-", "−");
-const two = n => String(n).padStart(2, "0");
 function date(time, hours = data.hours) {
   const d = new Date(time);
   return `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]} ${d.getUTCFullYear()}`
@@ -34,33 +31,6 @@ function date(time, hours = data.hours) {
 // ---- drawing
 const sign = (parent, name, x, y, size) =>
   add(parent, "use", {href: "#s-" + name, class: "sign " + name, x: r(x - size / 2), y: r(y - size / 2), width: size, height: size});
-
-/** Round times between two moments, and how to write them. */
-function timeTicks(from, to, room) {
-  const fit = step => (to - from) / step <= room;
-  const found = [];
-  for (const h of [1, 3, 6, 12]) if (fit(h * HOUR)) {
-    for (let t = Math.ceil(from / (h * HOUR)) * h * HOUR; t <= to; t += h * HOUR) {
-      const d = new Date(t);
-      found.push([t, d.getUTCHours() ? two(d.getUTCHours()) + ":00" : `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]}`]);
-    }
-    return found;
-  }
-  for (const days of [1, 2, 7]) if (fit(days * DAY)) {
-    for (let t = Math.ceil(from / DAY) * DAY; t <= to; t += days * DAY) {
-      const d = new Date(t);
-      found.push([t, `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]}`]);
-    }
-    return found;
-  }
-  const step = [1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200].find(m => fit(m * 30.44 * DAY)) || 2400;
-  const first = new Date(from);
-  for (let m = Math.ceil((first.getUTCFullYear() * 12 + first.getUTCMonth() + (first.getUTCDate() > 1 ? 1 : 0)) / step) * step; ; m += step) {
-    const year = Math.floor(m / 12), t = Date.UTC(year, m % 12);
-    if (t > to) return found;
-    found.push([t, step >= 12 ? `${year}` : MONTHS[m % 12] + (found.length === 0 || m % 12 < step ? ` ${year}` : "")]);
-  }
-}
 
 const shown = name => series[name] && !hidden.has(name);
 
