@@ -26,6 +26,10 @@ from monitoring.loss_slices import SliceReference, SliceSums
 Floats = NDArray[np.float64]
 
 TOLERANCE = 0.1  # a slice is a part of the rows: a rise by a tenth in it is little of the whole
+# where hardly anything is lost, a multiple of it is still hardly anything: a rise counts against this share of the loss
+# of all rows at least
+MATTERS = 0.25
+PRIOR_ROWS = 30.0  # with the variance of all, for a slice in which errors are rare has shown too few of them
 ERRORS = 2.0  # standard errors of the reference that are forgiven, as in the loss alarm
 LEAST_LABELLED = 100  # labelled rows of a window, that its parts be looked at
 MOST_VARIANCE = 1.0  # of a ratio; with fewer rows than that a slice says nothing in a window
@@ -154,26 +158,24 @@ def _compared(reference: SliceReference, window: SliceSums) -> _Compared | None:
     moved = window.expected[tested] / per_row - np.array(reference.expected)[tested] / known
     baseline = np.where(rows > 0, np.maximum(before + moved, 0.3 * np.abs(before)), before)
     spread = np.maximum(np.array(reference.square)[tested] / known - before**2, 0.0)
-    own = _relative(spread, before)
+    overall, variance_of_all = _moments(reference)
+    size = np.maximum(np.abs(baseline), MATTERS * overall)
+    spread = (known * spread + PRIOR_ROWS * variance_of_all) / (known + PRIOR_ROWS)
+    own = spread / size**2
     rest = _rest(reference, window, rows, loss, baseline)
-    size = np.where(baseline != 0, np.abs(baseline), 1.0)
     ratio = 1 + (loss / per_row - baseline) / size
     others = np.maximum(window.all_rows - rows, 1.0)
-    variance = own / per_row + _relative_of_all(reference) / others
-    usable = (rows > 0) & (variance <= MOST_VARIANCE) & (np.abs(before) > 0)
+    variance = own / per_row + variance_of_all / overall**2 / others
+    usable = (rows > 0) & (variance <= MOST_VARIANCE)
     return _Compared(
         rows, loss / per_row, baseline, ratio / np.maximum(rest, 1.0), variance, np.sqrt(own / known), usable
     )
 
 
-def _relative(spread: Floats, mean: Floats) -> Floats:
-    """Variance of a row's loss as a share of the square of its mean."""
-    return np.asarray(spread / np.maximum(mean**2, 1e-300))
-
-
-def _relative_of_all(reference: SliceReference) -> float:
+def _moments(reference: SliceReference) -> tuple[float, float]:
+    """Mean and variance of the loss of a row of the reference."""
     mean = reference.all_loss / reference.all_rows
-    return max(reference.all_square / reference.all_rows - mean**2, 0.0) / max(mean**2, 1e-300)
+    return mean, max(reference.all_square / reference.all_rows - mean**2, 0.0)
 
 
 def _rest(
