@@ -6,8 +6,6 @@ A test turns each window into a score that is about standard normal while nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -47,13 +45,45 @@ def normal_score(statistic: float, freedom: float) -> float:
     return max(float(ndtri(stdtr(freedom, statistic))), -40.0)
 
 
-@dataclass
-class Detector:
-    """A mixture e-detector of Shiryaev-Roberts type over normal scores.
+class Detectors:
+    """Mixture e-detectors of Shiryaev-Roberts type over normal scores, one a stream; the streams go in step.
 
     For each rate r the evidence follows M <- (M + 1) exp(r q - r^2 / 2); their mean is what is compared with
     the threshold. Under independent standard normal scores the mean stays below A for A windows on average,
     or longer (Shin, Ramdas, Rinaldo, "E-detectors", 2022).
+    """
+
+    def __init__(self, streams: tuple[int, ...] = ()) -> None:
+        shape = (*streams, len(RATES))
+        self._evidence = np.zeros(shape)
+        self._likelihood = np.zeros(shape)  # of a rise from its best start until now, as a logarithm
+        self._starts = np.zeros(shape, dtype=np.intp)
+        self._count = 0
+
+    def update(self, scores: Array) -> None:
+        """Take the scores of the next window, shape (streams)."""
+        gain = RATES * scores[..., None] - RATES**2 / 2
+        self._evidence = np.minimum((self._evidence + 1.0) * np.exp(gain), MOST_EVIDENCE)
+        self._starts = np.where(self._likelihood > 0, self._starts, self._count)
+        self._likelihood = np.maximum(self._likelihood, 0.0) + gain
+        self._count += 1
+
+    @property
+    def evidence(self) -> Array:
+        """Evidence so far, 0 or more, shape (streams)."""
+        return np.asarray(self._evidence.mean(axis=-1))
+
+    @property
+    def starts(self) -> npt.NDArray[np.intp]:
+        """Index of the score from which the likelihood of a rise is largest; the number of scores if none is."""
+        best = self._likelihood.argmax(axis=-1)[..., None]
+        start = np.take_along_axis(self._starts, best, axis=-1)
+        risen = np.take_along_axis(self._likelihood, best, axis=-1) > 0
+        return np.asarray(np.where(risen, start, self._count)[..., 0])
+
+
+class Detector:
+    """The detector of a single stream, see `Detectors`.
 
     >>> detector = Detector()
     >>> [round(detector.update(score), 2) for score in (0.0, 3.0, 3.0)]
@@ -62,28 +92,19 @@ class Detector:
     1
     """
 
-    def __post_init__(self) -> None:
-        self._evidence = np.zeros(len(RATES))
-        self._scores: list[float] = []
+    def __init__(self) -> None:
+        self._detectors = Detectors()
 
     def update(self, score: float) -> float:
         """Take the score of the next window; returns the evidence so far, 0 or more."""
-        self._scores.append(score)
-        grown = (self._evidence + 1.0) * np.exp(RATES * score - RATES**2 / 2)
-        self._evidence = np.minimum(grown, MOST_EVIDENCE)
+        self._detectors.update(np.asarray(score, dtype=np.float64))
         return self.evidence
 
     @property
     def evidence(self) -> float:
-        return float(self._evidence.mean())
+        return float(self._detectors.evidence)
 
     @property
     def start(self) -> int:
         """Index of the score from which the likelihood of a rise is largest; the number of scores if none is."""
-        best, start = 0.0, len(self._scores)
-        for rate in RATES:
-            gains = rate * np.array(self._scores) - rate**2 / 2
-            tail = np.cumsum(gains[::-1])[::-1]
-            if len(tail) and tail.max() > best:
-                best, start = float(tail.max()), int(tail.argmax())
-        return start
+        return int(self._detectors.starts)

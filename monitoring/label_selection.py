@@ -116,12 +116,16 @@ def corrected(level: LossLevel, found: Selection, *, logarithmic: bool) -> LossL
 
     >>> level = LossLevel(rows=100, loss=1.0, level=1.0, variance=0.01)
     >>> corrected(level, Selection(0.5, 0.1, 1.0, 0.2, 50), logarithmic=False)
-    LossLevel(rows=100, loss=1.1, level=1.1, variance=0.0104)
+    LossLevel(rows=100, loss=1.1, level=1.1, variance=0.0104, doubt=0.0004, start=None)
     """
     shift, doubt = found.shift, (found.share * found.error) ** 2
     if not logarithmic:
         return replace(
-            level, loss=level.loss + shift, level=level.level + shift, variance=level.variance + doubt
+            level,
+            loss=level.loss + shift,
+            level=level.level + shift,
+            variance=level.variance + doubt,
+            doubt=doubt,
         )
     mean = math.exp(level.level)
     moved = max(mean + shift, 0.1 * mean)  # a loss does not vanish by what is known of a few late rows
@@ -130,4 +134,5 @@ def corrected(level: LossLevel, found: Selection, *, logarithmic: bool) -> LossL
         loss=level.loss + moved - mean,
         level=math.log(moved),
         variance=(level.variance * mean**2 + doubt) / moved**2,
+        doubt=doubt / moved**2,
     )

@@ -1,12 +1,12 @@
 """The loss alarm: has the loss of the deployed version risen, against its reference or against itself?
 
-Two sequential tests share one budget of false alarms. The *fixed-reference* test compares every window with
-the loss on held-out rows from before the deployment and allows a tolerance: a slow decline cannot be learned as
-normal, and it speaks from the first window. The *self-starting* test compares every window with the windows
-before it, lags included, so that it needs no good reference and forgives autocorrelation; a window under
-suspicion does not enter its baseline.
+Two sequential tests share one budget of false alarms. Both start from the windows of the reference, held-out rows from
+before the deployment, and score every window by how surprising it is that its loss came so high
+(`expected_level.ExpectedLevel`). The *self-starting* test goes on learning the level with every window, so that it
+needs no large reference; a window under suspicion teaches it nothing about the level. The *fixed-reference* test never
+learns: it allows a tolerance and some errors of the reference, and a decline however slow cannot become normal to it.
 
-The evidence of both is added up by `evidence.Detector`. The self-starting scores are recursive residuals (Brown,
+The evidence of both is added up by `evidence.Detectors`. The self-starting scores are recursive residuals (Brown,
 Durbin, Evans 1975); the tolerance follows Podkopaev and Ramdas, "Tracking the risk of a deployed model" (2022).
 """
 
@@ -14,26 +14,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 
 from monitoring.budget import budget_of
-from monitoring.evidence import Detector, normal_score, threshold_for
+from monitoring.evidence import Detectors, threshold_for
+from monitoring.expected_level import ExpectedLevel, calendar_of
 
 Array = npt.NDArray[np.float64]
 
 # reference blocks are few: their spread is shrunk towards this share of the loss, worth this many blocks
 PRIOR_SPREAD, PRIOR_BLOCKS = 0.05, 4
 MOST_PRIOR_BLOCKS = 12.0  # what was learned in services before counts for so many blocks at most
+MOST_BLOCKS = 400  # windows of a reference that are kept, the last: two weeks of hours and more
 # winsorised at this quantile of the reference losses, so that a few rows are not a window
 WINSOR_QUANTILE = 0.99
-# at a quarter of the threshold a window waits outside the baseline until the evidence falls again; less would
-# keep chance highs out and make the next high look larger than it is (false alarms at 0.05 four times the nominal)
+# windows are taken to differ by this share of the loss at least: no reference is known more exactly than that
+LEAST_DEVIATION = 0.01
+# at a quarter of the threshold a window teaches the self-starting test nothing about the level; less would keep chance
+# highs out and make the next high look larger than it is
 SUSPICION = 0.25
-LAGS, LAGS_FROM = 3, 30
 # a reference that is low by chance is low in every window: so many of its standard errors are forgiven
 REFERENCE_ERRORS = 2.0
+# of the budget, for the fixed-reference test: the other is the quicker one in all but very slow declines
+FIXED_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,28 @@ class LossLevel:
     """The loss of some rows on the scale on which windows are compared.
 
     loss: plain mean. level: log of the winsorised mean (the winsorised mean itself where losses may be negative).
-    variance: of the level, from the rows alone.
+    variance: of the level, from the rows alone. doubt: variance that a correction of the level brings with it. start:
+    of the window, in days since 1970 (UTC); None where unknown, and then no calendar terms help.
     """
 
     rows: int
     loss: float
     level: float
     variance: float
+    doubt: float = 0.0
+    start: float | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """A window of the reference. level: less the level of its reference. group: blocks of one group have one level:
+    rows that trained a version lose less than others.
+    """
+
+    level: float
+    rows: int
+    group: int
+    start: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +104,8 @@ class LossReference:
 
     ceiling: the winsorising value. logarithmic: whether levels are logs. level, error: the reference level and
     its standard error. spread: standard deviation of the level between blocks beyond what rows explain.
-    freedom: degrees of freedom of the spread.
+    freedom: degrees of freedom of the spread. row_variance: variance that a single row gives to a level. blocks: in
+    the order of time; `unseen` of them, the last, are of rows that the version was not trained on.
     """
 
     rows: int
@@ -94,11 +116,30 @@ class LossReference:
     error: float
     spread: float
     freedom: float
+    row_variance: float = 1.0
+    unseen: int = 0
+    blocks: tuple[Block, ...] = ()
+
+    def __post_init__(self) -> None:
+        blocks = (one if isinstance(one, Block) else Block(**one) for one in self.blocks)
+        object.__setattr__(self, "blocks", tuple(blocks))  # from JSON they come as tables
+
+    @property
+    def scale(self) -> float:
+        """Of what a share of the loss is a share: 1 on the log scale."""
+        return 1.0 if self.logarithmic else max(abs(self.level), float(np.sqrt(self.row_variance)))
+
+    def variance(self, rows: float) -> float:
+        """Of the level of a window of so many rows, by their chance."""
+        return max(self.row_variance / max(rows, 1.0), (LEAST_DEVIATION * self.scale) ** 2)
 
 
 @dataclass(frozen=True)
 class LossAlarm:
-    """What both tests say after one window. Evidence is compared with `threshold`; start is a window's index."""
+    """What both tests say after one window. start: a window's index.
+
+    evidence_fixed, evidence_self: each by its share of the budget, so that both are compared with one `threshold`.
+    """
 
     rows: int
     loss: float
@@ -121,11 +162,11 @@ class LossAlarm:
         return (self.loss - self.reference_loss) / abs(self.reference_loss)
 
 
-def loss_level(losses: Array, ceiling: float, logarithmic: bool) -> LossLevel:
-    """Summary of the losses of the rows of a window, shape (n,), finite.
+def loss_level(losses: Array, ceiling: float, logarithmic: bool, start: float | None = None) -> LossLevel:
+    """Summary of the losses of the rows of a window, shape (n,), finite. start: of the window, in days since 1970.
 
     >>> loss_level(np.array([1.0, 1.0, 9.0]), ceiling=4.0, logarithmic=False)
-    LossLevel(rows=3, loss=3.66..., level=2.0, variance=1.0)
+    LossLevel(rows=3, loss=3.66..., level=2.0, variance=1.0, doubt=0.0, start=None)
     """
     clipped = np.minimum(losses, ceiling)
     rows = len(clipped)
@@ -133,26 +174,36 @@ def loss_level(losses: Array, ceiling: float, logarithmic: bool) -> LossLevel:
     variance = float(clipped.var(ddof=1)) / rows if rows > 1 else float("nan")
     if logarithmic:
         floor = max(mean, 1e-12)  # a window without any loss is -27 on the log scale, not minus infinity
-        return LossLevel(rows, float(losses.mean()), float(np.log(floor)), variance / floor**2)
-    return LossLevel(rows, float(losses.mean()), mean, variance)
+        return LossLevel(rows, float(losses.mean()), float(np.log(floor)), variance / floor**2, start=start)
+    return LossLevel(rows, float(losses.mean()), mean, variance, start=start)
 
 
 def loss_reference(
-    losses: Array, blocks: Sequence[Array], *, windows: float, before: LossReference | None = None
+    losses: Array,
+    blocks: Sequence[Array],
+    *,
+    windows: float,
+    before: LossReference | None = None,
+    unseen: Sequence[bool] | None = None,
+    starts: Sequence[float | None] | None = None,
 ) -> LossReference:
     """What a version's loss is before it serves.
 
-    losses: of rows that it was not trained on, shape (n,); they span so many windows of time. blocks: losses of
-    rows cut into windows, for the spread between windows; rows of its training may be among them, for the spread
-    is a difference between windows. With fewer than two blocks the spread is the prior alone.
-    before: the reference of the service before, whose spread is a better prior than none.
+    losses: of rows that it was not trained on, shape (n,); they span so many windows of time. blocks: losses of rows
+    cut into windows, in the order of time. unseen: of each block, whether it holds no rows of the training; by default
+    all. Blocks of the training teach how windows differ, not what their level is. starts: of each block, in days since
+    1970. before: the reference of the service before; its blocks teach how windows differ, too.
     """
     ceiling = float(np.quantile(losses, WINSOR_QUANTILE))
     logarithmic = bool(losses.min() >= 0 and losses.mean() > 0)
     whole = loss_level(losses, ceiling, logarithmic)
-    levels = [loss_level(block, ceiling, logarithmic) for block in blocks if len(block) > 1]
+    unseen = [True] * len(blocks) if unseen is None else unseen
+    starts = [None] * len(blocks) if starts is None else starts
+    kept = [place for place, block in enumerate(blocks) if len(block) > 1]
+    levels = [loss_level(blocks[place], ceiling, logarithmic, starts[place]) for place in kept]
     spread, freedom = _spread(levels, whole, logarithmic, before)
     variance = whole.variance if whole.rows > 1 else 0.0
+    known = _blocks(levels, [unseen[place] for place in kept], whole, logarithmic, before)
     return LossReference(
         rows=whole.rows,
         loss=whole.loss,
@@ -162,7 +213,39 @@ def loss_reference(
         error=float(np.sqrt(variance + spread**2 / max(windows, 1.0))),
         spread=spread,
         freedom=freedom,
+        row_variance=_row_variance(levels or [whole]),
+        unseen=_last_unseen([unseen[place] for place in kept]),
+        blocks=known,
     )
+
+
+def _row_variance(levels: Sequence[LossLevel]) -> float:
+    """Variance that one row gives to a level, within the windows."""
+    known = [one for one in levels if np.isfinite(one.variance)]
+    rows = sum(one.rows for one in known)
+    return sum(one.variance * one.rows**2 for one in known) / rows if rows else 1.0
+
+
+def _last_unseen(unseen: Sequence[bool]) -> int:
+    """How many blocks at the end hold no rows of the training."""
+    return next((count for count, new in enumerate(reversed(unseen)) if not new), len(unseen))
+
+
+def _blocks(
+    levels: Sequence[LossLevel],
+    unseen: Sequence[bool],
+    whole: LossLevel,
+    logarithmic: bool,
+    before: LossReference | None,
+) -> tuple[Block, ...]:
+    """The blocks of the reference behind those of the one before, the last `MOST_BLOCKS` of them."""
+    earlier = before.blocks if before is not None and before.logarithmic == logarithmic else ()
+    group = max((block.group for block in earlier), default=-1)
+    found = list(earlier)
+    for _, run in groupby(zip(levels, unseen, strict=True), key=lambda pair: pair[1]):
+        group += 1
+        found += [Block(one.level - whole.level, one.rows, group, one.start) for one, _ in run]
+    return tuple(found[-MOST_BLOCKS:])
 
 
 def _spread(
@@ -192,80 +275,140 @@ def loss_alarms(
     run_length: windows between two false alarms of the loss; without it, the loss's part of what `config` accepts,
     which then has to be counted in windows.
     """
-    fixed, own, baseline = Detector(), Detector(), _Baseline()
     if run_length is None:
         run_length = budget_of(config.false_alarms).of("loss")
-    threshold = threshold_for(run_length, tests=2)
-    alarms = []
-    for window in windows:
-        enough = window.rows >= config.least_rows
-        if enough:
-            fixed.update(_fixed_score(reference, window, config.tolerance))
-            own.update(baseline.score(window.level, suspicious=own.evidence > SUSPICION * threshold))
-        else:  # keeps window and score numbers in step, adds nothing
-            fixed.update(-1.0)
-            own.update(-1.0)
-        start = fixed.start if fixed.evidence >= own.evidence else own.start
-        alarms.append(
-            LossAlarm(
-                rows=window.rows,
-                loss=window.loss,
-                reference_loss=reference.loss,
-                evidence_fixed=fixed.evidence,
-                evidence_self=own.evidence,
-                threshold=threshold,
-                start=start,
-                enough=enough,
-            )
+    detector = LossDetector(reference, config, run_length)
+    return tuple(detector.update(window) for window in windows)
+
+
+class LossDetector:
+    """Both tests of one version since its deployment, window by window."""
+
+    def __init__(self, reference: LossReference, config: AlarmConfig, run_length: float) -> None:
+        self._reference = reference
+        self._detectors = LossDetectors([reference], config, run_length)
+
+    def update(self, window: LossLevel) -> LossAlarm:
+        """What both tests say after the next window."""
+        enough = self._detectors.update([window])
+        tests = self._detectors.tests
+        return LossAlarm(
+            rows=window.rows,
+            loss=window.loss,
+            reference_loss=self._reference.loss,
+            evidence_fixed=float(tests.evidence_fixed[0]),
+            evidence_self=float(tests.evidence_self[0]),
+            threshold=tests.threshold,
+            start=int(tests.starts[0]),
+            enough=enough,
         )
-    return tuple(alarms)
 
 
-def _fixed_score(reference: LossReference, window: LossLevel, tolerance: float) -> float:
-    """Rise over reference and tolerance, in standard deviations of a window.
+class LossDetectors:
+    """Both tests of several versions whose windows come in step and whose references have as many blocks.
 
-    The error of the reference is the same in every window: it is allowed for once, in the level, and not in the
-    spread, where it would average out.
+    One alone is the case of a service; many at once are how the tests are measured.
     """
-    size = 1.0 if reference.logarithmic else abs(reference.level)
-    allowed = np.log1p(tolerance) if reference.logarithmic else tolerance * size
-    deviation = np.sqrt(window.variance + reference.spread**2)
-    rise = window.level - reference.level - allowed - REFERENCE_ERRORS * reference.error
-    return normal_score(float(rise / deviation) if deviation > 0 else 0.0, reference.freedom)
 
-
-class _Baseline:
-    """Recursive residuals of the window levels on an intercept and their last values."""
-
-    def __init__(self) -> None:
-        self._levels: list[float] = []  # the accepted ones, in time order
-        self._waiting: list[float] = []
-
-    def score(self, level: float, *, suspicious: bool) -> float:
-        if not suspicious and self._waiting:  # the suspicion is over: those windows were normal after all
-            self._levels += self._waiting
-            self._waiting = []
-        score = self._residual(level)
-        (self._waiting if suspicious else self._levels).append(level)
-        return score
-
-    def _residual(self, level: float) -> float:
-        """Score of the next level given the accepted ones; 0 while there are too few to say."""
-        lags = LAGS if len(self._levels) >= LAGS_FROM else 1
-        past = np.array(self._levels)
-        rows = len(past) - lags
-        if rows < lags + 4:
-            return 0.0
-        design = np.column_stack(
-            [np.ones(rows), *[past[lags - k - 1 : len(past) - k - 1] for k in range(lags)]]
+    def __init__(self, references: Sequence[LossReference], config: AlarmConfig, run_length: float) -> None:
+        self._references, self._least_rows = references, config.least_rows
+        self._calendar = calendar_of([block.start for block in references[0].blocks])
+        self.tests = LossTests(
+            self._expected(),
+            allowed=np.array([_allowed(reference, config.tolerance) for reference in references]),
+            threshold=threshold_for(run_length),
         )
-        target = past[lags:]
-        gram = design.T @ design + 1e-9 * np.eye(lags + 1)
-        beta = np.linalg.solve(gram, design.T @ target)
-        freedom = rows - lags - 1
-        scale = float(np.sqrt(np.sum((target - design @ beta) ** 2) / freedom))
-        now = np.concatenate([[1.0], past[::-1][:lags]])
-        leverage = float(now @ np.linalg.solve(gram, now))
-        if scale <= 0:
-            return 0.0
-        return normal_score(float((level - now @ beta) / (scale * np.sqrt(1 + leverage))), freedom)
+
+    def update(self, windows: Sequence[LossLevel]) -> bool:
+        """The next window of each; whether they have enough rows to say something."""
+        enough = all(window.rows >= self._least_rows for window in windows)
+        if not enough:
+            self.tests.skip()
+            return False
+        pairs = list(zip(self._references, windows, strict=True))
+        level = np.array([window.level - reference.level for reference, window in pairs])
+        variance = np.array([reference.variance(window.rows) + window.doubt for reference, window in pairs])
+        self.tests.update(level, variance, self._calendar.terms(windows[0].start))
+        return True
+
+    def _expected(self) -> ExpectedLevel:
+        """What is expected of the first windows, from the blocks of the references."""
+        references, blocks = self._references, self._references[0].blocks
+        expected = ExpectedLevel(
+            np.sqrt([reference.variance(_typical_rows(reference)) for reference in references]),
+            np.array([reference.scale for reference in references]),
+            self._calendar.count,
+        )
+        learn(
+            expected,
+            levels=np.array([[block.level for block in one.blocks] for one in references]),
+            variances=np.array([[one.variance(block.rows) for block in one.blocks] for one in references]),
+            terms=np.array([self._calendar.terms(block.start) for block in blocks]),
+            groups=[block.group for block in blocks],
+        )
+        if not references[0].unseen:
+            expected.forget_level(0.0, np.array([reference.error for reference in references]))
+        return expected
+
+
+def _allowed(reference: LossReference, tolerance: float) -> float:
+    """The rise of the level that is no harm."""
+    return float(np.log1p(tolerance)) if reference.logarithmic else tolerance * abs(reference.level)
+
+
+def _typical_rows(reference: LossReference) -> float:
+    return float(np.median([block.rows for block in reference.blocks] or [reference.rows]))
+
+
+def learn(
+    expected: ExpectedLevel, levels: Array, variances: Array, terms: Array, groups: Sequence[int]
+) -> None:
+    """Teaches the blocks of a reference, one after the other.
+
+    levels, variances: shape (streams, blocks). terms: (blocks, terms). groups: of each block; a new one has a level
+    of its own.
+    """
+    for place, group in enumerate(groups):
+        if place and group != groups[place - 1]:
+            expected.forget_level()
+        expected.update(levels[..., place], variances[..., place], terms[place])
+
+
+class LossTests:
+    """Both tests over one stream of windows, or many in step.
+
+    expected: of the first window. allowed: rise of the level that is no harm, shape (streams). threshold: of the
+    evidence.
+    """
+
+    def __init__(self, expected: ExpectedLevel, *, allowed: Array, threshold: float) -> None:
+        self.threshold = threshold
+        self._own, self._fixed = expected, expected.at(allowed + REFERENCE_ERRORS * expected.error)
+        self._detectors = {True: Detectors(expected.streams), False: Detectors(expected.streams)}
+
+    @property
+    def evidence_fixed(self) -> Array:
+        return FIXED_SHARE * self._detectors[True].evidence
+
+    @property
+    def evidence_self(self) -> Array:
+        return (1 - FIXED_SHARE) * self._detectors[False].evidence
+
+    @property
+    def starts(self) -> npt.NDArray[np.intp]:
+        """The window in which the rise began, by the test with more evidence."""
+        fixed, own = self._detectors[True].starts, self._detectors[False].starts
+        return np.where(self.evidence_fixed >= self.evidence_self, fixed, own)
+
+    def update(self, level: Array, variance: Array, terms: Array) -> None:
+        """The next window; level, variance: shape (streams), terms: (terms,)."""
+        trusted = self.evidence_self < SUSPICION * self.threshold
+        self._detectors[False].update(self._own.update(level, variance, terms, trusted))
+        self._detectors[True].update(self._fixed.update(level, variance, terms, False))
+
+    def skip(self) -> None:
+        """A window with too few rows: it adds nothing, and keeps windows and scores in step."""
+        self._own.skip()
+        self._fixed.skip()
+        for detectors in self._detectors.values():
+            detectors.update(np.full(self._own.streams, -1.0))

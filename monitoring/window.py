@@ -63,6 +63,11 @@ class Window:
     def __str__(self) -> str:
         return f"{self.start.isoformat()} to {self.end.isoformat()}"
 
+    @property
+    def days(self) -> float:
+        """Its start in days since 1970."""
+        return self.start.timestamp() / 86_400
+
     def __contains__(self, time: datetime) -> bool:
         return self.start <= time < self.end
 

@@ -11,19 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from monitoring.feed import BEFORE, FeedReference, feed_reference, feed_sample
+from monitoring.input_alarm import InputReference
 from monitoring.loss_alarm import LossReference, loss_reference
 from monitoring.loss_slices import SliceReference, slice_reference, slice_sums, with_answers
 from monitoring.profile import Profile, profile, reference_bins
 from monitoring.recovery import LabelledWindow, standing_correction
 from monitoring.shift import ShiftThresholds, calibrate
 from monitoring.slice_alarm import calibrated
-from monitoring.window import Window, rows_by_window
+from monitoring.window import Window, locate, rows_by_window
 from pipelines.objective import Objective
+from pipelines.watched_inputs import Answers, make_inputs, read_inputs, write_inputs
 
 Array = npt.NDArray[Any]
 
 MOST_BLOCKS = 8  # windows kept one by one: enough to see what varies from window to window
 LEAST_CORRECTION = 100  # rows; of fewer a correction is mostly chance
+LEAST_UNSEEN = 30  # rows of a window that no training saw; of fewer its level says little
 LEAST_BLOCK = 0.2  # windows with fewer rows than this share of the median are pieces, not windows
 
 
@@ -32,7 +35,8 @@ class Reference:
     """loss: of the version. profile, thresholds: of the inputs that it was made for. blocks: the last windows.
 
     correction: weights of what could have been corrected from the start, see `monitoring.recovery`; () for nothing.
-    slices: the loss by slices of the unseen rows; feed: what is usual of the rows; None where neither is known.
+    slices: the loss by slices of the unseen rows; feed: what is usual of the rows; inputs: what the
+    sequential test of the inputs compares with; None where it is not known.
     """
 
     loss: LossReference
@@ -42,6 +46,7 @@ class Reference:
     correction: tuple[tuple[float, ...], ...] = ()
     slices: SliceReference | None = None
     feed: FeedReference | None = None
+    inputs: InputReference | None = None
 
     def without(self, names: Sequence[str]) -> Reference:
         """The reference for rows of which these columns are not kept."""
@@ -49,7 +54,8 @@ class Reference:
         # the effects of a column's slices are not to be taken out of the sums over the others
         cut = {one.name for one in self.slices.cuts} if self.slices is not None else set()
         slices = None if cut & set(names) else self.slices
-        return replace(self, profile=whole, blocks=tuple(blocks), slices=slices)
+        inputs = self.inputs.without(names) if self.inputs is not None else None
+        return replace(self, profile=whole, blocks=tuple(blocks), slices=slices, inputs=inputs)
 
 
 def _without(counted: Profile, names: Sequence[str]) -> Profile:
@@ -64,13 +70,18 @@ def make_reference(
     loss: LossReference,
     correction: tuple[tuple[float, ...], ...] = (),
     slices: SliceReference | None = None,
+    answers: Answers | None = None,
 ) -> Reference:
-    """The inputs of the rows that a version was made for, in time order, cut into these windows."""
+    """The inputs of the rows that a version was made for, in time order, cut into these windows.
+
+    answers: of the version, to rows that it was not trained on.
+    """
     by_window = rows_by_window(times, windows)
     blocks = whole_blocks(by_window)
     bins = reference_bins(columns)
     profiles = [profile({name: values[rows] for name, values in columns.items()}, bins) for rows in blocks]
     whole = profile(columns, bins)
+    held = [windows[place] for place in locate(times[[rows[0] for rows in blocks]], windows)]
     return Reference(
         loss,
         whole,
@@ -79,6 +90,7 @@ def make_reference(
         correction,
         slices,
         make_feed(columns, times, by_window, blocks, whole),
+        make_inputs(columns, whole, list(zip(held, blocks, profiles, strict=True)), answers),
     )
 
 
@@ -144,18 +156,22 @@ def make_loss_reference(
     *,
     before: LossReference | None = None,
 ) -> LossReference:
-    """The level of the loss on unseen rows, and its spread over the windows of all rows.
+    """The level of the loss on unseen rows, and how it differs between the windows of all rows.
 
     losses, times: of all rows, shape (n,). unseen: mask of the rows that the version was not trained on; without
     any, all rows give the level.
     """
     blocks = whole_blocks(rows_by_window(times, windows))
-    touched = sum(bool(unseen[rows].any()) for rows in blocks)
+    held = locate(times[[rows[0] for rows in blocks]], windows)
+    new = [rows[unseen[rows]] for rows in blocks]
+    judged = [len(rows) >= LEAST_UNSEEN for rows in new]
     return loss_reference(
         losses[unseen] if unseen.any() else losses,
-        [losses[rows] for rows in blocks],
-        windows=float(max(touched, 1)),
+        [losses[own if whole else rows] for own, rows, whole in zip(new, blocks, judged, strict=True)],
+        windows=float(max(sum(len(rows) > 0 for rows in new), 1)),
         before=before,
+        unseen=judged,
+        starts=[windows[place].days for place in held],
     )
 
 
@@ -177,17 +193,20 @@ def write_reference(reference: Reference) -> dict[str, Any]:
         "blocks": [json.loads(block.to_json()) for block in reference.blocks],
         "slices": reference.slices.to_plain() if reference.slices is not None else None,
         "feed": reference.feed.to_plain() if reference.feed is not None else None,
+        "inputs": write_inputs(reference.inputs, reference.profile) if reference.inputs is not None else None,
     }
 
 
 def read_reference(stored: Mapping[str, Any]) -> Reference:
+    whole = Profile.from_json(json.dumps(stored["profile"]))
     return Reference(
         loss=LossReference(**stored["loss"]),
-        profile=Profile.from_json(json.dumps(stored["profile"])),
+        profile=whole,
         thresholds=ShiftThresholds.from_json(json.dumps(stored["thresholds"])),
         blocks=tuple(Profile.from_json(json.dumps(block)) for block in stored["blocks"]),
         correction=tuple(tuple(row) for row in stored["correction"]),
         # versions made before these were known have none
         slices=SliceReference.from_plain(stored["slices"]) if stored.get("slices") else None,
         feed=FeedReference.from_plain(stored["feed"]) if stored.get("feed") else None,
+        inputs=read_inputs(stored["inputs"], whole) if stored.get("inputs") else None,
     )
