@@ -29,6 +29,7 @@ from monitoring.loss_model import (
     gradient_of,
     log_chances,
 )
+from monitoring.loss_trust import LEAST_LABELS, Scored, Trust, trust
 
 Array = npt.NDArray[np.float64]
 RowLosses = Callable[[Array, Array], Array]
@@ -44,6 +45,9 @@ DOUBT = 1.5  # times the weights' own doubt, for a model is wrong in more than i
 POWER = 1.25  # of the variance: as Poisson's 1 is robust, gamma's 2 efficient where noise grows with the loss
 PRIOR_BLOCKS = 2  # that say that windows do not differ beyond that
 WINSOR_QUANTILE = 0.99  # of surprises, so that a few rows do not withdraw an estimate
+MOST_DOUBT = (
+    0.2  # of the loss: with a standard error of a fifth nothing is known that a decision could rest on
+)
 SURE = 1e-6  # a chance nearer to 0 or 1 than this says no more
 
 
@@ -85,6 +89,16 @@ class ExpectedLosses:
     gradient: Array
     chances: Array | None = None
     losses: Array | None = None
+
+    def take(self, rows: npt.NDArray[np.intp]) -> ExpectedLosses:
+        """Some of the rows, without what their weights would be worth."""
+        return ExpectedLosses(
+            self.mean[rows],
+            self.variance[rows],
+            np.zeros_like(self.gradient),
+            None if self.chances is None else self.chances[rows],
+            None if self.losses is None else self.losses[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -365,7 +379,7 @@ def surprises(estimator: LossEstimator, expected: ExpectedLosses, losses: Array)
         kept = np.minimum(expected.losses, estimator.ceiling)
         mean = (expected.chances * kept).sum(axis=1)
         variance = (expected.chances * (kept - mean[:, None]) ** 2).sum(axis=1)
-        size = max(abs(float(mean.mean())), 1e-12)
+        size = max(abs(float(mean.mean())), 1e-12) if len(mean) else 1.0
         return (np.minimum(losses, estimator.ceiling) - mean) / size, variance / size**2
     if estimator.signed:
         scale = math.sqrt(estimator.noise)
@@ -375,6 +389,95 @@ def surprises(estimator: LossEstimator, expected: ExpectedLosses, losses: Array)
     ratios = _ratios(estimator, losses, expected.mean, estimator.noise)
     values = np.minimum(ratios, estimator.ceiling) - estimator.centre
     return values * size, np.full(len(values), estimator.variance * size**2)
+
+
+@dataclass(frozen=True)
+class EstimatedRows:
+    """What is left of rows of a window. all: of them; labelled: of those with a label, which lost `realised` together.
+
+    surprises, variances: of the labelled rows in their order, see `surprises`. Adding up gives those of a whole window.
+    """
+
+    all: EstimateSums
+    labelled: EstimateSums
+    realised: float
+    surprises: Array
+    variances: Array
+
+    def __add__(self, other: EstimatedRows) -> EstimatedRows:
+        return EstimatedRows(
+            self.all + other.all,
+            self.labelled + other.labelled,
+            self.realised + other.realised,
+            np.concatenate([self.surprises, other.surprises]),
+            np.concatenate([self.variances, other.variances]),
+        )
+
+    def unlabelled(self) -> EstimatedRows:
+        """The same rows as if no label had come."""
+        nothing = EstimateSums(0, 0.0, 0.0, np.zeros_like(self.all.gradient))
+        return EstimatedRows(self.all, nothing, 0.0, np.zeros(0), np.zeros(0))
+
+
+def estimated_rows(
+    estimator: LossEstimator,
+    inputs: npt.NDArray[Any],
+    predictions: Array,
+    losses: Array,
+    row_losses: RowLosses,
+) -> EstimatedRows:
+    """What is left of rows. losses: realised, nan where there is no label; a row without an answer is left out."""
+    sound = np.isfinite(predictions).all(axis=1)
+    expected = expected_losses(estimator, inputs[sound], predictions[sound], row_losses)
+    known = np.flatnonzero(np.isfinite(losses[sound]))
+    labelled, realised = expected.take(known), losses[sound][known]
+    values, variances = surprises(estimator, labelled, realised)
+    return EstimatedRows(sums_of(expected), sums_of(labelled), float(realised.sum()), values, variances)
+
+
+def scored(estimator: LossEstimator, rows: EstimatedRows) -> Scored:
+    """The labels of a window as trust takes them."""
+    if not rows.labelled.rows:
+        return Scored(np.zeros(0), np.zeros(0), 0.0)
+    count = rows.labelled.rows
+    whole = estimate(estimator, rows.all)
+    part = replace(estimate(estimator, rows.labelled), model=whole.model)
+    enough = count >= LEAST_LABELS and part.error > 0
+    return Scored(
+        rows.surprises,
+        rows.variances,
+        doubt=whole.model / max(abs(whole.loss), 1e-12),
+        miss=(rows.realised / count - part.loss) / part.error if enough else math.nan,
+    )
+
+
+def estimates(
+    estimator: LossEstimator, windows: Sequence[EstimatedRows], known: Sequence[int], run_length: float
+) -> tuple[LossEstimate | None, ...]:
+    """The estimates of windows in order of time, each as it was at the end of its window; None where it has no row.
+
+    known: of how many of the windows the labels had come by then. run_length: windows between false withdrawals.
+    """
+    states = trust([scored(estimator, rows) for rows in windows], run_length)
+    return tuple(
+        _trusting(estimate(estimator, rows.all), states[count - 1] if count else None)
+        if rows.all.rows
+        else None
+        for rows, count in zip(windows, known, strict=True)
+    )
+
+
+def _trusting(found: LossEstimate, state: Trust | None) -> LossEstimate:
+    """With what labels say of it so far."""
+    if state is not None:
+        found = replace(found, trusted=state.trusted, reason=state.reason, widened=state.widened)
+    if found.model > MOST_DOUBT * abs(found.loss):
+        share = found.model / abs(found.loss) if found.loss else math.inf
+        doubt = f"the window lies where the reference has few rows: the model doubts {share:.0%}"
+        return replace(found, trusted=False, reason=doubt)
+    return (
+        found if state is not None else replace(found, reason="no label has come yet to score the estimate")
+    )
 
 
 def write_estimator(estimator: LossEstimator) -> dict[str, Any]:

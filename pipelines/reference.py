@@ -13,6 +13,7 @@ import numpy.typing as npt
 from monitoring.feed import BEFORE, FeedReference, feed_reference, feed_sample
 from monitoring.input_alarm import InputReference
 from monitoring.loss_alarm import LossReference, loss_reference
+from monitoring.loss_estimate import LossEstimator, read_estimator, write_estimator
 from monitoring.loss_slices import SliceReference, slice_reference, slice_sums, with_answers
 from monitoring.profile import Profile, profile, reference_bins
 from monitoring.recovery import LabelledWindow, standing_correction
@@ -47,6 +48,7 @@ class Reference:
     slices: SliceReference | None = None
     feed: FeedReference | None = None
     inputs: InputReference | None = None
+    estimator: LossEstimator | None = None  # of the loss without labels
 
     def without(self, names: Sequence[str]) -> Reference:
         """The reference for rows of which these columns are not kept."""
@@ -55,7 +57,9 @@ class Reference:
         cut = {one.name for one in self.slices.cuts} if self.slices is not None else set()
         slices = None if cut & set(names) else self.slices
         inputs = self.inputs.without(names) if self.inputs is not None else None
-        return replace(self, profile=whole, blocks=tuple(blocks), slices=slices, inputs=inputs)
+        kept = replace(self, profile=whole, blocks=tuple(blocks), slices=slices, inputs=inputs)
+        # rows that lack a column are not prepared as the version saw them
+        return replace(kept, estimator=None) if names else kept
 
 
 def _without(counted: Profile, names: Sequence[str]) -> Profile:
@@ -194,6 +198,7 @@ def write_reference(reference: Reference) -> dict[str, Any]:
         "slices": reference.slices.to_plain() if reference.slices is not None else None,
         "feed": reference.feed.to_plain() if reference.feed is not None else None,
         "inputs": write_inputs(reference.inputs, reference.profile) if reference.inputs is not None else None,
+        "estimator": write_estimator(reference.estimator) if reference.estimator is not None else None,
     }
 
 
@@ -209,4 +214,5 @@ def read_reference(stored: Mapping[str, Any]) -> Reference:
         slices=SliceReference.from_plain(stored["slices"]) if stored.get("slices") else None,
         feed=FeedReference.from_plain(stored["feed"]) if stored.get("feed") else None,
         inputs=read_inputs(stored["inputs"], whole) if stored.get("inputs") else None,
+        estimator=read_estimator(stored["estimator"]) if stored.get("estimator") else None,
     )

@@ -14,14 +14,18 @@ import pytest
 
 from monitoring.loss_estimate import (
     LEAST_ROWS,
+    EstimatedRows,
     ExpectedLosses,
     LossEstimate,
     LossEstimator,
     class_losses,
     estimate,
+    estimated_rows,
+    estimates,
     expected_losses,
     fit_estimator,
     read_estimator,
+    scored,
     scores_of,
     sums_of,
     surprises,
@@ -208,8 +212,7 @@ def test_windows_that_differ_more_than_rows_do_widen_the_interval() -> None:
 def test_surprises_of_an_unchanged_world_are_about_0() -> None:
     rng = np.random.default_rng(9)
     for rows, losses, classes in ((two_classes, log_losses, 2), (numbers, squares, 0)):
-        found = fit_estimator(*rows(rng, 4000), row_losses=losses, classes=classes)
-        assert found is not None
+        found = made(*rows(rng, 4000), losses, classes)
         inputs, answers, targets = rows(rng, 4000)
         expected = expected_losses(found, inputs, answers, losses)
         values, variances = surprises(found, expected, losses(targets, answers))
@@ -222,6 +225,73 @@ def test_surprises_of_a_loss_that_doubled_are_about_one(squared: LossEstimator) 
     expected = expected_losses(squared, inputs, answers, squares)
     values, _ = surprises(squared, expected, 2 * squares(targets, answers))
     assert values.mean() == pytest.approx(0.8, abs=0.2)  # a little is winsorised
+
+
+# --- windows ---
+
+
+def rows_of(estimator: LossEstimator, rows: Rows, labelled: int, losses: Any) -> EstimatedRows:
+    inputs, answers, targets = rows
+    realised = np.where(np.arange(len(targets)) < labelled, losses(targets, answers), np.nan)
+    return estimated_rows(estimator, inputs, answers, realised, losses)
+
+
+def test_rows_with_and_without_labels_count_for_what_they_are(chances: LossEstimator) -> None:
+    rows = two_classes(np.random.default_rng(20), 300)
+    found = rows_of(chances, rows, 100, log_losses)
+    assert (found.all.rows, found.labelled.rows, len(found.surprises)) == (300, 100, 100)
+    assert found.realised == pytest.approx(log_losses(rows[2][:100], rows[1][:100]).sum())
+    assert found.unlabelled().all == found.all
+    assert scored(chances, found.unlabelled()).surprises.size == 0
+
+
+def test_a_window_in_parts_is_the_window(squared: LossEstimator) -> None:
+    inputs, answers, targets = numbers(np.random.default_rng(21), 400)
+    whole = rows_of(squared, (inputs, answers, targets), 400, squares)
+    first, second = (
+        rows_of(squared, (inputs[part], answers[part], targets[part]), 400, squares)
+        for part in (slice(0, 150), slice(150, 400))
+    )
+    assert scored(squared, first + second).miss == pytest.approx(scored(squared, whole).miss)
+    assert (first + second).surprises == pytest.approx(whole.surprises)
+
+
+def test_a_row_without_an_answer_is_left_out(squared: LossEstimator) -> None:
+    inputs, answers, targets = numbers(np.random.default_rng(22), 100)
+    answers[3] = np.nan
+    assert rows_of(squared, (inputs, answers, targets), 50, squares).all.rows == 99
+
+
+def test_a_concept_change_takes_the_trust_of_windows_whose_labels_were_known(squared: LossEstimator) -> None:
+    rng = np.random.default_rng(23)
+    windows = []
+    for away in (1.0, 1.0, 1.0, 2.0, 2.0, 2.0):
+        inputs, answers, targets = numbers(rng, 300)
+        windows.append(
+            rows_of(
+                squared, (inputs, answers, answers[:, 0] + away * (targets - answers[:, 0])), 300, squares
+            )
+        )
+    found = estimates(squared, windows, known=[0, 0, 1, 2, 3, 5], run_length=1000)
+    assert [one is not None and one.trusted for one in found] == [True, True, True, True, True, False]
+    assert found[0] is not None
+    assert found[0].reason == "no label has come yet to score the estimate"
+    assert found[5] is not None
+    assert "above the estimate" in found[5].reason
+
+
+def test_a_window_without_rows_has_no_estimate(squared: LossEstimator) -> None:
+    empty = rows_of(squared, numbers(np.random.default_rng(24), 0), 0, squares)
+    assert estimates(squared, [empty], [0], 1000) == (None,)
+
+
+def test_far_from_its_reference_it_does_not_ask_to_be_trusted(squared: LossEstimator) -> None:
+    far = rows_of(squared, numbers(np.random.default_rng(25), 300, shift=8.0), 0, squares)
+    doubtful = replace(squared, draws=3 * squared.draws)
+    found = estimates(doubtful, [far], [0], 1000)[0]
+    assert found is not None
+    assert not found.trusted
+    assert "where the reference has few rows" in found.reason
 
 
 # --- what may come ---
@@ -292,12 +362,12 @@ def test_expected_losses_hold_what_they_are_told() -> None:
 @pytest.mark.parametrize(("rows", "losses", "classes"), [(two_classes, log_losses, 2), (numbers, squares, 0)])
 def test_intervals_hold_about_nine_realised_losses_in_ten(rows: Any, losses: Any, classes: int) -> None:
     held = []
-    for seed in range(30):
+    for seed in range(15):
         rng = np.random.default_rng([seed, 17])
-        found = fit_estimator(*rows(rng, 1500), row_losses=losses, classes=classes)
-        assert found is not None
+        inputs, answers, targets = rows(rng, 1500)
+        found = made(inputs, answers, targets, losses, classes)
         for shift in (-0.5, 0.0, 0.4, 0.8):
             inputs, answers, targets = rows(rng, 400, shift=shift)
             said = of(found, inputs, answers, losses)
             held.append(said.low <= losses(targets, answers).mean() <= said.high)
-    assert 0.82 <= np.mean(held) <= 0.98
+    assert 0.8 <= np.mean(held) <= 0.99
