@@ -91,6 +91,20 @@ class InputReference:
     pairs: PairBins | None
     blocks: tuple[InputBlock, ...]
 
+    def without(self, names: Sequence[str]) -> InputReference:
+        """The reference for rows of which these columns are not kept."""
+        statistics = Measure(self.profile, self.pairs).statistics
+        kept = [place for place, one in enumerate(statistics) if not set(one.columns) & set(names)]
+        if len(kept) == len(statistics):
+            return self
+        columns = tuple(column for column in self.profile.columns if column.name not in names)
+        blocks = (
+            InputBlock(one.window, tuple(one.values[k] for k in kept), tuple(one.rows[k] for k in kept))
+            for one in self.blocks
+        )
+        pairs = self.pairs.without(names) if self.pairs is not None else None
+        return InputReference(Profile(self.profile.rows, columns), pairs, tuple(blocks))
+
 
 @dataclass(frozen=True)
 class Moved:
@@ -149,9 +163,14 @@ class InputAlarm:
     def __str__(self) -> str:
         if not self.moved:
             return f"inputs: evidence {self.evidence:,.3g}, threshold {self.threshold:,.3g}"
-        named = [f"{name} ({', '.join(map(str, self.of(name)))})" for name in self.columns]
-        named += [str(one) for one in self.moved if one.statistic.kind == "pair"]
-        return f"inputs moved: {'; '.join(named)}; evidence {self.evidence:,.3g}, threshold {self.threshold:,.3g}"
+        named = "; ".join(said for _, said in self.words)
+        return f"inputs moved: {named}; evidence {self.evidence:,.3g}, threshold {self.threshold:,.3g}"
+
+    @property
+    def words(self) -> list[tuple[str, str]]:
+        """Of each column that moved its name and what moved, "" for the name of a pair."""
+        told = [(name, f"{name}: {', '.join(map(str, self.of(name)))}") for name in self.columns]
+        return told + [("", str(one)) for one in self.moved if one.statistic.kind == "pair"]
 
     def of(self, column: str) -> tuple[Moved, ...]:
         """What moved of one column."""
@@ -172,11 +191,12 @@ def input_reference(
 
 
 def input_alarms(
-    reference: InputReference, profiles: Sequence[InputWindow], run_length: float
+    reference: InputReference, profiles: Sequence[InputWindow | None], run_length: float
 ) -> tuple[InputAlarm, ...]:
     """The test over the windows since the deployment, in time order: one record a window.
 
-    run_length: windows between two false alarms, on average, over all columns and pairs together.
+    profiles: None for a window that is to be passed over, such as one of broken data. run_length: windows between two
+    false alarms, on average, over all columns and pairs together.
     """
     detector = InputDetector(reference, run_length)
     return tuple(detector.update(window) for window in profiles)
@@ -194,8 +214,11 @@ class InputDetector:
         self._forecasts = _Forecasts(reference.blocks, self._seasons, count, furthest)
         self._evidence = _Evidence(self._measure.weights, self._threshold)
 
-    def update(self, window: InputWindow) -> InputAlarm:
-        """Takes the next window."""
+    def update(self, window: InputWindow | None) -> InputAlarm:
+        """Takes the next window; None for one that says nothing."""
+        if window is None:
+            self._evidence.pass_over()
+            return InputAlarm(0, self._evidence.whole, self._threshold, enough=False)
         enough = window.profile.rows >= FEWEST_ROWS
         values, rows = self._measure.of(window.profile, window.pairs)
         if not enough:
@@ -393,13 +416,14 @@ class _Known:
 
     level: coefficients of the calendar terms, shape (terms, statistics). wander: variance between windows beyond that
     of rows, drawn towards that of the middle number; sure: the part of it that is no luck. alike: how alike the
-    wandering of a window is to the next one's, 0 to MOST_ALIKE. freedom: windows less terms.
+    wandering of a window is to the next one's, 0 to MOST_ALIKE. windows: in which it was measured; freedom: less terms.
     """
 
     level: Floats
     wander: Floats
     sure: Floats
     alike: Floats
+    windows: Floats
     freedom: Floats
     common_lags: Floats
 
@@ -414,13 +438,13 @@ class _Known:
         excess = (weights * left**2).sum(0) / np.maximum(freedom, 1)
         middle = float(np.median(excess[freedom > 0])) if (freedom > 0).any() else 1.0
         drawn = (SPREAD_PRIOR * middle + freedom * excess) / (SPREAD_PRIOR + freedom)
-        by_chance = known.sum(0) / np.maximum(weights.sum(0), 1.0)
+        by_chance = np.maximum(known.sum(0), 1) / np.maximum(weights.sum(0), 1.0)
         wander = np.maximum(drawn - 1.0, 0.0) * by_chance + UNSEEN_SPREAD**2 / max(windows, 1) ** 2
         doubt = np.sqrt(2 / np.maximum(freedom, 1.0))
         sure = np.maximum(drawn - 1.0 - SURE * doubt, 0.0) * by_chance
         neighbours = (left[1:] * left[:-1]).sum(0) / max(windows, 1)
         lags = _common_lags(left / np.sqrt(by_chance + wander)) if windows else np.zeros(LAGS)
-        return cls(level, wander, sure, _likeness(neighbours, sure, windows), freedom, lags)
+        return cls(level, wander, sure, _likeness(neighbours, sure, windows), known.sum(0), freedom, lags)
 
 
 def _likeness(neighbours: Floats, sure: Floats, windows: int) -> Floats:
@@ -445,12 +469,15 @@ class _Fixed:
         unseen = UNSEEN_SPREAD**2 / max(len(terms), 1) ** 2
         self._wander = known.sure * (1 + known.alike) / (1 - known.alike) + unseen
         self._gram = terms.T @ terms + 1e-6 * np.eye(terms.shape[1])
+        self._unknown = len(terms) / np.maximum(
+            known.windows, 0.01
+        )  # the fewer windows showed a number, the less is known
 
     def scores(self, values: Floats, by_chance: Floats, terms: Floats) -> Floats:
         """Up and down, shape (2, statistics). by_chance: variance by the rows of the window."""
         variance = by_chance + self._wander
         # the error of the reference is the same in every window: it is forgiven once, in the level
-        error = np.sqrt(variance * float(terms @ np.linalg.solve(self._gram, terms)))
+        error = np.sqrt(variance * self._unknown * float(terms @ np.linalg.solve(self._gram, terms)))
         away = np.where(np.isfinite(values), values - terms @ self._known.level, 0.0)
         freedom = self._known.freedom + SPREAD_PRIOR
         return _both_ways(away, WORTH_LEVEL + REFERENCE_ERRORS * error, np.sqrt(variance), freedom)
@@ -501,7 +528,10 @@ class _Evidence:
         return np.asarray(self.parts > SUSPICION * self._threshold)
 
     def update(self, scores: Floats, away: Floats) -> None:
-        """Takes the scores of the next window, shape (SIDES, statistics), nan for none. away: how far each is from the reference."""
+        """Takes the scores of the next window, shape (SIDES, statistics), nan for none.
+
+        away: how far each number is from where it was in the reference.
+        """
         known = np.isfinite(scores[0])
         score = np.where(known, scores, 0.0)
         self._scores.append(score)
@@ -511,6 +541,10 @@ class _Evidence:
         self._grown = np.minimum((self._grown + known[:, None]) * np.exp(gains), self._most)
         self._weigh()
         self._end()
+
+    def pass_over(self) -> None:
+        """Keeps the numbers of windows in step, and says nothing."""
+        self.update(np.full((SIDES, len(self.parts)), np.nan), np.full(len(self.parts), np.nan))
 
     def _weigh(self) -> None:
         self.parts = self._weights * self._grown.mean(axis=1)

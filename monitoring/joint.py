@@ -162,7 +162,7 @@ def pair_sums(columns: Columns, bins: PairBins) -> PairSums:
 
 def _products(scores: Floats, pairs: Sequence[tuple[int, int]]) -> Floats:
     if scores.shape[1] ** 2 <= 4 * len(pairs):  # most pairs are asked for: all at once is quicker
-        places = np.array(pairs, dtype=np.intp)
+        places = np.array(pairs, dtype=np.intp).reshape(-1, 2)
         return np.asarray((scores.T @ scores)[places[:, 0], places[:, 1]])
     return np.array([scores[:, first] @ scores[:, second] for first, second in pairs], dtype=np.float64)
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from monitoring.budget import Budget
 from monitoring.explanation import Explanation, explain
 from monitoring.faults import DataFault
+from monitoring.input_alarm import InputAlarm
 from monitoring.label_selection import Selection
 from monitoring.loss_alarm import AlarmConfig, LossAlarm, LossLevel, LossReference, loss_alarms
 from monitoring.loss_slices import SliceReference, SliceSums
@@ -37,7 +38,10 @@ class Inputs(Protocol):
 
 
 class Facts(Protocol):
-    """What is known of a window. rows: scored by the version; sums: of labelled rows by slice; faults: of its data."""
+    """What is known of a window. rows: scored by the version; sums: of labelled rows by slice; faults: of its data.
+
+    inputs: what the sequential test of the inputs says after it; None where there is none.
+    """
 
     @property
     def rows(self) -> int: ...
@@ -53,6 +57,8 @@ class Facts(Protocol):
     def faults(self) -> tuple[DataFault, ...]: ...
     @property
     def selection(self) -> Selection | None: ...
+    @property
+    def inputs(self) -> InputAlarm | None: ...
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Judgement:
     power: Power
     shift: ShiftResult
     faults: tuple[DataFault, ...]
+    inputs: InputAlarm | None = None
 
 
 def judge_windows(
@@ -115,7 +122,7 @@ def _judged(
     explanation = _explanation(reference.slices, facts, harm)
     verdict = judge(
         faults=[str(fault) for fault in fact.faults],
-        shifted=[str(column) for column in shift.shifted_columns],
+        shifted=_shifted(shift, fact.inputs),
         harm=harm,
         explanation=explanation,
     )
@@ -129,8 +136,24 @@ def _judged(
         distances=reference.thresholds.at(fact.rows),
     )
     return Judgement(
-        verdict, harm.alarm, harm.recovery, harm.slices, explanation, could_show, shift, fact.faults
+        verdict,
+        harm.alarm,
+        harm.recovery,
+        harm.slices,
+        explanation,
+        could_show,
+        shift,
+        fact.faults,
+        fact.inputs,
     )
+
+
+def _shifted(shift: ShiftResult, inputs: InputAlarm | None) -> list[str]:
+    """What moved, in words: by the sequential test, where there is one, with the distance of this window."""
+    if inputs is None:
+        return [str(column) for column in shift.shifted_columns]
+    far = {column.name: column for column in shift.columns}
+    return [f"{said}; {far[name]}" if name in far else said for name, said in inputs.words]
 
 
 def _explanation(reference: SliceReference | None, facts: Sequence[Facts], harm: Harm) -> Explanation | None:

@@ -21,6 +21,7 @@ from pipelines.parts import VALIDATION, parts_of, unseen_by
 from pipelines.prepared import Prepared, fit_schema
 from pipelines.reference import Reference, make_correction, make_loss_reference, make_reference, make_slices
 from pipelines.row_times import Times
+from pipelines.watched_inputs import Answers
 
 if TYPE_CHECKING:
     import keras
@@ -161,7 +162,10 @@ class FrameRows:
             unseen=unseen,
             ceiling=loss.ceiling,
         )
-        return make_reference(columns, table.times, windows, loss=loss, correction=correction, slices=slices)
+        answers = Answers(predictions[unseen], every.times[unseen])
+        return make_reference(
+            columns, table.times, windows, loss=loss, correction=correction, slices=slices, answers=answers
+        )
 
 
 def check_signs(goal: Objective, losses: npt.NDArray[Any]) -> None:

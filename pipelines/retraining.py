@@ -49,6 +49,7 @@ from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bun
 from pipelines.sources import Table
 from pipelines.training import settings_of
 from pipelines.watch import WindowJudgement
+from pipelines.watched_inputs import Answers
 
 if TYPE_CHECKING:
     from models.schema import Column, Schema
@@ -339,7 +340,13 @@ def _register(
         watched, predictions, losses, known.times[late], windows, unseen=newest, ceiling=loss.ceiling
     )
     reference = make_reference(
-        watched, known.times[late], windows, loss=loss, correction=correction, slices=slices
+        watched,
+        known.times[late],
+        windows,
+        loss=loss,
+        correction=correction,
+        slices=slices,
+        answers=Answers(predictions[newest], known.times[late][newest]),
     )
     first = _first_rows(stores, champion)
     settings = {

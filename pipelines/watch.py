@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from monitoring.budget import budget_of
 from monitoring.explanation import Explanation
 from monitoring.faults import DataFault
+from monitoring.input_alarm import InputAlarm
 from monitoring.judging import Judgement, judge_windows
 from monitoring.loss_alarm import LossAlarm
 from monitoring.power import Power
@@ -51,6 +52,7 @@ class WindowJudgement:
     slices: SliceAlarm | None
     explanation: Explanation | None
     power: Power
+    input_alarm: InputAlarm | None = None
 
 
 def watch(stores: Stores, service: Service, now: datetime, *, after: int = -1) -> list[WindowJudgement]:
@@ -102,6 +104,7 @@ def _window_judgement(
         slices=found.slices,
         explanation=found.explanation,
         power=found.power,
+        input_alarm=found.inputs,
     )
 
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from monitoring.budget import budget_of
 from monitoring.faults import DataFault, data_faults
 from monitoring.feed import FeedSample, column_faults, feed_faults, feed_sample, merge_samples
+from monitoring.input_alarm import InputAlarm, InputDetector, InputWindow
 from monitoring.label_selection import WINDOWS, Selection, Stratum, corrected, selection
 from monitoring.loss_alarm import LossLevel, LossReference, loss_level
 from monitoring.loss_slices import SliceSums, merge_sums, slice_sums, with_answers
@@ -32,6 +34,7 @@ from pipelines.moments import numpy_moment
 from pipelines.objective import Objective, objective
 from pipelines.reference import Reference
 from pipelines.service import Service, bundle_of, known_levels, reference_of
+from pipelines.watched_inputs import InputCounts, count_inputs, merge_counts
 
 if TYPE_CHECKING:
     from pipelines.log import LabelledRows
@@ -47,7 +50,7 @@ class WindowFacts:
     rows: scored by the version in service. served_loss: mean over all labelled rows, whoever served them. selection:
     how rows labelled late differ, where some of this window wait for a label; the level is corrected for it. arrived:
     rows of any version; sums: of the labelled rows by slice; faults: of its data; sample: of the rows,
-    by which copies are known again.
+    by which copies are known again. inputs: what their sequential test says.
     """
 
     window: Window
@@ -64,6 +67,7 @@ class WindowFacts:
     sums: SliceSums | None
     faults: tuple[DataFault, ...]
     sample: FeedSample
+    inputs: InputAlarm | None = None
     selection: Selection | None = None
 
 
@@ -79,7 +83,8 @@ def window_facts(stores: Stores, service: Service, now: datetime) -> list[Window
         counts = _joined([_counted(stores, service, rows) for rows in parts])
         goal, reference = objective_of(stores, service.version), reference_of(stores, service.version)
         fact = fact_of(number, window, counts, known, goal=goal, reference=reference, loss=service.reference)
-        known.append(_corrected(fact, _selection(stores, service, fact, due), service))
+        fact = _corrected(fact, _selection(stores, service, fact, due), service)
+        known.append(with_inputs(fact, counts.inputs, input_detector(stores, service)))
     return known
 
 
@@ -148,6 +153,7 @@ class Counts:
     arrived: int
     sums: SliceSums | None
     sample: FeedSample
+    inputs: InputCounts | None = None
 
 
 def _counted(stores: Stores, service: Service, rows: LabelledRows) -> Counts:
@@ -164,6 +170,7 @@ def _counted(stores: Stores, service: Service, rows: LabelledRows) -> Counts:
         reference_of(stores, service.version),
         served=served[np.isfinite(served)],
         arrived=len(rows),
+        predictions=own.predictions[:, : schema.outputs],
     )
 
 
@@ -176,11 +183,13 @@ def count_rows(
     *,
     served: Array,
     arrived: int,
+    predictions: Array | None = None,
 ) -> Counts:
     """What is left of rows of a window.
 
     columns, times: of the rows that the version scored. labelled, labelled_columns: those with a label; one whose loss
     is no number, because its answer was none, counts as a row without. served: losses, whoever served them.
+    predictions: of the rows that the version scored, shape (n, outputs); without them the inputs are not tested.
     """
     finite = np.flatnonzero(np.isfinite(labelled.losses))
     if len(finite) < len(labelled.losses):
@@ -191,6 +200,9 @@ def count_rows(
             labelled.losses[finite],
         )
         labelled_columns = {name: np.asarray(values)[finite] for name, values in labelled_columns.items()}
+    inputs = None
+    if reference.inputs is not None and predictions is not None:
+        inputs = count_inputs(reference.inputs, columns, predictions)
     sums = None
     if reference.slices is not None:
         known = with_answers(labelled_columns, labelled.prediction)
@@ -203,7 +215,19 @@ def count_rows(
         arrived=arrived,
         sums=sums,
         sample=feed_sample(columns, times, reference.profile.bins),
+        inputs=inputs,
     )
+
+
+def input_detector(stores: Stores, service: Service) -> InputDetector | None:
+    """The sequential test of the inputs of a service, which goes on from window to window in this process."""
+    key = ("input detector", service.since)
+    if key not in stores.memo:
+        inputs = reference_of(stores, service.version).inputs
+        budget = budget_of(stores.project.config.alarm.false_alarms, service.window)
+        stores.memo[key] = InputDetector(inputs, budget.of("inputs")) if inputs is not None else None
+    found: InputDetector | None = stores.memo[key]
+    return found
 
 
 def _joined(parts: Sequence[Counts]) -> Counts:
@@ -223,6 +247,9 @@ def _joined(parts: Sequence[Counts]) -> Counts:
         arrived=sum(part.arrived for part in parts),
         sums=merge_sums([part.sums for part in parts if part.sums is not None]) if parts[0].sums else None,
         sample=merge_samples([part.sample for part in parts]),
+        inputs=merge_counts([part.inputs for part in parts if part.inputs is not None])
+        if parts[0].inputs is not None
+        else None,
     )
 
 
@@ -269,6 +296,17 @@ def fact_of(
         faults=faults,
         sample=counts.sample.without_values(),
     )
+
+
+def with_inputs(fact: WindowFacts, counts: InputCounts | None, detector: InputDetector | None) -> WindowFacts:
+    """With what the test of the inputs says after this window; one of broken data is passed over.
+
+    counts: of the window's inputs. detector: the test after the windows before; None where a version has none.
+    """
+    if detector is None:
+        return fact
+    said = None if fact.faults or counts is None else InputWindow(fact.window, counts.profile, counts.pairs)
+    return replace(fact, inputs=detector.update(said))
 
 
 def _without_rows(labelled: LabelledWindow) -> LabelledWindow:

@@ -112,6 +112,13 @@ def test_a_column_that_is_not_there_counts_as_missing_in_every_row() -> None:
     assert np.isnan(sums.correlations[names(BINS).index(("x", "y"))])
 
 
+def test_a_single_column_has_no_pairs() -> None:
+    rows = {"x": ROWS["x"]}
+    bins = pair_bins(rows, profile(rows, reference_bins(rows)))
+    assert bins.pairs == ()
+    assert pair_sums(rows, bins).correlations.tolist() == []
+
+
 def test_no_rows_have_no_correlation() -> None:
     assert np.isnan(pair_sums(part(0, 0), BINS).correlations).all()
 
