@@ -20,12 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.loss_slices import SliceReference, SliceSums, merge_sums
+from monitoring.loss_slices import ANSWER, CONFIDENCE, SliceReference, SliceSums, merge_sums
 
 Floats = NDArray[np.float64]
 
 BY_INPUTS = 0.5  # share of a rise from which the inputs explain it
 CLEAR = 2.0  # standard errors from which a part is told
+MANY_BEYOND = 0.1  # share of rows beyond the reference from which they are a shift by themselves
 LEAST_BEYOND = 0.01  # share of rows beyond the reference from which they are told
 SHOWN = 5  # columns and slices that are kept
 
@@ -94,6 +95,16 @@ class Explanation:
     def in_inputs(self) -> bool:
         """Whether the rise is explained by where the rows lie."""
         return self.explained >= BY_INPUTS
+
+    @property
+    def outside(self) -> bool:
+        """Whether many rows lie where the reference has none, so that nothing is known of their loss."""
+        return self.beyond >= MANY_BEYOND
+
+    @property
+    def cause(self) -> ColumnPart | None:
+        """The column that moved the loss most; what the network answers is a consequence."""
+        return next((one for one in self.columns if one.name not in (ANSWER, CONFIDENCE)), None)
 
     @property
     def clear(self) -> bool:

@@ -288,14 +288,19 @@ def _effects(flat: Codes, losses: Floats, cells: int) -> tuple[float, Floats]:
     flat, losses = flat[::every], losses[::every]
     design = np.zeros((len(losses), cells))
     design[np.arange(len(losses))[:, None], flat] = 1.0
-    design -= design.mean(axis=0)
+    shares = design.mean(axis=0)
+    design -= shares
     mean = float(losses.mean())
     away = losses - mean
     sizes, axes = np.linalg.eigh(design.T @ design)
     sizes = np.maximum(sizes, 0.0)
     slope = axes.T @ (design.T @ away)
     penalty = min(PENALTIES, key=lambda one: _validation(one, sizes, slope, float(away @ away), len(losses)))
-    return mean, np.asarray(axes @ (slope / (sizes + penalty)))
+    effects = axes @ (slope / (sizes + penalty))
+    for codes in flat.T:  # each column's own mean belongs to the mean of all
+        cells = np.unique(codes)
+        effects[cells] -= shares[cells] @ effects[cells]
+    return mean, np.asarray(effects)
 
 
 def _validation(penalty: float, sizes: Floats, slope: Floats, total: float, rows: int) -> float:

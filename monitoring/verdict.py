@@ -94,8 +94,9 @@ def judge(
 
 def _kind(harm: Harm, shifted: bool, explanation: Explanation | None) -> VerdictKind:
     """Whether the rows lie where the loss was always high, or rows like those before lose more."""
-    if not harm.alarm.raised:  # a loss that has not risen as a whole is no matter of where the rows lie
-        return "concept change"
+    if not harm.alarm.raised:
+        # a loss that has not risen as a whole is no matter of where the rows lie, unless many lie where none ever lay
+        return "harmful shift" if explanation is not None and explanation.outside else "concept change"
     if explanation is not None and explanation.rise > 0:
         return "harmful shift" if explanation.in_inputs else "concept change"
     # inputs that moved explain the harm only if no correction on the same inputs explains it better
