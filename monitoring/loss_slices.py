@@ -298,8 +298,8 @@ def _effects(flat: Codes, losses: Floats, cells: int) -> tuple[float, Floats]:
     penalty = min(PENALTIES, key=lambda one: _validation(one, sizes, slope, float(away @ away), len(losses)))
     effects = axes @ (slope / (sizes + penalty))
     for codes in flat.T:  # each column's own mean belongs to the mean of all
-        cells = np.unique(codes)
-        effects[cells] -= shares[cells] @ effects[cells]
+        own = np.unique(codes)
+        effects[own] -= shares[own] @ effects[own]
     return mean, np.asarray(effects)
 
 
