@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from html import escape
 from itertools import groupby
@@ -20,7 +20,7 @@ from pipelines.page import VersionCurve, month_name
 from pipelines.report_columns import ColumnTable, embedded_columns, faulty
 from pipelines.report_labels import LabelDay
 from pipelines.report_windows import ALARMS, Life, ReportWindow
-from pipelines.standing import MARKS, Standing, counted, day, slices_of, span
+from pipelines.standing import MARKS, Standing, counted, day, mark_of, slices_of, span
 
 MOST_WINDOWS = 5000  # in the chart; the newest
 MOST_TOLD = 300  # verdicts with their reasons; quiet windows in a row are one
@@ -267,11 +267,8 @@ def _role(page: ReportPage) -> str:
 
 def _marks(page: ReportPage) -> str:
     """The key of the marks that occur."""
-    verdicts = {window.verdict for window in page.windows}
     outcomes = {window.outcome for window in page.windows}
-    found: list[tuple[str, str]] = [
-        (mark, verdict) for verdict, mark in MARKS.items() if verdict in verdicts and mark != "quiet"
-    ]
+    found = [(mark, verdict) for mark, verdict in _kinds(page.windows) if mark != "quiet"]
     found += [(outcome, text) for outcome, text in OUTCOMES.items() if outcome in outcomes]
     found += [("undone", "version changed by hand")] if _by_hand(page.life) else []
     items = "".join(f"<li>{_mark(kind)}{text}</li>" for kind, text in found)
@@ -375,17 +372,22 @@ def _run(window: ReportWindow) -> int:
     return -1 if _is_quiet(window) else window.number
 
 
+def _kinds(windows: Sequence[ReportWindow]) -> list[tuple[str, str]]:
+    """The marks and words of the verdicts that occur."""
+    there = {window.verdict for window in windows}
+    known: list[tuple[str, str]] = [(mark, verdict) for verdict, mark in MARKS.items() if verdict in there]
+    return known + [(mark_of(verdict), verdict) for verdict in sorted(there - set(MARKS))]
+
+
 def _filters(windows: Sequence[ReportWindow]) -> str:
-    kinds = [
-        (mark, verdict) for verdict, mark in MARKS.items() if any(one.verdict == verdict for one in windows)
-    ]
-    counts = {mark: sum(one.verdict == verdict for one in windows) for mark, verdict in kinds}
+    kinds = _kinds(windows)
+    counts = {verdict: sum(one.verdict == verdict for one in windows) for _, verdict in kinds}
     buttons = [
         f'<button type="button" aria-pressed="true" data-kind="all">All {count(len(windows))}</button>'
     ]
     buttons += [
-        f'<button type="button" aria-pressed="false" data-kind="{mark}">{_mark(mark) if mark != "quiet" else ""}'
-        f"{verdict} {count(counts[mark])}</button>"
+        f'<button type="button" aria-pressed="false" data-kind="{escape(verdict)}">'
+        f"{_mark(mark) if mark != 'quiet' else ''}{escape(verdict)} {count(counts[verdict])}</button>"
         for mark, verdict in kinds
     ]
     retrained = sum(bool(one.outcome) for one in windows)
@@ -398,7 +400,7 @@ def _filters(windows: Sequence[ReportWindow]) -> str:
 
 def _quiet_run(group: Sequence[ReportWindow], decimals: int) -> str:
     losses = [one.loss for one in group if one.loss is not None]
-    when = span(group[0]) if len(group) == 1 else f"{day(group[-1].start)} to {day(group[0].end)}"
+    when = span(replace(group[0], start=group[-1].start))
     low, high = (number(fold(losses), decimals) for fold in (min, max)) if losses else ("", "")
     loss = f" · loss {low}" + (f" to {high}" if high != low else "") if losses else ""
     return (
@@ -408,7 +410,7 @@ def _quiet_run(group: Sequence[ReportWindow], decimals: int) -> str:
 
 
 def _verdict(window: ReportWindow, page: ReportPage, decimals: int) -> str:
-    mark = MARKS[window.verdict]
+    mark = mark_of(window.verdict)
     loss = "" if window.loss is None else f" · loss {number(window.loss, decimals)}"
     labelled = (
         "" if window.labelled >= window.rows else f", {_percent(window.labelled, window.rows)} labelled"
@@ -416,7 +418,7 @@ def _verdict(window: ReportWindow, page: ReportPage, decimals: int) -> str:
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in window.reasons)
     reasons += "".join(f'<li class="gate">gate: {escape(reason)}</li>' for reason in window.gate)
     return (
-        f'<li id="w{window.number}" data-kind="{mark}"{" data-retrained" if window.outcome else ""} '
+        f'<li id="w{window.number}" data-kind="{escape(window.verdict)}"{" data-retrained" if window.outcome else ""} '
         f'data-from="{window.number}" data-to="{window.number}">'
         f"<h3>{_mark(mark)}<span>{escape(window.verdict)}</span> <time>{span(window)}</time></h3>"
         f"<p>{count(window.rows)} rows{labelled}{loss} · v{window.version} · {_done(window)}</p>"
@@ -618,8 +620,9 @@ def _data(page: ReportPage, decimals: int) -> dict[str, object]:
         "labelled": [one.labelled for one in windows],
         "loss": [rounded(one.loss) for one in windows],
         "version": [one.version for one in windows],
-        "verdict": [MARKS[one.verdict] for one in windows],
-        "words": {mark: verdict for verdict, mark in MARKS.items()},
+        "verdict": [mark_of(one.verdict) for one in windows],
+        "words": (words := sorted({one.verdict for one in windows})),
+        "word": [words.index(one.verdict) for one in windows],
         "action": [one.action for one in windows],
         "outcome": [one.outcome for one in windows],
         "challenger": [one.challenger for one in windows],

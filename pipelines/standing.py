@@ -28,10 +28,20 @@ MARKS: dict[str, Kind] = {
     "concept change": "concept",
     "data fault": "fault",
 }
+OTHER: Kind = "thin"  # a verdict that this page does not know is shown, and not as quiet
 SPARK = 40  # windows in the terminal
 _BARS = "▁▂▃▄▅▆▇█"
 _NAMED = 4  # columns that a sentence names
 LATE = 2  # window lengths after which a monitor that has not judged is a finding
+
+
+def mark_of(verdict: str) -> Kind:
+    """The mark of a verdict.
+
+    >>> mark_of("concept change"), mark_of("a verdict of tomorrow")
+    ('concept', 'thin')
+    """
+    return MARKS.get(verdict, OTHER)
 
 
 @dataclass(frozen=True)
@@ -181,7 +191,7 @@ def read_standing(stores: Stores, now: datetime) -> tuple[Standing, Life]:
 
 
 def _nothing_trained(found: Circumstances) -> tuple[Kind, str, str, str | None] | None:
-    if found.versions:
+    if found.versions or found.life.services:
         return None
     return "open", "No version has been trained yet.", "Train the first one", "losswatch train"
 
@@ -210,7 +220,7 @@ def _asks(found: Circumstances) -> tuple[Kind, str, str, str | None] | None:
     if window.outcome != "open" or found.life.services[-1].since > window.known_at:
         return None
     said = f"{_harm(found)} A retraining ({window.action}) is asked for and has not happened."
-    return MARKS[window.verdict], said, "Train a challenger", "losswatch retrain"
+    return mark_of(window.verdict), said, "Train a challenger", "losswatch retrain"
 
 
 def _fault(found: Circumstances) -> tuple[Kind, str, str, str | None] | None:
@@ -236,7 +246,7 @@ def _harmed(found: Circumstances) -> tuple[Kind, str, str, str | None] | None:
     window = found.newest
     if not window.alarmed:
         return None
-    return MARKS[window.verdict], _harm(found), "See the reasons below for why nothing was retrained", None
+    return mark_of(window.verdict), _harm(found), "See the reasons below for why nothing was retrained", None
 
 
 def _silent(found: Circumstances) -> tuple[Kind, str, str, str | None] | None:
@@ -270,6 +280,14 @@ def _benign(found: Circumstances) -> tuple[Kind, str, str, str | None] | None:
     return "benign", said, "Nothing to do", None
 
 
+def _other(found: Circumstances) -> tuple[Kind, str, str, str | None] | None:
+    window = found.newest
+    if window.verdict == "quiet":
+        return None
+    said = f"The newest window ({span(window)}): {window.verdict}; {_first(window)}."
+    return mark_of(window.verdict), said, "See its reasons below", None
+
+
 def _quiet(found: Circumstances) -> tuple[Kind, str, str, str | None] | None:
     windows = found.life.windows
     calm = next((k for k, one in enumerate(reversed(windows)) if one.verdict != "quiet"), len(windows))
@@ -278,7 +296,7 @@ def _quiet(found: Circumstances) -> tuple[Kind, str, str, str | None] | None:
 
 RULES: tuple[Rule, ...] = (
     _nothing_trained, _nothing_serves, _nothing_judged, _asks, _fault, _retrained, _harmed, _silent, _late, _thin,
-    _benign, _quiet,
+    _benign, _other, _quiet,
 )  # fmt: skip
 
 
@@ -322,7 +340,7 @@ def _change(loss: float, reference: float) -> str:
 def _reasons(found: Circumstances) -> list[Finding]:
     window = found.newest
     return (
-        [Finding(MARKS[window.verdict], reason) for reason in window.reasons[:3]]
+        [Finding(mark_of(window.verdict), reason) for reason in window.reasons[:3]]
         if window.verdict != "quiet"
         else []
     )
@@ -380,7 +398,7 @@ def _last_alarm(found: Circumstances) -> list[Finding]:
     if last is found.newest:
         return []
     many = f"{counted(len(alarms), 'alarm')} in {counted(len(found.life.windows), 'window')}"
-    return [Finding(MARKS[last.verdict], f"{many}, the last one a {last.verdict} ({span(last)})")]
+    return [Finding(mark_of(last.verdict), f"{many}, the last one a {last.verdict} ({span(last)})")]
 
 
 def _silence(found: Circumstances) -> list[Finding]:
@@ -431,7 +449,8 @@ def span(window: ReportWindow) -> str:
     last = window.end - timedelta(microseconds=1)
     if last.date() == window.start.date():
         return day(window.start)
-    return f"{window.start.day} {window.start:%b} to {day(last)}"
+    year = "" if window.start.year == last.year else f" {window.start.year}"
+    return f"{window.start.day} {window.start:%b}{year} to {day(last)}"
 
 
 def _first(window: ReportWindow) -> str:

@@ -14,6 +14,7 @@ from pipelines.anchor import floor_to
 from pipelines.curves import draw_failed, draw_run, is_drawn
 from pipelines.diagnosis import TrainingDiagnosis
 from pipelines.errors import Failed, UserError
+from pipelines.estimating import ESTIMATE, PendingEstimate
 from pipelines.file_rows import FileRows, prepare_files
 from pipelines.forgetting import tidy
 from pipelines.judged_evidence import kept_evidence
@@ -34,7 +35,7 @@ from pipelines.service import (
 from pipelines.standing import Standing, read_standing, spark_of, version_count
 from pipelines.stores import Stores, open_stores
 from pipelines.training import Trained, train_version
-from pipelines.watch import WindowJudgement, watch
+from pipelines.watch import WindowJudgement, pending, watch
 
 if TYPE_CHECKING:
     from models.history import EpochLoss
@@ -359,6 +360,7 @@ class MonitorResult:
     action: str
     reasons: tuple[str, ...]
     labels_stopped: str | None = None  # since when, in words, where no label comes that was due
+    pending: tuple[PendingEstimate, ...] = ()  # of windows whose labels are not due yet
 
     @property
     def harmful(self) -> bool:
@@ -370,6 +372,7 @@ class MonitorResult:
         if not told:
             told.append("no window is due: each is judged when its labels are complete")
             told += [f"still to be done: {self.action}"] if self.harmful else []
+        told += [estimate.line() for estimate in self.pending]
         if self.labels_stopped is not None:
             told.append(f"labels have stopped: {self.labels_stopped}")
         if self.harmful:
@@ -384,7 +387,25 @@ def monitor(project: Project, now: datetime) -> MonitorResult:
     stores = open_stores(project)
     found, quiet = monitor_stores(stores, now), watch_labels(stores, now)
     tidy(stores, now)
+    found = replace(found, pending=_estimated(stores, now))
     return found if quiet is None else replace(found, labels_stopped=str(quiet))
+
+
+def _estimated(stores: Stores, now: datetime) -> tuple[PendingEstimate, ...]:
+    """The estimates of windows whose labels are not due yet, written down as they are known first."""
+    service = needed_service(stores, now)
+    found = pending(stores, service, now)
+    for one in found:
+        key = f"estimate {service.version} {one.start}"
+        stores.log.append_event(ESTIMATE, asdict(one), known_at=now, author="losswatch", key=key)
+    return found
+
+
+def _pending(stores: Stores, now: datetime) -> PendingEstimate | None:
+    """The newest estimate in the log, while the labels of its window are not due."""
+    found = [PendingEstimate(**event.payload) for event in stores.log.events(known_until=now, kind=ESTIMATE)]
+    newest = max(found, key=lambda one: one.start, default=None)
+    return newest if newest is not None and datetime.fromisoformat(newest.due) > now else None
 
 
 def serves(project: Project, now: datetime) -> bool:
@@ -547,6 +568,7 @@ class StatusResult:
     last: JudgedWindow | None
     standing: Standing | None = None
     spark: str | None = field(default=None, metadata={"json": False})
+    pending: PendingEstimate | None = None  # of the newest window whose labels are not due yet
 
     def lines(self) -> list[str]:
         if self.champion is None:
@@ -559,7 +581,8 @@ class StatusResult:
             f"{self.retrainings} retrainings, {self.promotions} promotions"
         ]
         told += [self.spark] if self.spark else []
-        return [*told, *(self.standing.lines() if self.standing else ())]
+        told += self.standing.lines() if self.standing else ()
+        return [*told, self.pending.line()] if self.pending else told
 
 
 def status(project: Project) -> StatusResult:
@@ -576,7 +599,7 @@ def status(project: Project) -> StatusResult:
         name=project.name,
         champion=service.version if service else None,
         since=service.since.isoformat() if service else None,
-        versions=version_count(stores),
+        versions=len(stores.registry.versions()) if service else version_count(stores),
         rows_logged=span.rows if span else 0,
         windows_judged=len(verdicts),
         retrainings=len(retrainings),
@@ -584,6 +607,7 @@ def status(project: Project) -> StatusResult:
         last=judged_window(verdicts[-1]) if verdicts else None,
         standing=found,
         spark=spark_of(life.windows),
+        pending=_pending(stores, now),
     )
 
 

@@ -132,3 +132,24 @@ def test_profiles_of_other_bins_are_refused(tmp_path: Path) -> None:
     other = profile({"x": np.zeros(3)}, [ColumnBins("x", "number")])
     with pytest.raises(ValueError, match="other bins"):
         evidently_report(REFERENCE, other, THRESHOLDS, tmp_path / "report.html")
+
+
+@slow
+def test_evidence_over_windows_names_columns_that_this_window_alone_would_not(tmp_path: Path) -> None:
+    moved = profile(rows(50) | {"score": rows(51)["score"] + 2}, BINS)
+    report = evidently_report(
+        REFERENCE, moved, THRESHOLDS, tmp_path / "report.html", shifted=("amount", "gone")
+    )
+    assert sorted(report.shifted) == ["amount", "gone"]
+
+
+def test_thresholds_are_moved_only_where_the_verdict_says_something_else() -> None:
+    import monitoring.report as module
+
+    window = profile(rows(50) | {"score": rows(51)["score"] + 2}, BINS)
+    allowed = THRESHOLDS.at(window.rows)
+    moved = module._as_named(REFERENCE, window, allowed, compare(REFERENCE, window, THRESHOLDS).names)
+    assert moved == allowed
+    named = module._as_named(REFERENCE, window, allowed, ("amount",))
+    distances = {one.name: one.distance for one in compare(REFERENCE, window, THRESHOLDS).columns}
+    assert [name for name, limit in named.items() if distances[name] >= limit] == ["amount"]

@@ -15,15 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import StateType
 
-from pipelines import flows, steps
+from pipelines import flows, live_report, steps
 from pipelines.errors import UserError
 from pipelines.project import Project, open_project
+from pipelines.standing import Standing
 
 # Stands in for pipelines.steps in every process of the story: the monitor finds harm, the retraining notes it.
 TOY_STEPS = """
@@ -128,6 +129,51 @@ def test_a_mistake_is_told_where_a_version_serves(
     monkeypatch.setattr(steps, "serves", lambda project, now: True)
     with pytest.raises(UserError, match="a newer losswatch"):
         flows.monitor.fn(str(untrained.folder))
+
+
+# --- the report ---
+
+
+@pytest.fixture
+def artifacts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The artifacts that were made, and a report in the place of the real one."""
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        flows, "create_markdown_artifact", lambda text, **more: made.append({"text": text, **more})
+    )
+    return made
+
+
+def _found(*numbers: int) -> Any:
+    return SimpleNamespace(windows=tuple(SimpleNamespace(number=number) for number in numbers))
+
+
+def test_a_monitor_that_judged_leaves_the_report_and_its_short_form(
+    tmp_path: Path, artifacts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    standing = Standing("quiet", "All is quiet.", "Nothing to do", None, ())
+
+    def written(project: Project, judged: list[int]) -> Any:
+        asked.append(judged)
+        return SimpleNamespace(name="my rides", standing=standing, windows=(), page="/x/report.html")
+
+    monkeypatch.setattr(live_report, "after_monitor", written)
+    assert flows._report(_project(tmp_path / "My_rides"), _found(3, 4)) == "/x/report.html"
+    assert asked == [[3, 4]]
+    assert [one["key"] for one in artifacts] == ["losswatch-my-rides"]
+    assert "**All is quiet.**" in artifacts[0]["text"]
+
+
+def test_a_report_that_fails_does_not_fail_the_monitor(
+    tmp_path: Path, artifacts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(project: Project, judged: list[int]) -> Any:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(live_report, "after_monitor", full)
+    assert flows._report(_project(tmp_path / "rides"), _found(3)) is None
+    assert artifacts == []
 
 
 # --- the story ---

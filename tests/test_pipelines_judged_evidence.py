@@ -34,6 +34,22 @@ class Group:
         return True
 
 
+@dataclass(frozen=True)
+class Interval:
+    """An estimate whose ends follow from its error."""
+
+    loss: float
+    error: float
+
+    @property
+    def low(self) -> float:
+        return self.loss - self.error
+
+    @property
+    def high(self) -> float:
+        return self.loss + self.error
+
+
 def judgement(**parts: Any) -> Any:
     return cast(Any, SimpleNamespace(shift=ShiftResult(800, (STILL, MOVED)), **parts))
 
@@ -65,3 +81,10 @@ def test_times_and_numbers_of_numpy_can_be_written() -> None:
 def test_a_thousand_slices_do_not_swell_the_log() -> None:
     slices = tuple(Group(str(k), datetime(2013, 1, 2, tzinfo=UTC)) for k in range(1000))
     assert len(kept_evidence(judgement(slices=slices))["slices"]) == MOST
+
+
+def test_an_interval_that_follows_from_a_record_is_kept() -> None:
+    estimate = Interval(0.5, 0.123456789)
+    assert kept_evidence(judgement(estimate=estimate))["estimate"] == {
+        "loss": 0.5, "error": 0.123457, "low": 0.376543, "high": 0.623457,
+    }  # fmt: skip

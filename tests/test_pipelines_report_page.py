@@ -95,7 +95,7 @@ def test_of_very_many_verdicts_the_newest_are_listed_and_the_rest_counted(lives:
     windows = tuple(lives.window(k, "benign shift", reasons=("moved",)) for k in range(MOST_TOLD + 50))
     page = replace(lives.made_page(0), life=lives.life(*windows))
     text = render_report(page)
-    assert text.count('data-kind="benign" data-from') == MOST_TOLD
+    assert text.count('data-kind="benign shift" data-from') == MOST_TOLD
     assert "50 older windows not listed" in prose(text)
 
 
@@ -118,3 +118,12 @@ def test_the_largest_page_stays_below_eight_megabytes(lives: ModuleType) -> None
     tracemalloc.stop()
     assert len(text) < 8_000_000
     assert peak < 200e6
+
+
+def test_a_verdict_that_the_page_does_not_know_is_shown_and_not_as_quiet(lives: ModuleType) -> None:
+    lived = lives.life(lives.window(0), lives.window(1, "no data", reasons=("no row came",)))
+    found = standing(Circumstances(lived, 1))
+    text = render_report(ReportPage("rides", lives.START, found, "mse", lived, ()))
+    assert found.headline == "The newest window (5 Mar 2013): no data; no row came."
+    assert data_of(text)["verdict"] == ["quiet", "thin"]
+    assert "no data 1" in prose(text)

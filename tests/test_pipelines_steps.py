@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from monitoring.window import WindowLength
+from pipelines import steps
 from pipelines.prepared import prepare_rows
 from pipelines.service import RETRAINING, VERDICT, needed_service
 from pipelines.steps import JudgedWindow, monitor_stores, promote_first, retrain_stores, serve_again, serves
@@ -122,3 +123,15 @@ def test_a_window_says_how_many_of_its_rows_have_a_label(labelled: int, said: st
     at = JUDGED.isoformat()
     window = JudgedWindow(0, at, at, 100, labelled, 0.7, 1, "quiet", "keep", ())
     assert said in window.line()
+
+
+def test_the_status_is_in_step_with_the_report(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "open_stores", lambda project: stores)
+    stores.project.state.mkdir(exist_ok=True)
+    _judge(stores, "update")
+    found = steps.status(stores.project)
+    assert found.standing is not None
+    told = found.lines()
+    assert told[1] == "loss ▁  0.700 to 0.700 in 1 window"
+    assert told[2] == found.standing.headline
+    assert told[-1] == "next: losswatch retrain"

@@ -247,7 +247,7 @@ def test_many_columns_are_shown_when_asked_for(tab: Tab, lives: ModuleType, tmp_
 def test_verdicts_can_be_filtered(tab: Tab, usual: ReportPage, tmp_path: Path) -> None:
     show(tab, usual, tmp_path)
     everything = tab.locator(".verdicts > li:visible").count()
-    tab.click(".filters [data-kind=harmful]")
+    tab.click(".filters [data-kind='harmful shift']")
     assert tab.locator(".verdicts > li:visible").all_inner_texts()[0].startswith("harmful shift")
     assert tab.locator(".verdicts > li:visible").count() == 1
     assert tab.text_content("#filtered") == "1 of 1 entries shown"

@@ -265,7 +265,7 @@ function tell() {
     return;
   }
   const labelled = data.labelled[at] < data.rows[at] ? `, ${percent(data.labelled[at] / data.rows[at])} labelled` : "";
-  const words = `loss ${number(data.loss[at])} · ${whole(data.rows[at])} rows${labelled} · v${data.version[at]} · ${data.words[data.verdict[at]]} · ${done(at)} `;
+  const words = `loss ${number(data.loss[at])} · ${whole(data.rows[at])} rows${labelled} · v${data.version[at]} · ${data.words[data.word[at]]} · ${done(at)} `;
   first.append(element("b", span(at)), " · ", words);
   const item = item_of(at);
   if (item) {
@@ -513,26 +513,38 @@ function drawShares(room = detail.clientWidth) {
   else ways.append("Evidently’s report of this window: ", element("code", data.command + data.number[i]));
   detail.replaceChildren(...parts, ways);
 }
+/** The edges of a number's cells as short as they can be told apart, and the names of its other cells: place and text. */
+function edgesOf(labels, shown) {
+  const edge = label => label.includes(" to ") ? label.split(" to ")[0] : label.endsWith(" and above") ? label.slice(0, -10) : null;
+  const edges = shown.map(j => edge(labels[j])), ranges = edges.some(text => text !== null), known = edges.filter(text => text !== null);
+  const digits = [2, 3, 4, 5].find(n => new Set(known.map(text => Number(text).toPrecision(n))).size === new Set(known).size) || 6;
+  return shown.map((j, place) => {
+    if (edges[place] !== null) return [place, String(Number(Number(edges[place]).toPrecision(digits))).replace("-", "−")];
+    return ranges && labels[j].startsWith("below ") && edges[place + 1] !== undefined ? null : [place + 0.5, labels[j]];
+  }).filter(one => one !== null);
+}
 /** A histogram: cells side by side, the reference behind, the window before it. */
 function upright(room, labels, before, after, shown, most) {
-  const width = Math.max(room, 260), svg = blank(), high = Math.max(...shown.map(j => Math.max(before[j], after[j]))), top = 16, height = 150;
-  const wide = (width - 44) / shown.length, y = share => top + height - share / high * height, turned = wide < Math.max(...shown.map(j => labels[j].length)) * 6;
-  const room_ = turned ? Math.min(Math.max(...shown.map(j => labels[j].length)), 22) * 5.2 + 14 : 22;
-  tall(svg, width, top + height + room_);
+  const width = Math.max(room, 260), svg = blank(), high = Math.max(...shown.map(j => Math.max(before[j], after[j]))), top = 10, height = 150;
+  const left = 44, wide = (width - left - 8) / shown.length, y = share => top + height - share / high * height;
+  tall(svg, width, top + height + 24);
   for (const share of ticks(0, high, 3)) {
-    add(svg, "line", {class: "grid", x1: 40, x2: width - 4, y1: r(y(share)), y2: r(y(share))});
-    add(svg, "text", {x: 36, y: r(y(share) + 4), "text-anchor": "end"}, percent(share));
+    add(svg, "line", {class: "grid", x1: left, x2: width - 4, y1: r(y(share)), y2: r(y(share))});
+    add(svg, "text", {x: left - 5, y: r(y(share) + 4), "text-anchor": "end"}, percent(share));
   }
-  const every = Math.ceil(14 / wide);
   shown.forEach((j, place) => {
-    const x = 40 + place * wide;
-    add(svg, "rect", {class: "ref", x: r(x + wide * 0.08), width: r(wide * 0.84), y: r(y(before[j])), height: r(top + height - y(before[j]))});
+    const x = left + place * wide;
+    add(svg, "rect", {class: "ref", x: r(x + wide * 0.06), width: r(wide * 0.88), y: r(y(before[j])), height: r(top + height - y(before[j]))});
     add(svg, "rect", {class: "now" + (j === most ? " most" : ""), x: r(x + wide * 0.26), width: r(wide * 0.48), y: r(y(after[j])), height: r(top + height - y(after[j]))});
-    if (place % every) return;
-    const label = labels[j].length > 22 ? labels[j].slice(0, 21) + "…" : labels[j], px = r(x + wide / 2);
-    if (turned) add(svg, "text", {x: 0, y: 0, "text-anchor": "end", transform: `translate(${r(x + wide / 2 + 4)} ${top + height + 10}) rotate(-60)`}, label);
-    else add(svg, "text", {x: px, y: top + height + 16, "text-anchor": "middle"}, label);
   });
+  let free = left - 20;
+  for (const [place, label] of edgesOf(labels, shown)) {
+    const half = label.length * 3.1, px = Math.min(left + place * wide, width - half);
+    if (px - half < free) continue;
+    if (Number.isInteger(place)) add(svg, "line", {class: "axis", x1: r(px), x2: r(px), y1: top + height, y2: top + height + 4});
+    add(svg, "text", {x: r(px), y: top + height + 16, "text-anchor": "middle"}, label);
+    free = px + half + 6;
+  }
   return svg;
 }
 /** Levels under each other, two bars each. */
