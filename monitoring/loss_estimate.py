@@ -29,7 +29,7 @@ from monitoring.loss_model import (
     gradient_of,
     log_chances,
 )
-from monitoring.loss_trust import LEAST_LABELS, Scored, Trust, trust
+from monitoring.loss_trust import LEAST_LABELS, Scored, Trust
 
 Array = npt.NDArray[np.float64]
 RowLosses = Callable[[Array, Array], Array]
@@ -451,24 +451,8 @@ def scored(estimator: LossEstimator, rows: EstimatedRows) -> Scored:
     )
 
 
-def estimates(
-    estimator: LossEstimator, windows: Sequence[EstimatedRows], known: Sequence[int], run_length: float
-) -> tuple[LossEstimate | None, ...]:
-    """The estimates of windows in order of time, each as it was at the end of its window; None where it has no row.
-
-    known: of how many of the windows the labels had come by then. run_length: windows between false withdrawals.
-    """
-    states = trust([scored(estimator, rows) for rows in windows], run_length)
-    return tuple(
-        _trusting(estimate(estimator, rows.all), states[count - 1] if count else None)
-        if rows.all.rows
-        else None
-        for rows, count in zip(windows, known, strict=True)
-    )
-
-
-def _trusting(found: LossEstimate, state: Trust | None) -> LossEstimate:
-    """With what labels say of it so far."""
+def trusting(found: LossEstimate, state: Trust | None) -> LossEstimate:
+    """The estimate with what labels say of it so far; None where none has come."""
     if state is not None:
         found = replace(found, trusted=state.trusted, reason=state.reason, widened=state.widened)
     if found.model > MOST_DOUBT * abs(found.loss):

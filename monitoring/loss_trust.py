@@ -85,87 +85,94 @@ def trust(windows: Sequence[Scored], run_length: float) -> tuple[Trust, ...]:
     >>> [one.trusted for one in trust([quiet, loud, quiet], 1000)]
     [True, False, False]
     """
-    scorer = _Scorer(run_length)
-    return tuple(scorer.after(window) for window in windows)
+    scorer = TrustScorer(run_length)
+    return tuple(scorer.update(window) for window in windows)
 
 
 @dataclass
-class _Scorer:
+class TrustScorer:
+    """Scores windows one after the other. run_length: as `trust` takes it."""
+
     run_length: float
-    labels: int = 0
-    windows: int = 0
-    withdrawals: int = 0
-    trusted: bool = True
-    misses: list[float] = field(default_factory=list)
+    _labels: int = 0
+    _windows: int = 0
+    _withdrawals: int = 0
+    _trusted: bool = True
+    _misses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._waiting = np.zeros((3, 0))
         self._begin()
 
     def _begin(self) -> None:
-        self._up, self._down, self._batches = Detector(), Detector(), 0
-        self._past = np.zeros((3, 0))
+        self._up, self._down = Detector(), Detector()
+        self._past: list[tuple[float, float]] = []  # of every batch: mean surprise, and what is allowed
 
-    @property
-    def threshold(self) -> float:
-        """In batches, of which a window may have many."""
-        each = max(self.labels / BATCH / max(self.windows, 1), 1.0)
-        return threshold_for(self.run_length * each, tests=2)
-
-    @property
-    def needed(self) -> int:
-        return int(RETURN * 2 ** max(self.withdrawals - 1, 0))
-
-    def after(self, window: Scored) -> Trust:
-        self.windows += 1
-        self.labels += len(window.surprises)
+    def update(self, window: Scored) -> Trust:
+        """Takes the labels of the next window."""
+        self._windows += 1
+        self._labels += len(window.surprises)
         allowed = np.full(len(window.surprises), TOLERANCE + MODEL_ERRORS * window.doubt)
         rows = np.concatenate([self._waiting, [window.surprises, window.variances, allowed]], axis=1)
         whole = rows.shape[1] // BATCH * BATCH
         self._waiting = rows[:, whole:]
         for place in range(0, whole, BATCH):
-            self._batch(rows[:, place : place + BATCH])
-        if self.trusted and math.isfinite(window.miss):
-            self.misses.append(min(abs(window.miss), MOST_MISS))
+            self._take(rows[:, place : place + BATCH])
+        if self._trusted and math.isfinite(window.miss):
+            self._misses.append(min(abs(window.miss), MOST_MISS))
         return self._found()
 
-    def _batch(self, rows: Array) -> None:
-        if not self.trusted:
-            self._past = np.concatenate([self._past, rows], axis=1)
-            recent = self._past[:, -self.needed :]
-            if recent.shape[1] == self.needed and abs(recent[0].mean()) <= recent[2].mean():
-                self.trusted = True
-                self._begin()
-            return
-        self._past = np.concatenate([self._past, rows], axis=1)
-        mean, error = float(rows[0].mean()), float(np.sqrt(rows[1].sum())) / rows.shape[1]
-        for detector, side in ((self._up, mean), (self._down, -mean)):
-            detector.update(_score(side - float(rows[2].mean()), error))
-        if max(self._up.evidence, self._down.evidence) >= self.threshold:
-            self._withdraw()
+    @property
+    def _threshold(self) -> float:
+        """In batches, of which a window may have many."""
+        each = max(self._labels / BATCH / max(self._windows, 1), 1.0)
+        return threshold_for(self.run_length * each, tests=2)
+
+    @property
+    def _needed(self) -> int:
+        return int(RETURN * 2 ** max(self._withdrawals - 1, 0))
+
+    def _take(self, rows: Array) -> None:
+        """The next batch."""
+        mean, allowed = float(rows[0].mean()), float(rows[2].mean())
+        self._past.append((mean, allowed))
+        if self._trusted:
+            error = math.sqrt(float(rows[1].sum())) / BATCH
+            self._up.update(_score(mean - allowed, error))
+            self._down.update(_score(-mean - allowed, error))
+            if max(self._up.evidence, self._down.evidence) >= self._threshold:
+                self._withdraw()
+        elif self._agrees():
+            self._trusted = True
+            self._begin()
 
     def _withdraw(self) -> None:
-        self.trusted, self.withdrawals = False, self.withdrawals + 1
+        self._trusted, self._withdrawals = False, self._withdrawals + 1
         leader = max(self._up, self._down, key=lambda detector: detector.evidence)
-        self._past = self._past[:, leader.start * BATCH :]
+        self._past = self._past[leader.start :]
+
+    def _agrees(self) -> bool:
+        """Whether the labels that are needed have come since the withdrawal and are as expected together."""
+        recent = np.array(self._past[-self._needed // BATCH :])
+        return len(recent) * BATCH >= self._needed and abs(recent[:, 0].mean()) <= recent[:, 1].mean()
 
     def _found(self) -> Trust:
-        since = 0 if self.trusted else self._past.shape[1]
+        since = 0 if self._trusted else len(self._past) * BATCH
         return Trust(
-            trusted=self.trusted,
-            labels=self.labels,
+            trusted=self._trusted,
+            labels=self._labels,
             since=since,
-            away=float(self._past[0].mean()) if since else 0.0,
-            needed=self.needed,
+            away=float(np.mean([mean for mean, _ in self._past])) if since else 0.0,
+            needed=self._needed,
             evidence=max(self._up.evidence, self._down.evidence),
-            threshold=self.threshold,
+            threshold=self._threshold,
             widened=self._widened(),
-            withdrawals=self.withdrawals,
+            withdrawals=self._withdrawals,
         )
 
     def _widened(self) -> float:
-        total = PRIOR_WINDOWS + sum(miss**2 for miss in self.misses)
-        return max(math.sqrt(total / (PRIOR_WINDOWS + len(self.misses))), NARROWEST)
+        total = PRIOR_WINDOWS + sum(miss**2 for miss in self._misses)
+        return max(math.sqrt(total / (PRIOR_WINDOWS + len(self._misses))), NARROWEST)
 
 
 def _score(excess: float, error: float) -> float:

@@ -10,23 +10,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from monitoring.budget import budget_of
 from monitoring.loss_estimate import (
     EstimatedRows,
     LossEstimate,
     LossEstimator,
+    estimate,
     estimated_rows,
-    estimates,
     fit_estimator,
+    scored,
+    trusting,
 )
+from monitoring.loss_trust import Trust, TrustScorer
 from monitoring.window import Window, rows_by_window
 from pipelines.objective import Objective
 
 if TYPE_CHECKING:
     from models.schema import Schema, Target
-    from pipelines.service import Service
 
 Array = npt.NDArray[Any]
+
+ESTIMATE = "estimate"  # an event of the log: what was estimated of a window before its labels were due
 
 
 def make_estimator(
@@ -79,36 +82,35 @@ class EndedWindow:
     """A window of a service that has ended. rows: what is left of them; sound: whether its data were."""
 
     window: Window
-    rows: EstimatedRows | None
+    rows: EstimatedRows
     sound: bool = True
 
 
-def window_estimates(
-    estimator: LossEstimator | None,
-    service: Service,
-    ended: Sequence[EndedWindow],
-    *,
-    delay: timedelta,
-    false_alarms: str,
-) -> list[LossEstimate | None]:
-    """The estimates of windows in order of time, each as it was known when its window ended.
+class Estimates:
+    """The estimates of the windows of a service, each as it was known when its window ended.
 
-    delay: after the end of a window its labels are complete, and score the estimates after it. false_alarms: as
-    [alarm] has it: an estimate is withdrawn by chance as often as an alarm may be false.
+    delay: after the end of a window its labels are complete, and score the estimates after it. run_length: windows
+    between two estimates that are withdrawn by chance.
     """
-    kept = [(place, one) for place, one in enumerate(ended) if one.rows is not None]
-    if estimator is None or not kept:
-        return [None] * len(ended)
-    found: list[LossEstimate | None] = [None] * len(ended)
-    rows = [one.rows if one.sound else one.rows.unlabelled() for _, one in kept if one.rows is not None]
-    known = [
-        sum(other.window.end + delay <= one.window.end for _, other in kept[:count])
-        for count, (_, one) in enumerate(kept)
-    ]
-    run_length = budget_of(false_alarms, service.window).run_length
-    for (place, _), said in zip(kept, estimates(estimator, rows, known, run_length), strict=True):
-        found[place] = said
-    return found
+
+    def __init__(self, estimator: LossEstimator, delay: timedelta, run_length: float) -> None:
+        self.estimator, self.delay = estimator, delay
+        self._scorer = TrustScorer(run_length)
+        self._scored: list[tuple[datetime, Trust]] = []  # when labels were complete, and what they said
+
+    def of(self, ended: EndedWindow) -> LossEstimate | None:
+        """The estimate of a window; None where it has no row."""
+        if not ended.rows.all.rows:
+            return None
+        states = [state for complete, state in self._scored if complete <= ended.window.end]
+        return trusting(estimate(self.estimator, ended.rows.all), states[-1] if states else None)
+
+    def score(self, ended: EndedWindow) -> None:
+        """Takes the labels of a window that is due, in order of time; broken data say nothing."""
+        rows = ended.rows if ended.sound else ended.rows.unlabelled()
+        self._scored.append(
+            (ended.window.end + self.delay, self._scorer.update(scored(self.estimator, rows)))
+        )
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from pipelines.batches import (
     told_rows,
 )
 from pipelines.errors import Failed
+from pipelines.estimating import make_estimator
 from pipelines.first_rows import SIGNED, check_signs
 from pipelines.learning import Examples
 from pipelines.memory import in_words
@@ -137,21 +138,33 @@ class FileRows:
             unseen |= times >= self.unseen_since
         windows = cut(self.times[[0, -1]], moment_of(self.times[0]), self.window)
         loss = make_loss_reference(losses, unseen, times, windows)
-        correction = self._correction(model, goal, np.flatnonzero(unseen))
+        new = self._some(np.flatnonzero(unseen))
         stored = json.loads((self.folder / _PROFILES).read_text("utf-8"))
         return Reference(
             loss,
             Profile.from_json(json.dumps(stored["profile"])),
             ShiftThresholds.from_json(json.dumps(stored["thresholds"])),
             tuple(Profile.from_json(json.dumps(block)) for block in stored["blocks"]),
-            correction,
+            **self._learned(model, goal, new, windows),
         )
 
-    def _correction(
-        self, model: keras.Model, goal: Objective, unseen: npt.NDArray[np.intp]
-    ) -> tuple[tuple[float, ...], ...]:
+    def _learned(
+        self, model: keras.Model, goal: Objective, rows: Examples | None, windows: Sequence[Window]
+    ) -> dict[str, Any]:
+        """What is learned of rows that the version was not trained on: its correction, its estimator."""
         from models.fit import predict
 
+        if rows is None:
+            return {}
+        inputs, targets = rows.inputs, rows.targets.astype(np.float64)
+        answers = predict(model, inputs).astype(np.float64)
+        estimator = make_estimator(
+            inputs, answers, targets, rows.times, windows, target=self.schema.target, goal=goal
+        )
+        return {"correction": make_correction(inputs, answers, targets, goal), "estimator": estimator}
+
+    def _some(self, unseen: npt.NDArray[np.intp]) -> Examples | None:
+        """Some of the rows that were not trained on, in order of time; None without any."""
         if len(unseen) > MOST_CORRECTION:
             rng = np.random.default_rng(MOST_CORRECTION)
             unseen = unseen[np.sort(rng.choice(len(unseen), MOST_CORRECTION, replace=False, shuffle=False))]
@@ -159,14 +172,13 @@ class FileRows:
         chosen = [(self.train, unseen[unseen < taught]), (self.validation, unseen[unseen >= taught] - taught)]
         pieces = [part.take(rows) for part, rows in chosen if len(rows)]
         if not pieces:
-            return ()
+            return None
         inputs, targets, times = (
             np.concatenate([getattr(piece, name) for piece in pieces])
             for name in ("inputs", "targets", "times")
         )
         order = np.argsort(times, kind="stable")
-        inputs, targets = inputs[order], targets[order].astype(np.float64)
-        return make_correction(inputs, predict(model, inputs).astype(np.float64), targets, goal)
+        return Examples.of(inputs[order], targets[order], times[order])
 
     def _examples(self, part: str) -> Examples:
         rows = open_rows(self.folder / part)

@@ -14,6 +14,7 @@ from models.losses import sign_fault
 from models.split import Split
 from monitoring.window import WindowLength, cut
 from pipelines.errors import UserError
+from pipelines.estimating import make_estimator
 from pipelines.learning import Examples
 from pipelines.moments import moment_of
 from pipelines.objective import Objective
@@ -163,9 +164,19 @@ class FrameRows:
             ceiling=loss.ceiling,
         )
         answers = Answers(predictions[unseen], every.times[unseen])
-        return make_reference(
+        reference = make_reference(
             columns, table.times, windows, loss=loss, correction=correction, slices=slices, answers=answers
         )
+        estimator = make_estimator(
+            every.inputs[unseen],
+            predictions[unseen],
+            targets[unseen],
+            every.times[unseen],
+            windows,
+            target=schema.target,
+            goal=goal,
+        )
+        return dataclasses.replace(reference, estimator=estimator)
 
 
 def check_signs(goal: Objective, losses: npt.NDArray[Any]) -> None:

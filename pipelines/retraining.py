@@ -18,6 +18,7 @@ from monitoring.gate import Comparison, Promotion, compare_losses, judge_challen
 from monitoring.loss_alarm import LossReference
 from monitoring.window import WindowLength, cut
 from pipelines.bundle import Bundle
+from pipelines.estimating import make_estimator
 from pipelines.held_out import PIECES, held_out, piece_length
 from pipelines.kept_curve import TrainingRecord, keep_curve
 from pipelines.labelled import targets_of, usable
@@ -348,6 +349,16 @@ def _register(
         slices=slices,
         answers=Answers(predictions[newest], known.times[late][newest]),
     )
+    estimator = make_estimator(
+        inputs[newest],
+        predictions[newest],
+        known.targets[late][newest],
+        known.times[late][newest],
+        windows,
+        target=schema.target,
+        goal=goal,
+    )
+    reference = replace(reference, estimator=estimator)
     first = _first_rows(stores, champion)
     settings = {
         **settings_of(goal, schema, first, stores.project),

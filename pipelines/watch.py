@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from monitoring.budget import budget_of
@@ -13,18 +13,23 @@ from monitoring.faults import DataFault
 from monitoring.input_alarm import InputAlarm
 from monitoring.judging import Judgement, judge_windows
 from monitoring.loss_alarm import LossAlarm
+from monitoring.loss_estimate import LossEstimate
 from monitoring.power import Power
 from monitoring.recovery import Recovery
 from monitoring.shift import ShiftResult
 from monitoring.slice_alarm import SliceAlarm
 from monitoring.verdict import Verdict
 from monitoring.window import Window
+from pipelines.estimating import EndedWindow, Estimates, PendingEstimate
 from pipelines.service import Service, bundle_of, reference_of
-from pipelines.window_facts import WindowFacts, objective_of, window_facts
+from pipelines.window_facts import WindowFacts, objective_of, rows_of_window, window_facts
 
 if TYPE_CHECKING:
     from models.schema import Schema
     from pipelines.stores import Stores
+
+
+MOST_PENDING = 3  # estimates that are told of: the newest are what is not known yet
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class WindowJudgement:
 
     harm_since: start of the window in which the harm began. risen: whether the loss itself is higher than it was. What
     follows `shift` is as in `monitoring.judging.Judgement`.
+    estimate: of its loss, as it was known at its end; None where the version has none.
     """
 
     number: int
@@ -53,6 +59,7 @@ class WindowJudgement:
     explanation: Explanation | None
     power: Power
     input_alarm: InputAlarm | None = None
+    estimate: LossEstimate | None = None
 
 
 def watch(stores: Stores, service: Service, now: datetime, *, after: int = -1) -> list[WindowJudgement]:
@@ -74,11 +81,52 @@ def watch(stores: Stores, service: Service, now: datetime, *, after: int = -1) -
         correctable=objective_of(stores, service.version).link is not None,
         after=max((place for place, fact in enumerate(facts) if fact.number <= after), default=-1),
     )
-    schema = bundle_of(stores, service.version).schema
+    schema, estimates = bundle_of(stores, service.version).schema, loss_estimates(stores, service, facts)
     return [
-        _window_judgement(service, schema, facts[: place + 1], judgement)
+        replace(
+            _window_judgement(service, schema, facts[: place + 1], judgement),
+            estimate=_estimate(estimates, facts[place]),
+        )
         for place, judgement in enumerate(found, start=len(facts) - len(found))
     ]
+
+
+def loss_estimates(stores: Stores, service: Service, facts: Sequence[WindowFacts]) -> Estimates | None:
+    """The estimates of a service, scored by the labels of these windows; they go on in this process."""
+    estimator = reference_of(stores, service.version).estimator
+    if estimator is None:
+        return None
+    config = stores.project.config
+    run_length = budget_of(config.alarm.false_alarms, service.window).run_length
+    made = (Estimates(estimator, config.data.label_delay, run_length), 0)
+    estimates, done = stores.memo.get(("estimates", service.since), made)
+    for fact in facts[done:]:
+        if fact.estimate is not None:
+            estimates.score(EndedWindow(fact.window, fact.estimate, sound=not fact.faults))
+    stores.memo[("estimates", service.since)] = estimates, len(facts)
+    found: Estimates = estimates
+    return found
+
+
+def _estimate(estimates: Estimates | None, fact: WindowFacts) -> LossEstimate | None:
+    if estimates is None or fact.estimate is None:
+        return None
+    return estimates.of(EndedWindow(fact.window, fact.estimate))
+
+
+def pending(stores: Stores, service: Service, now: datetime) -> tuple[PendingEstimate, ...]:
+    """What is estimated of the newest windows that have ended and whose labels are not due yet, in order of time."""
+    facts = window_facts(stores, service, now)
+    estimates, delay = loss_estimates(stores, service, facts), stores.project.config.data.label_delay
+    if estimates is None:
+        return ()
+    told = []
+    for _, window in service.windows_until(now, timedelta(0))[len(facts) :][-MOST_PENDING:]:
+        rows = rows_of_window(stores, service, window, now)
+        said = estimates.of(EndedWindow(window, rows)) if rows is not None else None
+        if said is not None:
+            told.append(PendingEstimate.of(window, window.end + delay, said))
+    return tuple(told)
 
 
 def _window_judgement(

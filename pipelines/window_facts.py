@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,6 +18,7 @@ from monitoring.feed import FeedSample, column_faults, feed_faults, feed_sample,
 from monitoring.input_alarm import InputAlarm, InputDetector, InputWindow
 from monitoring.label_selection import WINDOWS, Selection, Stratum, corrected, selection
 from monitoring.loss_alarm import LossLevel, LossReference, loss_level
+from monitoring.loss_estimate import EstimatedRows
 from monitoring.loss_slices import SliceSums, merge_sums, slice_sums, with_answers
 from monitoring.profile import Columns, Profile, merge_all, profile
 from monitoring.recovery import (
@@ -29,6 +32,7 @@ from monitoring.recovery import (
     with_correction,
 )
 from monitoring.window import Window
+from pipelines.estimating import inputs_of, rows_for_estimate
 from pipelines.labelled import labelled_window, row_losses_of, usable
 from pipelines.moments import numpy_moment
 from pipelines.objective import Objective, objective
@@ -50,7 +54,8 @@ class WindowFacts:
     rows: scored by the version in service. served_loss: mean over all labelled rows, whoever served them. selection:
     how rows labelled late differ, where some of this window wait for a label; the level is corrected for it. arrived:
     rows of any version; sums: of the labelled rows by slice; faults: of its data; sample: of the rows,
-    by which copies are known again. inputs: what their sequential test says.
+    by which copies are known again. inputs: what their sequential test says. estimate: what is left of
+    the rows for the estimate of their loss.
     """
 
     window: Window
@@ -69,6 +74,7 @@ class WindowFacts:
     sample: FeedSample
     inputs: InputAlarm | None = None
     selection: Selection | None = None
+    estimate: EstimatedRows | None = None
 
 
 def window_facts(stores: Stores, service: Service, now: datetime) -> list[WindowFacts]:
@@ -86,6 +92,26 @@ def window_facts(stores: Stores, service: Service, now: datetime) -> list[Window
         fact = _corrected(fact, _selection(stores, service, fact, due), service)
         known.append(with_inputs(fact, counts.inputs, input_detector(stores, service)))
     return known
+
+
+def rows_of_window(stores: Stores, service: Service, window: Window, now: datetime) -> EstimatedRows | None:
+    """What is left of the rows of a window that is not due yet, without any label; None where nothing is estimated."""
+    if reference_of(stores, service.version).estimator is None:
+        return None
+    names = bundle_of(stores, service.version).schema.column_names
+    levels = known_levels(stores, service.version)
+    parts = stores.log.parts(window.start, window.end, known_until=now, columns=names, levels=levels)
+    found = []
+    for rows in parts:
+        own = _own(service, rows)
+        found.append(estimated(stores, service, own, np.full(len(own), np.nan)))
+    return _added([one for one in found if one is not None])
+
+
+def _own(service: Service, rows: LabelledRows) -> LabelledRows:
+    """Rows that the version in service scored."""
+    since = np.datetime64(service.since.replace(tzinfo=None), "us")
+    return rows.take(np.flatnonzero((rows.versions == service.version) & (rows.times >= since)))
 
 
 def objective_of(stores: Stores, version: int) -> Objective:
@@ -154,24 +180,39 @@ class Counts:
     sums: SliceSums | None
     sample: FeedSample
     inputs: InputCounts | None = None
+    estimate: EstimatedRows | None = None
 
 
 def _counted(stores: Stores, service: Service, rows: LabelledRows) -> Counts:
     schema, goal = bundle_of(stores, service.version).schema, objective_of(stores, service.version)
-    since = np.datetime64(service.since.replace(tzinfo=None), "us")
-    own = rows.take(np.flatnonzero((rows.versions == service.version) & (rows.times >= since)))
-    known = own.take(usable(own, schema))
+    own = _own(service, rows)
+    places = usable(own, schema)
+    known = own.take(places)
+    labelled = labelled_window(known, schema, goal)
+    losses = np.full(len(own), np.nan)
+    losses[places] = labelled.losses
     served = row_losses_of(rows.take(usable(rows, schema)), schema, goal)
-    return count_rows(
+    counts = count_rows(
         own.columns,
         own.times,
-        labelled_window(known, schema, goal),
+        labelled,
         known.columns,
         reference_of(stores, service.version),
         served=served[np.isfinite(served)],
         arrived=len(rows),
         predictions=own.predictions[:, : schema.outputs],
     )
+    return replace(counts, estimate=estimated(stores, service, own, losses))
+
+
+def estimated(stores: Stores, service: Service, own: LabelledRows, losses: Array) -> EstimatedRows | None:
+    """What is left of rows of the version for the estimate of their loss. losses: nan where there is no label."""
+    estimator = reference_of(stores, service.version).estimator
+    if estimator is None:
+        return None
+    schema, goal = bundle_of(stores, service.version).schema, objective_of(stores, service.version)
+    inputs = inputs_of(schema, own.columns, len(own))
+    return rows_for_estimate(estimator, inputs, own.predictions[:, : schema.outputs], losses, goal)
 
 
 def count_rows(
@@ -250,7 +291,12 @@ def _joined(parts: Sequence[Counts]) -> Counts:
         inputs=merge_counts([part.inputs for part in parts if part.inputs is not None])
         if parts[0].inputs is not None
         else None,
+        estimate=_added([part.estimate for part in parts if part.estimate is not None]),
     )
+
+
+def _added(parts: Sequence[EstimatedRows]) -> EstimatedRows | None:
+    return functools.reduce(operator.add, parts) if parts else None
 
 
 def fact_of(
@@ -295,6 +341,7 @@ def fact_of(
         sums=counts.sums,
         faults=faults,
         sample=counts.sample.without_values(),
+        estimate=counts.estimate,
     )
 
 

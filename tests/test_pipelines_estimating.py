@@ -13,20 +13,18 @@ import pytest
 
 from models.losses import row_losses
 from models.schema import Target
-from monitoring.loss_alarm import loss_reference
 from monitoring.loss_estimate import LossEstimator
-from monitoring.window import Window, WindowLength, cut
+from monitoring.window import Window, cut
 from pipelines.bundle import plain
 from pipelines.estimating import (
     EndedWindow,
+    Estimates,
     PendingEstimate,
     make_estimator,
     rows_for_estimate,
-    window_estimates,
 )
 from pipelines.objective import Objective
 from pipelines.reference import make_loss_reference, make_reference, read_reference, write_reference
-from pipelines.service import Service
 
 Array = npt.NDArray[Any]
 BEGIN = datetime(2021, 1, 1, tzinfo=UTC)
@@ -50,17 +48,14 @@ def estimator() -> LossEstimator:
     return found
 
 
-def service() -> Service:
-    reference = loss_reference(np.ones(10), [], windows=1.0)
-    return Service(1, BEGIN, BEGIN, WindowLength.parse("1day"), reference)
-
-
 def ended(estimator: LossEstimator, day: int, *, away: float = 1.0, labelled: bool = True) -> EndedWindow:
     inputs, answers, targets = rows(day + 1, 400)
     losses = SQUARED.row_losses(answers[:, 0] + away * (targets - answers[:, 0]), answers)
     window = Window(BEGIN + timedelta(days=day), BEGIN + timedelta(days=day + 1))
     known = losses if labelled else np.full(400, np.nan)
-    return EndedWindow(window, rows_for_estimate(estimator, inputs, answers, known, SQUARED))
+    found = rows_for_estimate(estimator, inputs, answers, known, SQUARED)
+    assert found is not None
+    return EndedWindow(window, found)
 
 
 def test_it_is_stored_with_the_reference_and_comes_back(estimator: LossEstimator) -> None:
@@ -109,47 +104,49 @@ def test_chances_and_scores_of_two_classes_are_told_apart() -> None:
     assert one.loss == pytest.approx(other.loss)
 
 
+def through(estimator: LossEstimator, windows: list[EndedWindow], delay: timedelta) -> list[bool]:
+    """Whether each of them was trusted when it ended."""
+    estimates = Estimates(estimator, delay, 1000)
+    for one in windows:
+        estimates.score(one)
+    return [said is not None and said.trusted for said in map(estimates.of, windows)]
+
+
 def test_a_window_is_estimated_before_its_labels(estimator: LossEstimator) -> None:
-    windows = [ended(estimator, 0, labelled=False)]
-    found = window_estimates(
-        estimator, service(), windows, delay=timedelta(days=7), false_alarms="1 per 1000 windows"
-    )
-    assert found[0] is not None
-    assert found[0].low < 1.0 < found[0].high
-    assert found[0].trusted
+    found = Estimates(estimator, timedelta(days=7), 1000).of(ended(estimator, 0, labelled=False))
+    assert found is not None
+    assert found.low < 1.0 < found.high
+    assert found.trusted
 
 
 def test_labels_score_it_from_the_moment_they_are_due(estimator: LossEstimator) -> None:
     windows = [ended(estimator, day, away=3.0 if day >= 2 else 1.0) for day in range(6)]
-    found = window_estimates(
-        estimator, service(), windows, delay=timedelta(days=1), false_alarms="1 per 1000 windows"
-    )
     # the labels of day 2 are complete when day 3 has ended, so day 3 is the first that knows
-    assert [one is not None and one.trusted for one in found] == [True, True, True, False, False, False]
+    assert through(estimator, windows, timedelta(days=1)) == [True, True, True, False, False, False]
+    assert through(estimator, windows, timedelta(days=9)) == [True] * 6
 
 
 def test_broken_data_do_not_speak_against_the_estimate(estimator: LossEstimator) -> None:
     windows = [ended(estimator, day, away=3.0) for day in range(6)]
     broken = [EndedWindow(one.window, one.rows, sound=False) for one in windows]
-    found = window_estimates(
-        estimator, service(), broken, delay=timedelta(0), false_alarms="1 per 1000 windows"
-    )
-    assert all(one is not None and one.trusted for one in found)
+    assert through(estimator, broken, timedelta(days=1)) == [True] * 6
+    assert not all(through(estimator, windows, timedelta(days=1)))
 
 
-def test_a_version_without_an_estimator_has_no_estimates() -> None:
-    window = EndedWindow(Window(BEGIN, BEGIN + timedelta(days=1)), None)
-    assert window_estimates(None, service(), [window], delay=timedelta(0), false_alarms="1 per year") == [
-        None
-    ]
+def test_a_window_without_rows_has_no_estimate(estimator: LossEstimator) -> None:
+    nothing = rows_for_estimate(estimator, *rows(0, 0)[:2], np.zeros(0), SQUARED)
+    assert nothing is not None
+    window = EndedWindow(Window(BEGIN, BEGIN + timedelta(days=1)), nothing)
+    assert Estimates(estimator, timedelta(0), 1000).of(window) is None
+
+
+def test_a_version_without_an_estimator_keeps_nothing_of_rows() -> None:
     assert rows_for_estimate(None, *rows(0, 5), SQUARED) is None
 
 
 def test_a_pending_estimate_is_told_in_a_line(estimator: LossEstimator) -> None:
     one = ended(estimator, 0)
-    found = window_estimates(
-        estimator, service(), [one], delay=timedelta(0), false_alarms="1 per 1000 windows"
-    )[0]
+    found = Estimates(estimator, timedelta(0), 1000).of(one)
     assert found is not None
     told = PendingEstimate.of(one.window, datetime(2021, 1, 9, tzinfo=UTC), found)
     assert told.line().startswith("2021-01-01T00:00: estimated loss ")
