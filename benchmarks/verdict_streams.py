@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitoring.budget import Budget
+from monitoring.input_alarm import InputDetector
 from monitoring.judging import Judgement, judge_windows
 from monitoring.loss_alarm import AlarmConfig
 from monitoring.recovery import LabelledWindow
@@ -28,7 +29,8 @@ from pipelines.reference import (
     make_reference,
     make_slices,
 )
-from pipelines.window_facts import WindowFacts, count_rows, fact_of
+from pipelines.watched_inputs import Answers
+from pipelines.window_facts import WindowFacts, count_rows, fact_of, with_inputs
 
 Array = npt.NDArray[Any]
 Columns = dict[str, Array]
@@ -297,15 +299,17 @@ def judged(process: Process, seed: int, which: int, *, windows: int, rows: int) 
     goal = objective_of(process)
     model, reference = _reference(stream, goal, np.random.default_rng(seed))
     facts: list[WindowFacts] = []
+    budget = Budget(1000.0)
+    detector = InputDetector(reference.inputs, budget.of("inputs")) if reference.inputs is not None else None
     for number in range(windows):
-        facts.append(_fact(stream, stream.window(number), number, model, reference, goal, facts))
+        facts.append(_fact(stream, number, model, reference, goal, facts, detector))
     found = judge_windows(
         reference,
         reference.loss,
         facts,
         config=AlarmConfig(),
         worth=0.01,
-        budget=Budget(1000.0),
+        budget=budget,
         correctable=True,
     )
     return Judged(scenario, tuple(found))
@@ -325,7 +329,10 @@ def _reference(stream: Stream, goal: Objective, rng: np.random.Generator) -> tup
     loss = make_loss_reference(losses, unseen, times, windows)
     correction = make_correction(inputs[unseen], predictions[unseen], target[unseen], goal)
     slices = make_slices(columns, predictions, losses, times, windows, unseen=unseen, ceiling=loss.ceiling)
-    made = make_reference(columns, times, windows, loss=loss, correction=correction, slices=slices)
+    answers = Answers(predictions[unseen], times[unseen])
+    made = make_reference(
+        columns, times, windows, loss=loss, correction=correction, slices=slices, answers=answers
+    )
     return model, made
 
 
@@ -335,20 +342,28 @@ def _window(stream: Stream, number: int) -> Window:
 
 def _fact(
     stream: Stream,
-    made: Rows,
     number: int,
     model: Model,
     reference: Reference,
     goal: Objective,
     before: Sequence[WindowFacts],
+    detector: InputDetector | None,
 ) -> WindowFacts:
+    made = stream.window(number)
     inputs = model.inputs(made.columns)
     predictions = model.predict(inputs)
     losses = goal.row_losses(made.target, predictions)
     labelled = LabelledWindow(inputs, predictions, made.target, losses)
     counts = count_rows(
-        made.columns, made.times, labelled, made.columns, reference, served=losses, arrived=len(losses)
+        made.columns,
+        made.times,
+        labelled,
+        made.columns,
+        reference,
+        served=losses,
+        arrived=len(losses),
+        predictions=predictions,
     )
-    return fact_of(
-        number, _window(stream, number), counts, before, goal=goal, reference=reference, loss=reference.loss
-    )
+    window = _window(stream, number)
+    fact = fact_of(number, window, counts, before, goal=goal, reference=reference, loss=reference.loss)
+    return with_inputs(fact, counts.inputs, detector)

@@ -22,6 +22,7 @@ from benchmarks import options
 from benchmarks.options import say
 from benchmarks.result import Result, at_least, at_most, figure
 from benchmarks.verdict_streams import CHANGE, KEPT, TUNED, Judged, Process, judged, scenarios
+from monitoring.loss_slices import ANSWER, CONFIDENCE
 
 SEEDS, QUICK = 50, 2
 WINDOWS, ROWS = 32, 400
@@ -32,6 +33,7 @@ LIMITS = {
     "benign shift": 0.05,
 }  # share of the streams in which a retraining may be asked for
 FOUND = NAMED = 0.9
+ANSWERS = (ANSWER, CONFIDENCE)  # what the model answers moves with what it is asked
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def _cause(stream: Judged, window: int) -> str | None:
     if kind == "data fault":
         return judgement.faults[0].column
     if kind == "benign shift":
-        return next(iter(judgement.shift.names), None)
+        names = judgement.shift.names if judgement.inputs is None else judgement.inputs.columns
+        return next((name for name in names if name not in ANSWERS), None)
     explanation = judgement.explanation
     if explanation is None:
         return None
