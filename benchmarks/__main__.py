@@ -32,6 +32,7 @@ LONG = (
     "serving_soak",
     "labels",
     "late_labels",
+    "input_detection",
     "log_kills",
 )
 DOCS = Path(__file__).parent.parent / "docs"
