@@ -12,7 +12,19 @@ if TYPE_CHECKING:
 # parts of a judgement that are kept as they are; one that a judgement does not have is left out
 PARTS = ("alarm", "recovery", "estimate", "slices", "explanation", "power", "input_alarm", "faults")
 # what a record says of itself, beside its fields
-SAYINGS = ("raised", "shown", "shifted", "low", "high", "error", "rise", "explained", "clear")
+SAYINGS = (
+    "raised",
+    "shown",
+    "shifted",
+    "low",
+    "high",
+    "error",
+    "rise",
+    "explained",
+    "clear",
+    "columns",
+    "pairs",
+)
 MOST = 40  # records of one part: beyond it nobody reads, and a verdict has to stay small
 
 

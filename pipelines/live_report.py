@@ -241,7 +241,7 @@ def write_inputs(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / inputs_name(window.start)
     title = f"{name}: inputs from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
-    named = window.shifted if "shifted" in window.evidence else None
+    named = window.shifted if window.names_columns else None
     evidently_report(reference.profile, current, reference.thresholds, path, title=title, shifted=named)
     return path
 

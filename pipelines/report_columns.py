@@ -30,6 +30,7 @@ MOST_SHARES = 3_000_000  # characters for the cells of all columns in all window
 LONGEST = 48  # characters of a cell's label
 LARGEST = math.sqrt(math.log(2))  # Jensen-Shannon distance of what has nothing in common
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+EVERY = "all columns"  # the name under which a fault of the whole feed is told
 _STEPS = 4095
 _OTHERS = 3  # the cells that come last: other or the highest numbers' own, missing, invalid
 
@@ -258,8 +259,8 @@ def _embedded_reference(past: ColumnPast) -> list[Any]:
 
 
 def _faults(table: ColumnTable) -> list[list[Any]]:
-    """Column, window and text of what was broken."""
-    place = {name: k for k, name in enumerate(table.names)}
+    """Column, window and text of what was broken; -1 for all columns."""
+    place = {EVERY: -1, **{name: k for k, name in enumerate(table.names)}}
     return [
         [place[name], k, text[:300]]
         for k, window in enumerate(table.windows)
@@ -322,8 +323,9 @@ def _embedded_column(table: ColumnTable, name: str, room: _Room) -> tuple[str, s
 
 def _flag(window: ReportWindow, name: str, beyond: bool) -> str:
     """beyond: whether its distance is above its threshold, which counts where an older log names no columns."""
-    if name in faulty(window):
+    broken = faulty(window)
+    if name in broken or EVERY in broken:
         return "F"
-    if "shifted" in window.evidence:
+    if window.names_columns:
         return "S" if name in window.shifted else "."
     return "S" if beyond else "."

@@ -19,7 +19,7 @@ from pipelines.figures import count, decimals_for, number
 from pipelines.page import VersionCurve, month_name
 from pipelines.report_columns import ColumnTable, embedded_columns, faulty
 from pipelines.report_labels import LabelDay
-from pipelines.report_windows import ALARMS, Life, ReportWindow
+from pipelines.report_windows import ALARMS, Life, Pending, ReportWindow
 from pipelines.standing import MARKS, Standing, counted, day, mark_of, slices_of, span
 
 MOST_WINDOWS = 5000  # in the chart; the newest
@@ -246,7 +246,7 @@ def _legend(page: ReportPage) -> str:
     if not page.windows:
         return ""
     lines = [("served", "realised loss"), ("reference", "reference")]
-    if any(one.estimate is not None for one in page.windows):
+    if page.life.pending or any(one.estimate is not None for one in page.windows):
         lines.insert(1, ("estimate", "estimated without labels"))
     items = "".join(
         f'<li data-line="{style}"><svg class="key {style}" viewBox="0 0 22 8" aria-hidden="true">'
@@ -630,6 +630,7 @@ def _data(page: ReportPage, decimals: int) -> dict[str, object]:
             str(one.number): one.reasons[0][:300] for one in windows if one.reasons and one.verdict != "quiet"
         },
         "estimate": _estimates(windows),
+        "pending": [_pending(one) for one in page.life.pending] if windows else [],
         "services": [
             [one.version, _time(one.since), _time(one.until) if one.until else None, rounded(one.loss)]
             for one in page.life.services
@@ -655,6 +656,12 @@ def _curve(curve: VersionCurve) -> dict[str, object]:
         "training": [rounded(loss) for _, loss, _ in curve.epochs],
         "validation": [rounded(loss) for _, _, loss in curve.epochs],
     }
+
+
+def _pending(one: Pending) -> list[object]:
+    estimate = one.estimate
+    figures = [rounded(value) for value in (estimate.loss, estimate.low, estimate.high)]
+    return [_time(one.start), _time(one.end), *figures, estimate.trusted]
 
 
 def _estimates(windows: Iterable[ReportWindow]) -> dict[str, list[Any]] | None:

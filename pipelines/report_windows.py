@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipelines.estimating import ESTIMATE
 from pipelines.retraining import AUTHOR
 from pipelines.service import RETRAINING, SERVICE, VERDICT
 
@@ -67,12 +68,28 @@ class ReportWindow:
 
     @property
     def shifted(self) -> tuple[str, ...]:
-        """Names of the columns that the verdict calls shifted, the furthest first."""
+        """Names of the columns that the verdict calls shifted, most evidence first."""
+        if alarm := self.evidence.get("input_alarm"):
+            return tuple(map(str, alarm.get("columns", ())))
         return tuple(str(column["name"]) for column in self.evidence.get("shifted", ()))
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether the evidence says which columns moved; that of an older log does not."""
+        return "shifted" in self.evidence or "input_alarm" in self.evidence
 
     @property
     def estimate(self) -> Estimate | None:
         return _estimate(self.evidence.get("estimate"))
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A window that has ended and whose labels are not due yet, with what is expected of it."""
+
+    start: datetime
+    end: datetime
+    estimate: Estimate
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,7 @@ class Life:
     windows: tuple[ReportWindow, ...]
     turns: tuple[Turn, ...]
     services: tuple[Stretch, ...]
+    pending: tuple[Pending, ...] = ()
 
     def since_of(self, window: ReportWindow) -> datetime:
         """When the service began that a verdict is about; the one that it led to began at the same moment."""
@@ -117,7 +135,7 @@ def read_life(events: Sequence[Event]) -> Life:
         (event for event in events if event.kind == VERDICT), key=lambda event: event.payload["number"]
     )
     windows = tuple(_window(event, retrained.get(event.payload["number"], {})) for event in verdicts)
-    return Life(windows, _turns(events), _stretches(events))
+    return Life(windows, _turns(events), _stretches(events), _pending(events, windows))
 
 
 def _window(event: Event, retrained: Mapping[str, Any]) -> ReportWindow:
@@ -147,6 +165,17 @@ def _estimate(kept: Mapping[str, Any] | None) -> Estimate | None:
     loss = float(kept["loss"])
     low, high = (loss if kept.get(name) is None else float(kept[name]) for name in ("low", "high"))
     return Estimate(loss, low, high, bool(kept.get("trusted", True)), str(kept.get("reason") or ""))
+
+
+def _pending(events: Sequence[Event], windows: Sequence[ReportWindow]) -> tuple[Pending, ...]:
+    """Of windows after the last that was judged; of several estimates of one the newest."""
+    judged = windows[-1].end if windows else datetime(1970, 1, 1, tzinfo=UTC)
+    found: dict[datetime, Pending] = {}
+    for event in events:
+        estimate = _estimate(event.payload) if event.kind == ESTIMATE else None
+        if estimate is not None and (start := datetime.fromisoformat(event.payload["start"])) >= judged:
+            found[start] = Pending(start, datetime.fromisoformat(event.payload["end"]), estimate)
+    return tuple(found[start] for start in sorted(found))
 
 
 def _turns(events: Sequence[Event]) -> tuple[Turn, ...]:

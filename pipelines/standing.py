@@ -347,7 +347,9 @@ def _reasons(found: Circumstances) -> list[Finding]:
 
 
 def _estimated(found: Circumstances) -> list[Finding]:
-    estimate = found.newest.estimate
+    """Of the newest window whose labels are not due; of the newest that was judged where there is none."""
+    pending = found.life.pending
+    estimate = pending[-1].estimate if pending else found.newest.estimate
     if estimate is None or not estimate.trusted:
         return []
     decimals = decimals_for([estimate.loss])
@@ -369,6 +371,12 @@ def _moved(found: Circumstances) -> list[Finding]:
     if not window.shifted or window.verdict in ("benign shift",):
         return []
     return [Finding("benign", f"columns that moved: {_names(window.shifted)}")]
+
+
+def _power(found: Circumstances) -> list[Finding]:
+    """What a window that shows nothing could have shown."""
+    told = (found.newest.evidence.get("power") or {}).get("text")
+    return [Finding("quiet", str(told))] if told and not found.newest.alarmed else []
 
 
 def _last_turn(found: Circumstances) -> list[Finding]:
@@ -412,7 +420,7 @@ def _overdue(found: Circumstances) -> list[Finding]:
 
 
 FINDERS: tuple[Callable[[Circumstances], list[Finding]], ...] = (
-    _reasons, _slices, _moved, _estimated, _last_turn, _last_alarm, _silence, _overdue,
+    _reasons, _slices, _moved, _estimated, _power, _last_turn, _last_alarm, _silence, _overdue,
 )  # fmt: skip
 
 

@@ -149,3 +149,13 @@ def test_shares_of_shown_cells_add_up_to_one() -> None:
     bins = ColumnBins("x", "category", levels=tuple(f"level {k:02}" for k in range(64)))
     counts = np.random.default_rng(5).integers(0, 9, (3, 67)).astype(float)
     assert shown_cells(bins, counts[0]).shares(counts).sum(-1) == pytest.approx([1, 1, 1])
+
+
+def test_a_fault_of_the_whole_feed_is_one_of_every_column(lives: ModuleType) -> None:
+    kept = {"faults": [{"column": "all columns", "text": "all columns: no row came"}]}
+    rng = np.random.default_rng(6)
+    base = lives.reference(rng, 3)
+    current = profile(lives.rows(rng, 3, 500), base.profile.bins)
+    told = embedded_columns(column_table([lives.window(0, evidence=kept)], {0: current}, {1: base}))
+    assert told["flag"] == ["F"] * 3
+    assert told["faults"] == [[-1, 0, "all columns: no row came"]]

@@ -74,3 +74,32 @@ def test_an_estimate_has_its_interval() -> None:
     estimate = read_life([verdict(0, evidence=kept)]).windows[0].estimate
     assert estimate is not None
     assert (estimate.loss, estimate.low, estimate.high, estimate.trusted) == (0.5, 0.4, 0.5, False)
+
+
+def test_estimates_of_windows_that_are_not_due_are_pending() -> None:
+    def estimated(day: int, loss: float) -> Event:
+        start = START + day * DAY
+        payload = {
+            "start": start.isoformat(),
+            "end": (start + DAY).isoformat(),
+            "loss": loss,
+            "low": 0.4,
+            "high": 0.7,
+        }
+        return Event("estimate", start + DAY, "losswatch", payload)
+
+    life = read_life([verdict(0), estimated(0, 0.5), estimated(2, 0.5), estimated(1, 0.5), estimated(2, 0.6)])
+    assert [(one.start, one.estimate.loss) for one in life.pending] == [
+        (START + DAY, 0.5),
+        (START + 2 * DAY, 0.6),
+    ]
+
+
+def test_the_sequential_test_names_the_columns_where_there_is_one() -> None:
+    kept = {"shifted": [{"name": "a"}], "input_alarm": {"columns": ["b", "c"]}}
+    (window,) = read_life([verdict(0, evidence=kept)]).windows
+    assert (window.shifted, window.names_columns) == (("b", "c"), True)
+    (quiet,) = read_life(
+        [verdict(0, evidence={"shifted": [{"name": "a"}], "input_alarm": {"columns": []}})]
+    ).windows
+    assert quiet.shifted == ()

@@ -15,7 +15,7 @@ from playwright.sync_api import Page as Tab
 
 from pipelines.document import write_whole
 from pipelines.report_page import ReportPage, render_report
-from pipelines.report_windows import Life
+from pipelines.report_windows import Estimate, Life, Pending
 from pipelines.standing import Circumstances, standing
 
 pytestmark = pytest.mark.page
@@ -104,6 +104,22 @@ def test_a_window_without_truth_leaves_a_gap(
     show(tab, replace(usual, life=replace(usual.life, windows=tuple(windows))), tmp_path)
     path = tab.get_attribute("#plot path[data-line=served]", "d") or ""
     assert (path.count("M"), path.count("L")) == (2, 57)
+
+
+def test_estimates_go_on_where_labels_are_not_due(
+    tab: Tab, lives: ModuleType, usual: ReportPage, tmp_path: Path
+) -> None:
+    estimate = Estimate(0.55, 0.5, 0.6, True, "")
+    pending = tuple(
+        Pending(lives.START + k * lives.DAY, lives.START + (k + 1) * lives.DAY, estimate) for k in (60, 61)
+    )
+    show(tab, replace(usual, life=replace(usual.life, pending=pending)), tmp_path)
+    assert points(tab, "estimate") == 3
+    assert tab.locator("#plot rect.between").count() == 3
+    tab.focus("#plot")
+    for key in ("Home", "+"):
+        tab.keyboard.press(key)
+    assert tab.locator("#plot rect.between").count() == 0
 
 
 # --- choosing ---

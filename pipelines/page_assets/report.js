@@ -62,7 +62,7 @@ const shownOf = values => present(values.slice(from, to + 1));
 
 function domain() {
   const values = count ? shownOf(data.loss) : [];
-  if (count && estimate) values.push(...shownOf(estimate.loss));
+  if (count) values.push(...estimates().map(one => one[2]));
   for (const [, since, until, loss] of data.services)
     if (count && loss !== null && since < data.end[to] && (until === null || until > data.start[from])) values.push(loss);
   const training = curves[curve] ? present([...curves[curve].training, ...curves[curve].validation]) : [];
@@ -86,7 +86,7 @@ function layout(room) {
   const begin = left + training + (training ? (narrow ? 10 : 18) : 0), right = width - 8;
   const scale = log ? Math.log : v => v;
   const y = v => top + height - (scale(v) - scale(low)) / (scale(high) - scale(low)) * height;
-  const first = count ? data.start[from] : 0, last = count ? data.end[to] : 1;
+  const first = count ? data.start[from] : 0, last = !count ? 1 : to === count - 1 && data.pending.length ? data.pending.at(-1)[1] : data.end[to];
   const time = t => begin + (t - first) / (last - first || 1) * (right - begin);
   const x = i => time((data.start[i] + data.end[i]) / 2);
   return {width, narrow, low, high, height, top, bottom: top + height, marks, labels, left, training, begin, right, y, time, x, first, last};
@@ -165,7 +165,7 @@ function drawService(svg) {
     if (loss !== null && end > v.first && since < v.last)
       add(inside, "path", {class: "line reference", d: `M${r(v.time(Math.max(since, v.first)))} ${r(v.y(loss))}H${r(v.time(Math.min(end, v.last)))}`});
   }
-  if (estimate) drawEstimate(inside);
+  drawEstimate(inside);
   add(inside, "path", {class: "line served" + (wide < 1.3 ? " hair" : wide < 3 ? " fine" : ""), d: path(data.loss, v.x, v.y), "data-line": "served"});
   data.loss.forEach((value, i) => {
     if (value !== null && i >= from && i <= to && (lonely(data.loss, i) || wide > 9))
@@ -174,16 +174,25 @@ function drawService(svg) {
   drawSigns(svg, Math.min(Math.max(wide * 0.9, 11), 14));
 }
 
+/** What was estimated of the windows shown, and of those after the last whose labels are not due: times, loss, interval. */
+function estimates() {
+  const found = [];
+  for (let i = from; estimate && i <= to; i++)
+    if (estimate.loss[i] !== null) found.push([data.start[i], data.end[i], estimate.loss[i], estimate.low[i], estimate.high[i], estimate.trusted[i]]);
+  return to === count - 1 ? found.concat(data.pending) : found;
+}
 /** The interval as an area, fainter where the estimate was not to be trusted; its middle as a line. */
 function drawEstimate(parent) {
-  const v = view;
-  for (let i = from; i <= to; i++) {
-    if (estimate.low[i] === null) continue;
-    const x0 = v.time(data.start[i]), x1 = v.time(data.end[i]);
-    add(parent, "rect", {class: "between" + (estimate.trusted[i] ? "" : " doubt"), x: r(x0), width: r(Math.max(x1 - x0, 0.5)),
-      y: r(v.y(estimate.high[i])), height: r(Math.max(v.y(Math.max(estimate.low[i], log ? v.low : estimate.low[i])) - v.y(estimate.high[i]), 0.5))});
-  }
-  add(parent, "path", {class: "line estimate", d: path(estimate.loss, v.x, v.y), "data-line": "estimate"});
+  const v = view, found = estimates(), floor = low => log ? Math.max(low, v.low) : low;
+  for (const [start, end, , low, high, trusted] of found)
+    add(parent, "rect", {class: "between" + (trusted ? "" : " doubt"), x: r(v.time(start)), width: r(Math.max(v.time(end) - v.time(start), 0.5)),
+      y: r(v.y(high)), height: r(Math.max(v.y(floor(low)) - v.y(high), 0.5))});
+  const d = found.map(([start, end, loss], k) => `${k && found[k - 1][1] === start ? "L" : "M"}${r(v.time((start + end) / 2))} ${r(v.y(loss))}`).join("");
+  if (found.length) add(parent, "path", {class: "line estimate", d, "data-line": "estimate"});
+  found.forEach(([start, end, loss], k) => {
+    if (!(k && found[k - 1][1] === start) && !(found[k + 1] && found[k + 1][0] === end))
+      add(parent, "circle", {class: "dot estimate", cx: r(v.time((start + end) / 2)), cy: r(v.y(loss)), r: 2.8});
+  });
 }
 
 function drawTimes(svg, y, left, right, time) {
@@ -448,7 +457,7 @@ function frame() {
   heat.append(box);
 }
 function saying(c, i) {
-  const distance = distanceOf(c, i), threshold = thresholdOf(c, i), fault = faults.get(c + ":" + i);
+  const distance = distanceOf(c, i), threshold = thresholdOf(c, i), fault = faults.get(c + ":" + i) || faults.get("-1:" + i);
   const head = `${columns.names[c]}, ${span(i)}: `;
   if (fault) return head + "broken feed: " + fault.replace(columns.names[c] + ": ", "");
   if (distance === null) return head + "no rows";
