@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.losses import default_loss
-from monitoring.profile import Profile
 from pipelines.bundle import BrokenBundle
 from pipelines.document import write_whole
 from pipelines.errors import UserError
 from pipelines.replay_page import version_curves
-from pipelines.report_columns import column_table
+from pipelines.report_columns import MOST_WINDOWS, column_table
 from pipelines.report_labels import read_coverage
 from pipelines.report_page import ReportPage, render_report
 from pipelines.report_windows import ReportWindow, read_life
 from pipelines.service import bundle_of, reference_of
 from pipelines.standing import Standing, circumstances, spark_of, standing, version_count
 from pipelines.stores import Stores, open_stores
-from pipelines.window_counts import CountedWindow, window_counts
+from pipelines.window_counts import CountedWindow, WindowCells, window_counts
 
 if TYPE_CHECKING:
     from pipelines.project import Project
@@ -107,7 +106,7 @@ class _Report:
     def write(self, wanted: Sequence[int]) -> ReportResult:
         chosen = [*self._chosen(wanted), *self._newest(wanted)]
         self.say("counting what the windows hold")
-        counts, references = self._counted()
+        counts, references = self._counted(chosen)
         made = [self._inputs(window, counts, references) for window in chosen]
         self.say("writing the page")
         coverage = read_coverage(self.stores.log, self.now)
@@ -162,7 +161,10 @@ class _Report:
 
     # --- columns ---
 
-    def _counted(self) -> tuple[dict[int, Profile], dict[int, Reference]]:
+    def _counted(
+        self, chosen: Sequence[ReportWindow] = ()
+    ) -> tuple[dict[int, WindowCells], dict[int, Reference]]:
+        """Of the windows that the page shows, and of those of which Evidently's report is to be made."""
         if not self.life.windows:
             return {}, {}
         delay = self.stores.project.config.data.label_delay
@@ -171,13 +173,14 @@ class _Report:
                 one.number, one.start, one.end, one.version, self.life.since_of(one), one.end + delay
             )
             for one in self.life.windows
+            if one in chosen or one.number >= self.life.windows[-MOST_WINDOWS:][0].number
         ]
         counts = window_counts(self.stores, windows)
         versions = {window.version for window in self.life.windows if window.number in counts}
         return counts, {version: reference_of(self.stores, version) for version in sorted(versions)}
 
     def _inputs(
-        self, window: ReportWindow, counts: Mapping[int, Profile], references: Mapping[int, Reference]
+        self, window: ReportWindow, counts: Mapping[int, WindowCells], references: Mapping[int, Reference]
     ) -> Path | None:
         """Evidently's report of a window, of the very rows that the verdict is about; None where there are none."""
         if window.number not in counts or not counts[window.number].rows:
@@ -229,7 +232,7 @@ class _Report:
 def write_inputs(
     name: str,
     window: ReportWindow,
-    current: Profile,
+    current: WindowCells,
     reference: Reference,
     folder: Path,
     say: Say,
@@ -242,7 +245,9 @@ def write_inputs(
     path = folder / inputs_name(window.start)
     title = f"{name}: inputs from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
     named = window.shifted if window.names_columns else None
-    evidently_report(reference.profile, current, reference.thresholds, path, title=title, shifted=named)
+    evidently_report(
+        reference.profile, current.profile(), reference.thresholds, path, title=title, shifted=named
+    )
     return path
 
 

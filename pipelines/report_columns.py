@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from monitoring.profile import ColumnBins, Profile
+from monitoring.profile import ColumnBins
 from monitoring.shift import ShiftThresholds, jensen_shannon
 from pipelines.report_windows import ReportWindow
+from pipelines.window_counts import WindowCells, cells_of_column
 
 if TYPE_CHECKING:
     from pipelines.reference import Reference
@@ -86,7 +87,7 @@ class ColumnTable:
 
 
 def column_table(
-    windows: Sequence[ReportWindow], counted: Mapping[int, Profile], references: Mapping[int, Reference]
+    windows: Sequence[ReportWindow], counted: Mapping[int, WindowCells], references: Mapping[int, Reference]
 ) -> ColumnTable:
     """counted: by number of the window; a window without counts is shown empty."""
     shown = tuple(windows[-MOST_WINDOWS:])
@@ -102,23 +103,19 @@ def column_table(
 
 
 def _pasts(
-    version: int, windows: Sequence[ReportWindow], counted: Mapping[int, Profile], reference: Reference
+    version: int, windows: Sequence[ReportWindow], counted: Mapping[int, WindowCells], reference: Reference
 ) -> dict[str, ColumnPast]:
     places = [k for k, one in enumerate(windows) if one.version == version and one.number in counted]
-    profiles = [counted[windows[k].number] for k in places]
-    limits = _limits(reference.thresholds, [one.rows for one in profiles])
-    found = {}
-    for k, column in enumerate(reference.profile.columns):
-        counts = np.array([_counts(one, k) for one in profiles])
+    cells = [counted[windows[k].number] for k in places]
+    limits = _limits(reference.thresholds, [one.rows for one in cells])
+    every, found, first = np.stack([one.counts for one in cells]), {}, 0
+    for column in reference.profile.columns:
+        counts = every[:, first : first + cells_of_column(column.bins)].astype(np.float64)
+        first += counts.shape[1]
         before = np.array([*column.counts, column.invalid], dtype=np.float64)
         allowed = [limit.get(column.name, math.nan) for limit in limits]
         found[column.name] = _past(column.bins, before, counts, np.array(places), np.array(allowed))
     return found
-
-
-def _counts(counted: Profile, k: int) -> list[int]:
-    column = counted.columns[k]
-    return [*column.counts, column.invalid]
 
 
 def _limits(thresholds: ShiftThresholds, rows: Sequence[int]) -> list[dict[str, float]]:

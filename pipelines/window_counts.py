@@ -10,7 +10,7 @@ import hashlib
 import logging
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,13 +51,49 @@ class CountedWindow:
     due: datetime
 
 
-def window_counts(stores: Stores, windows: Sequence[CountedWindow]) -> dict[int, Profile]:
+@dataclass(frozen=True, eq=False)
+class WindowCells:
+    """Rows of a window as counts. counts: the cells of all columns one after another, int64; of each column those of
+    its bins, then missing, then invalid values.
+    """
+
+    rows: int
+    counts: Array
+    bins: tuple[ColumnBins, ...]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, WindowCells):
+            return NotImplemented
+        same = (self.rows, self.bins) == (other.rows, other.bins)
+        return same and bool(np.array_equal(self.counts, other.counts))
+
+    def profile(self) -> Profile:
+        """As a profile of cells only: no sums, no extremes, no levels that the reference does not know."""
+        columns, place = [], 0
+        for one in self.bins:
+            cells = self.counts[place : place + cells_of_column(one)].tolist()
+            columns.append(ColumnProfile(one, tuple(cells[:-1]), invalid=cells[-1]))
+            place += len(cells)
+        return Profile(self.rows, tuple(columns))
+
+
+def cells_of(counted: Profile) -> WindowCells:
+    """The cells of a profile."""
+    counts = [count for column in counted.columns for count in (*column.counts, column.invalid)]
+    return WindowCells(counted.rows, np.array(counts, np.int64), counted.bins)
+
+
+def cells_of_column(bins: ColumnBins) -> int:
+    """How many counts a column has: its cells, missing and invalid values."""
+    return bins.cells + 2
+
+
+def window_counts(stores: Stores, windows: Sequence[CountedWindow]) -> dict[int, WindowCells]:
     """The counts of windows by their numbers, into the bins of each one's version; what is not kept yet is counted.
 
-    Profiles hold cells only: no sums, no extremes, no levels that the reference does not know. A version whose files
-    cannot be read has no windows here.
+    windows: in order of time. A version whose files cannot be read has no windows here.
     """
-    found: dict[int, Profile] = {}
+    found: dict[int, WindowCells] = {}
     for version, group in groupby(windows, key=lambda window: window.version):
         bins = _bins(stores, version)
         if bins is not None:
@@ -75,7 +111,7 @@ def _bins(stores: Stores, version: int) -> tuple[ColumnBins, ...] | None:
 
 def _of_version(
     stores: Stores, windows: Sequence[CountedWindow], bins: tuple[ColumnBins, ...]
-) -> dict[int, Profile]:
+) -> dict[int, WindowCells]:
     path, name = stores.project.state / FILE, _fingerprint(bins)
     kept = {window.number: counts for window, counts in _kept(path, windows, name, bins)}
     for _, stretch in groupby(
@@ -92,9 +128,12 @@ def _of_version(
 
 def _counted(
     stores: Stores, windows: Sequence[CountedWindow], bins: tuple[ColumnBins, ...]
-) -> Iterator[tuple[int, Profile]]:
-    """Windows of one service, in order of time, counted part by part; what became known later is left aside."""
-    whole = {window.number: profile({one.name: [] for one in bins}, bins) for window in windows}
+) -> Iterator[tuple[int, WindowCells]]:
+    """Windows of one service, in order of time, counted part by part; what became known later is left aside.
+
+    Rows come in order of time, so that only the windows of one part are open at once.
+    """
+    nothing, whole, done = profile({one.name: [] for one in bins}, bins), dict[int, Profile](), 0
     starts = np.array([numpy_moment(window.start) for window in windows])
     ends = np.array([numpy_moment(window.end) for window in windows])
     dues = np.array([numpy_moment(window.due) for window in windows])
@@ -113,31 +152,12 @@ def _counted(
         for one in np.unique(place[inside]):
             chosen = np.flatnonzero(inside & (place == one))
             part = profile({name: column[chosen] for name, column in rows.columns.items()}, bins)
-            number = windows[one].number
-            whole[number] = merge(whole[number], part)
-    for number, counted in whole.items():
-        yield number, _cells(counted)
-
-
-def _cells(counted: Profile) -> Profile:
-    """What is kept of a profile, so that one that was kept and one that was counted are alike."""
-    return _profile(counted.rows, _row(counted), counted.bins)
-
-
-def _row(counted: Profile) -> Array:
-    return np.array(
-        [count for column in counted.columns for count in (*column.counts, column.invalid)], np.int64
-    )
-
-
-def _profile(rows: int, counts: Array, bins: Iterable[ColumnBins]) -> Profile:
-    columns, place = [], 0
-    for one in bins:
-        size = one.cells + 2  # missing and invalid
-        cells = counts[place : place + size].tolist()
-        columns.append(ColumnProfile(one, tuple(cells[:-1]), invalid=cells[-1]))
-        place += size
-    return Profile(rows, tuple(columns))
+            whole[int(one)] = merge(whole.get(int(one), nothing), part)
+        while done < max(whole, default=0):
+            yield windows[done].number, cells_of(whole.pop(done, nothing))
+            done += 1
+    for last in range(done, len(windows)):
+        yield windows[last].number, cells_of(whole.get(last, nothing))
 
 
 # --- keeping ---
@@ -149,10 +169,10 @@ def _fingerprint(bins: tuple[ColumnBins, ...]) -> str:
 
 def _kept(
     path: Path, windows: Sequence[CountedWindow], name: str, bins: tuple[ColumnBins, ...]
-) -> Iterator[tuple[CountedWindow, Profile]]:
+) -> Iterator[tuple[CountedWindow, WindowCells]]:
     if not path.is_file():
         return
-    size = sum(one.cells + 2 for one in bins)
+    size = sum(map(cells_of_column, bins))
     try:
         with closing(sqlite3.connect(path, timeout=10)) as file:
             query = "select number, since, rows, counts from counts where bins = ?"
@@ -165,7 +185,7 @@ def _kept(
         number, blob = rows.get((window.number, window.since.isoformat()), (0, None))
         counts = _unpacked(blob)
         if counts is not None and len(counts) == size:
-            yield window, _profile(number, counts, bins)
+            yield window, WindowCells(number, counts, bins)
 
 
 def _unpacked(blob: bytes | None) -> Array | None:
@@ -175,7 +195,9 @@ def _unpacked(blob: bytes | None) -> Array | None:
         return None
 
 
-def _keep(path: Path, windows: Sequence[CountedWindow], name: str, counted: Mapping[int, Profile]) -> None:
+def _keep(
+    path: Path, windows: Sequence[CountedWindow], name: str, counted: Mapping[int, WindowCells]
+) -> None:
     """Writes counts down; where that cannot be done they are counted again by the next report."""
     rows = [
         (
@@ -183,7 +205,7 @@ def _keep(path: Path, windows: Sequence[CountedWindow], name: str, counted: Mapp
             window.since.isoformat(),
             name,
             counted[window.number].rows,
-            zlib.compress(_row(counted[window.number]).astype("<i8").tobytes(), 1),
+            zlib.compress(counted[window.number].counts.astype("<i8").tobytes(), 1),
         )
         for window in windows
     ]

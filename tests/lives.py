@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from monitoring.profile import Profile, profile, reference_bins
+from monitoring.profile import profile, reference_bins
 from monitoring.shift import calibrate
 from pipelines.page import VersionCurve
 from pipelines.reference import Reference
@@ -18,6 +18,7 @@ from pipelines.report_labels import LabelDay
 from pipelines.report_page import ReportPage
 from pipelines.report_windows import Life, ReportWindow, Stretch, Turn
 from pipelines.standing import Circumstances, standing
+from pipelines.window_counts import WindowCells, cells_of
 
 START = datetime(2013, 3, 4, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -109,13 +110,13 @@ def made_page(windows: int = 60, columns: int = 6, seed: int = 0, **more: Any) -
         harmful.number: harmful,
     }
     made: list[ReportWindow] = []
-    counts: dict[int, Profile] = {}
+    counts: dict[int, WindowCells] = {}
     for k in range(windows):
         loss = 0.5 + float(rng.normal(0, 0.02))
         made.append(events.get(k, window(k, loss=loss, labelled=500 - (k % 7) * 10, evidence=moved())))
         shifted = 2.0 if "n0" in made[-1].shifted else 0.0
         if k < 20 or shifted:
-            counts[k] = profile(rows(rng, columns, 500, shifted), base.profile.bins)
+            counts[k] = cells_of(profile(rows(rng, columns, 500, shifted), base.profile.bins))
         else:  # alike, for the time that it would take
             counts[k] = counts[k % 9]
     changed = START + (3 * windows // 4 + 1) * DAY

@@ -22,6 +22,7 @@ from pipelines.report_columns import (
     packed,
     shown_cells,
 )
+from pipelines.window_counts import cells_of
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_distances_and_thresholds_are_those_of_the_verdict(lives: ModuleType) ->
     base = lives.reference(rng, 4)
     current = profile(lives.rows(rng, 4, 300, shift=1.0), base.profile.bins)
     ours = {one.name: one for one in compare(base.profile, current, base.thresholds).columns}
-    table = column_table([lives.window(0)], {0: current}, {1: base})
+    table = column_table([lives.window(0)], {0: cells_of(current)}, {1: base})
     found = {name: (past.distances[0], past.thresholds[0]) for name, past in table.pasts[1].items()}
     assert found == {
         name: (pytest.approx(one.distance), pytest.approx(one.threshold)) for name, one in ours.items()
@@ -65,7 +66,7 @@ def test_a_window_without_rows_or_counts_has_no_distance(lives: ModuleType) -> N
     rng = np.random.default_rng(2)
     base = lives.reference(rng, 3)
     empty = profile({name: [] for name in base.profile.names}, base.profile.bins)
-    told = embedded_columns(column_table([lives.window(0), lives.window(1)], {1: empty}, {1: base}))
+    told = embedded_columns(column_table([lives.window(0), lives.window(1)], {1: cells_of(empty)}, {1: base}))
     assert told["distance"] == ["~~~~"] * 3
     assert told["kept"] == ["01"] * 3
 
@@ -95,7 +96,7 @@ def test_an_older_log_flags_what_lies_beyond_its_threshold(lives: ModuleType) ->
     rng = np.random.default_rng(3)
     base = lives.reference(rng, 3)
     current = profile(lives.rows(rng, 3, 500, shift=3.0), base.profile.bins)
-    told = embedded_columns(column_table([lives.window(0)], {0: current}, {1: base}))
+    told = embedded_columns(column_table([lives.window(0)], {0: cells_of(current)}, {1: base}))
     assert dict(zip(told["names"], told["flag"], strict=True)) == {"n0": "S", "n1": ".", "carrier": "."}
 
 
@@ -116,7 +117,7 @@ def test_of_many_columns_and_windows_the_page_says_how_many_are_left_out(lives: 
     whole = profile(columns, bins)
     base = replace(lives.reference(rng, 2), profile=whole)
     windows = [lives.window(k) for k in range(MOST_WINDOWS + 7)]
-    table = column_table(windows, {MOST_WINDOWS + 6: whole}, {1: base})
+    table = column_table(windows, {MOST_WINDOWS + 6: cells_of(whole)}, {1: base})
     assert (len(table.names), len(table.windows), table.left_out) == (MOST_COLUMNS, MOST_WINDOWS, (5, 7))
 
 
@@ -156,6 +157,6 @@ def test_a_fault_of_the_whole_feed_is_one_of_every_column(lives: ModuleType) -> 
     rng = np.random.default_rng(6)
     base = lives.reference(rng, 3)
     current = profile(lives.rows(rng, 3, 500), base.profile.bins)
-    told = embedded_columns(column_table([lives.window(0, evidence=kept)], {0: current}, {1: base}))
+    told = embedded_columns(column_table([lives.window(0, evidence=kept)], {0: cells_of(current)}, {1: base}))
     assert told["flag"] == ["F"] * 3
     assert told["faults"] == [[-1, 0, "all columns: no row came"]]

@@ -13,11 +13,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from monitoring.profile import Profile, profile, reference_bins
+from monitoring.profile import profile, reference_bins
 from pipelines import window_counts as module
 from pipelines.bundle import BrokenBundle
 from pipelines.log import LabelledRows
-from pipelines.window_counts import FILE, CountedWindow, window_counts
+from pipelines.window_counts import FILE, CountedWindow, WindowCells, window_counts
 
 START = datetime(2013, 3, 4, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -82,8 +82,9 @@ def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return SimpleNamespace(project=SimpleNamespace(state=tmp_path), log=Rows())
 
 
-def counts_of(found: Profile) -> list[tuple[int, ...]]:
-    return [(*column.counts, column.invalid) for column in found.columns]
+def counts_of(found: Any) -> list[tuple[int, ...]]:
+    profile = found.profile() if isinstance(found, WindowCells) else found
+    return [(*column.counts, column.invalid) for column in profile.columns]
 
 
 def test_the_counts_are_those_of_a_profile_of_the_rows(stores: Any) -> None:
