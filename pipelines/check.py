@@ -19,7 +19,6 @@ from models.split import Split
 from monitoring.loss_alarm import PRIOR_BLOCKS
 from monitoring.window import cut, rows_by_window
 from pipelines import drift_checks, log_checks
-from pipelines.alerts import check_webhook
 from pipelines.batches import Looked, look_at
 from pipelines.errors import UserError
 from pipelines.first_rows import examples
@@ -31,6 +30,7 @@ from pipelines.parts import VALIDATION, split_table
 from pipelines.prepared import last_prepared, window_length
 from pipelines.problem import Problem, Trouble, faults, trying
 from pipelines.reachable import unreachable, unusable_place, unwritable
+from pipelines.receivers import check_address
 from pipelines.reference import whole_blocks
 from pipelines.row_times import Times
 from pipelines.sources import Table
@@ -137,7 +137,7 @@ def check(project: Project, *, progress: Say | None = None) -> CheckResult:
     Nothing is kept: neither prepared rows nor a network.
     """
     begin, say = time.monotonic(), progress or (lambda text: None)
-    problems = [*_stores(project), *_webhook(project), *_code(project)]
+    problems = [*_stores(project), *_receivers(project), *_code(project)]
     say("reading the data")
     looked, data, found = _data(project, say)
     problems += found
@@ -183,14 +183,14 @@ def _log(project: Project) -> str | None:
     return unwritable(folder)
 
 
-def _webhook(project: Project) -> list[Problem]:
-    try:
-        address = project.webhook()
-        if address is not None:
-            check_webhook(address)
-    except UserError as error:
-        return faults("alerts.webhook", str(error))
-    return []
+def _receivers(project: Project) -> list[Problem]:
+    found: list[Problem] = []
+    for receiver in project.config.alerts.known():
+        try:
+            check_address(receiver.address(project), key=receiver.key)
+        except UserError as error:
+            found += faults(receiver.key, str(error))
+    return found
 
 
 def _code(project: Project) -> list[Problem]:

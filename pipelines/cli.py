@@ -210,6 +210,24 @@ def _status(project: Project, options: argparse.Namespace, progress: Progress) -
     return steps.status(project)
 
 
+def _alerts(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
+    now = _now(project, options)
+    from pipelines import alert_list
+    from pipelines.errors import UserError
+
+    if options.ids and options.action in ("list", "deliver"):
+        raise UserError(f"{options.ids[0]}: losswatch alerts {options.action} takes no names")
+    if options.action == "ack":
+        return alert_list.ack(project, options.ids, now, note=options.note, by=options.by)
+    if options.action == "test":
+        return alert_list.try_receivers(project, options.ids, now)
+    return (
+        alert_list.send_waiting(project, now)
+        if options.action == "deliver"
+        else alert_list.alerts(project, now)
+    )
+
+
 def _up(project: Project, options: argparse.Namespace, progress: Progress) -> Any:
     from pipelines import up
 
@@ -229,7 +247,9 @@ def _drift(options: argparse.Namespace) -> Any:
     from pathlib import Path
 
     from pipelines.drift import drift
+    from pipelines.memory import keep_freed_memory
 
+    keep_freed_memory()
     found = drift(
         Path(options.reference),
         Path(options.current),
@@ -583,6 +603,30 @@ def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
 
 
+def _add_alerts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    alerts = _command(
+        commands,
+        "alerts",
+        _alerts,
+        "list alerts, acknowledge one, try the receivers, or send what waits",
+        "alerts --project bikes",
+        'alerts ack 3f2a9c01 --project bikes --note "the sensor is being mended"',
+        "alerts test --project bikes",
+    )
+    alerts.add_argument(
+        "action",
+        metavar="ACTION",
+        nargs="?",
+        choices=("list", "ack", "test", "deliver"),
+        default="list",
+        help="list, ack (somebody knows), test (try receivers) or deliver (send what waits now) (list)",
+    )
+    alerts.add_argument("ids", metavar="ID", nargs="*", help="of alerts for ack, names of receivers for test")
+    alerts.add_argument("--note", metavar="TEXT", default="", help="with ack: what others should know")
+    alerts.add_argument("--by", metavar="NAME", default="", help="with ack: who knows (default: you)")
+    _add_now(alerts)
+
+
 def _days(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 3650:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 to 3650")
@@ -749,6 +793,7 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "what serves, how well, and what was decided last",
         "status --project bikes",
     )
+    _add_alerts(commands)
     _command(
         commands,
         "up",

@@ -24,6 +24,7 @@ from monitoring.loss_alarm import AlarmConfig
 from pipelines.errors import UserError
 from pipelines.keeping import LogConfig
 from pipelines.nearest import did_you_mean
+from pipelines.receivers import AlertsConfig
 from pipelines.section import (
     Fault,
     KeyDoc,
@@ -298,19 +299,6 @@ class ServeConfig:
         metadata={
             "doc": "whether rows are answered that the log cannot take, for instance because the disk is full; by "
             "default they are refused with 503",
-        },
-    )
-
-
-@dataclass(frozen=True)
-class AlertsConfig:
-    """[alerts]"""
-
-    webhook: str | None = field(
-        default=None,
-        metadata={
-            "doc": 'where a harmful window is posted: "env:NAME" or "file:PATH", which hold the address',
-            "kind": "secret",
         },
     )
 

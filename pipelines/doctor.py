@@ -28,6 +28,8 @@ from pipelines.reachable import existing, unreachable, unusable_place, unwritabl
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from pipelines.outbox import ReceiverState
+    from pipelines.receivers import Receiver
     from pipelines.service import Service
     from pipelines.stores import Stores
 
@@ -245,18 +247,38 @@ def _versions(project: Project) -> list[Finding]:
 
 
 def _alerts(project: Project) -> list[Finding]:
-    from pipelines.alerts import check_webhook, waiting
-    from pipelines.log import Log
+    from pipelines.outbox import receiver_states
 
-    webhook = project.webhook()
-    if webhook is None:
-        return [Finding("note", "alerts", "only in the log: no webhook is set in [alerts]")]
-    check_webhook(webhook)
-    late = waiting(Log(project.log_folder()), project.now())
-    if late:
-        text = f"{_counted(len(late), 'alert')} not taken by the webhook. Look whether it answers; it is tried again"
-        return [Finding("warning", "alerts", text)]
-    return [Finding("ok", "alerts", "the webhook is set, and no alert waits for it")]
+    receivers = project.config.alerts.known()
+    if not receivers:
+        return [Finding("note", "alerts", "only in the log: [alerts] names no receiver")]
+    events = _stores(project).log.events() if project.log_folder().exists() else []
+    states = receiver_states(events, receivers, project.now())
+    return [_receiver(project, *one) for one in zip(receivers, states, strict=True)]
+
+
+def _receiver(project: Project, receiver: Receiver, state: ReceiverState) -> Finding:
+    from pipelines.receivers import check_address, goes_open
+
+    part = f"alerts to {receiver.name}"
+    try:
+        address = receiver.address(project)
+        check_address(address, key=receiver.key)
+    except UserError as error:
+        return Finding("fault", part, str(error))
+    if state.failures and state.since is not None:
+        text = (
+            f"takes nothing since {state.since:%Y-%m-%d %H:%M}: {state.reason}; {state.waiting} wait. "
+            "losswatch alerts test tries it"
+        )
+        return Finding("warning", part, text)
+    if goes_open(address):
+        return Finding("warning", part, "goes to the mail server unencrypted: write mailtos:// where it can")
+    if state.waiting:
+        return Finding(
+            "warning", part, f"{_counted(state.waiting, 'message')} wait: losswatch alerts deliver"
+        )
+    return Finding("ok", part, "nothing waits")
 
 
 # --- servers ---
@@ -398,6 +420,7 @@ def _asked(address: str) -> Any:
 
 def _monitor(project: Project) -> list[Finding]:
     """Silence is a finding: a monitor that does not run sees no harm."""
+    from pipelines import heartbeat
     from pipelines.service import VERDICT, current_service
 
     stores, now = _stores(project), project.now()
@@ -413,8 +436,19 @@ def _monitor(project: Project) -> list[Finding]:
         if verdicts
         else "there is no verdict yet"
     )
+    seen = heartbeat.read(project.log_folder())
+    ran = f"it last ran at {seen.last:%Y-%m-%d %H:%M}; {last}" if seen.last else last
+    if seen.failed is not None:
+        text = f"it ended with {seen.failed} at {seen.last:%Y-%m-%d %H:%M}. losswatch monitor --debug shows where"
+        return [Finding("fault", "monitor", text)]
+    late = heartbeat.late(seen, project.config.schedule.monitor, now, serving_since=service.since)
+    if waiting < _SILENT and late is None:
+        return [Finding("ok", "monitor", ran)]
     if waiting < _SILENT:
-        return [Finding("ok", "monitor", last)]
+        text = (
+            f"{late}. losswatch up runs it by the clock; one of your own: set schedule.monitor to its times"
+        )
+        return [Finding("warning", "monitor", text)]
     text = (
         f"{waiting} windows are due and were not judged; {last}. losswatch monitor judges them now, "
         "losswatch up by the clock"

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import NAMESPACE_URL, uuid5
 
 from prefect import Flow, Task, flow, serve
 from prefect.artifacts import create_markdown_artifact
@@ -45,6 +47,7 @@ from pipelines.standing import markdown
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
+    from pipelines.receivers import Message
     from pipelines.replay_result import ReplayResult
     from pipelines.steps import MonitorResult, PrepareResult, RetrainResult, TrainResult
 
@@ -53,6 +56,7 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 HARMFUL = "losswatch.harmful"  # the event by which the monitor asks for a retraining
+ALERT = "losswatch.alert"  # of every message that goes to people
 
 PREPARE, TRAIN, MONITOR, RETRAIN, REPLAY = (
     f"losswatch-{step}" for step in ("prepare", "train", "monitor", "retrain", "replay")
@@ -93,6 +97,7 @@ def monitor(project: str, now: str = "") -> MonitorResult | State[None]:
     result = _run("monitor", lambda: _judge(opened, _moment(opened, now)))
     if isinstance(result, str):
         return Completed(message=result)
+    _emit_alerts(opened)
     if result.harmful:
         emit_event(
             HARMFUL,
@@ -119,6 +124,29 @@ def _report(project: Project, found: MonitorResult) -> str | None:
         logger.warning("the report was not written", exc_info=True)
         return None
     return written.page
+
+
+def _emit_alerts(project: Project) -> None:
+    """Every message of the last days that Prefect does not know, as an event of its own; the same one has one id."""
+    from pipelines.outbox import Channel
+    from pipelines.stores import open_stores
+    from pipelines.telling import tell_prefect
+
+    def send(message: Message) -> None:
+        emit_event(
+            ALERT,
+            resource={
+                "prefect.resource.id": resource(project),
+                "prefect.resource.name": project.name,
+                "losswatch.severity": message.severity,
+                "losswatch.kind": message.kind,
+                "losswatch.status": message.status,
+            },
+            payload=asdict(message),
+            id=uuid5(NAMESPACE_URL, f"{resource(project)}/{message.id}"),
+        )
+
+    tell_prefect(open_stores(project), Channel("prefect", send, everything=True), project.now())
 
 
 def _judge(project: Project, now: datetime) -> MonitorResult | str:

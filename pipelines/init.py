@@ -232,7 +232,7 @@ _SECTION_WORDS = {
     "evaluate": "what `losswatch evaluate` looks at",
     "serve": "the scoring server",
     "log": "what the log keeps of a row, and how safely",
-    "alerts": "who is told of a harmful window",
+    "alerts": "who is told of what a person should know",
     "store": "where versions and rows are kept",
     "schedule": "what `losswatch up` runs by itself",
     "report": "what is made beside the page of what happened",

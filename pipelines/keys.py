@@ -45,7 +45,7 @@ SECTIONS = {
     "evaluate": "What `losswatch evaluate` looks at. See [evaluating](evaluating.md).",
     "serve": "The scoring server. See [operating](operating.md).",
     "log": "What the log keeps. See [the log](log.md).",
-    "alerts": "Who is told of a harmful window.",
+    "alerts": "Who is told of what a person should know. See [alerts](alerts.md).",
     "store": "Where versions and rows are kept.",
     "schedule": "What `losswatch up` runs by the clock.",
     "report": "The page of what happened. See [the report](report.md).",

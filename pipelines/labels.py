@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from monitoring.label_delay import Silence, curve_at, silence
-from pipelines.alerts import Alert, raise_alert
 from pipelines.label_rows import Counted, Events, counted
 from pipelines.labelled import takes
 from pipelines.moments import moment_of, numpy_moment
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 KINDS: tuple[Literal["id", "key"], ...] = ("id", "key")
 DAYS = 90  # whose rows say how labels come
-STOPPED = "labels stopped"
 _SHOWN = 21  # days in the terminal; --json has all
 _BAR = 20  # letters
 _EXAMPLES = 5  # labels that fit no row
@@ -244,21 +242,14 @@ def _unusable(stores: Stores, events: Events) -> int:
 # --- the alarm ---
 
 
-def watch_labels(stores: Stores, now: datetime) -> Silence | None:
-    """Whether labels have stopped; tells of it once an outage, which begins with the last label before it."""
-    since = now - timedelta(days=DAYS)
-    rows = stores.log.label_times(since, now, now)
+def label_silence(rows: LabelTimes, now: datetime) -> tuple[Silence, datetime] | None:
+    """Whether labels have stopped, and when the last one came; None where they have not. rows: of 90 days."""
     waits = _waits(rows, now)
     quiet = silence(-waits.ages, waits.labelled, 0.0)
     if quiet is None or not quiet.stopped:
         return None
     came = np.maximum(rows.first_known, rows.times)
-    last = moment_of(came[came <= numpy_moment(now)].max())
-    name = stores.project.name
-    key = f"{name} labels {last.isoformat()}"
-    title = f"{name}: labels have stopped since {last:%Y-%m-%d %H:%M} UTC"
-    raise_alert(stores, Alert(STOPPED, title, str(quiet), key, now))
-    return quiet
+    return quiet, moment_of(came[came <= numpy_moment(now)].max())
 
 
 # --- a file ---

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.config import AlertsConfig, ProjectConfig, StoreConfig, load_project
+from pipelines.config import ProjectConfig, StoreConfig, load_project
 from pipelines.errors import UserError
 from pipelines.keeping import LogConfig
+from pipelines.receivers import AlertsConfig
 from pipelines.secret import read_secret
 
 STATE_FOLDER = ".losswatch"
@@ -62,11 +63,6 @@ class Project:
             return str(self.state / name)
         place = read_secret(written, self.folder, environ, key=f"store.{name}")
         return place if "://" in place else str(self.folder / place)
-
-    def webhook(self, environ: Mapping[str, str] = os.environ) -> str | None:
-        """The address that alerts are posted to; None where none is set."""
-        written = self.config.alerts.webhook
-        return None if written is None else read_secret(written, self.folder, environ, key="alerts.webhook")
 
     def for_replay(self) -> Project:
         """The same project with a state and stores of its own, so a replay touches nobody.

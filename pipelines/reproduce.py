@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from monitoring.decision import RetrainDecision
 from pipelines import steps
-from pipelines.config import AlertsConfig, StoreConfig
+from pipelines.config import StoreConfig
 from pipelines.errors import UserError
 from pipelines.making import differences, made_of, read_made_of
 from pipelines.network import user_objects
+from pipelines.receivers import AlertsConfig
 from pipelines.retraining import learn_again
 from pipelines.service import RETRAINING, bundle_of, current_service
 from pipelines.stores import Stores, open_stores

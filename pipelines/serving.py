@@ -26,6 +26,7 @@ from typing import Any
 import orjson
 import uvloop
 
+from pipelines import heartbeat
 from pipelines.alias import DistantRegistry
 from pipelines.answering import Answering, Source, Store, error_body, refusal_body, why_refused
 from pipelines.champion import Champion, Versions
@@ -38,6 +39,7 @@ from pipelines.moving import MovingLog
 from pipelines.project import Project
 from pipelines.serving_figures import Figures
 from pipelines.tokens import FILE, VARIABLE, Role, Tokens, of_environment
+from pipelines.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -291,6 +293,7 @@ class ScoringServer:
             "held_bytes": ("bytes of the bodies that are held", float(http.held)),
             "turned_away": ("connections and bodies for which there was no room", float(http.turned_away)),
             "last_flush_seconds": ("when rows were last moved into the tables", self._figures.flushed_at),
+            **heartbeat.gauges(self._folder),
         }
         text = self._figures.text(gauges, served.version if served else None)
         exchange.reply(200, text.encode(), _FIGURES_HEADERS)
@@ -353,6 +356,8 @@ def serve(project: Project, *, environ: Mapping[str, str] = os.environ) -> None:
         remembered, key = project.state / "serving.json", project.config.data.key
         champion = Champion(lambda: _registry(project, environ), remembered, key=key)
         champion.start()
+        watchdog = Watchdog(project.folder, folder, project.config.schedule.monitor, now=project.now)
+        watchdog.start()
         try:
             server = ScoringServer(
                 champion,
@@ -365,6 +370,7 @@ def serve(project: Project, *, environ: Mapping[str, str] = os.environ) -> None:
             prepare_process()
             server.run(listening, signals=True)
         finally:
+            watchdog.stop()
             champion.stop()
 
 

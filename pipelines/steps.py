@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.loss_scale import LossScale
 from monitoring.decision import RetrainDecision, decide
-from pipelines.alerts import Alert, deliver, raise_alert
+from pipelines import heartbeat
+from pipelines.alert_list import alert_lines
 from pipelines.anchor import floor_to
 from pipelines.curves import draw_failed, draw_run, is_drawn
 from pipelines.diagnosis import TrainingDiagnosis
@@ -34,6 +37,7 @@ from pipelines.service import (
 )
 from pipelines.standing import Standing, read_standing, spark_of, version_count
 from pipelines.stores import Stores, open_stores
+from pipelines.telling import tell
 from pipelines.training import Trained, train_version
 from pipelines.watch import WindowJudgement, pending, watch
 
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
     from monitoring.window import WindowLength
     from pipelines.log import Event
     from pipelines.project import Project
+
+logger = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
@@ -361,6 +367,7 @@ class MonitorResult:
     reasons: tuple[str, ...]
     labels_stopped: str | None = None  # since when, in words, where no label comes that was due
     pending: tuple[PendingEstimate, ...] = ()  # of windows whose labels are not due yet
+    alerts: tuple[str, ...] = ()  # that began or got worse
 
     @property
     def harmful(self) -> bool:
@@ -375,25 +382,44 @@ class MonitorResult:
         told += [estimate.line() for estimate in self.pending]
         if self.labels_stopped is not None:
             told.append(f"labels have stopped: {self.labels_stopped}")
+        told += [f"alert {alert}" for alert in self.alerts]
         if self.harmful:
             told.append("next: losswatch retrain")
         return told
 
 
 def monitor(project: Project, now: datetime) -> MonitorResult:
-    """Judges every window that is due and not yet judged, decides, and tells of harm, or of silent labels, once."""
-    from pipelines.labels import watch_labels
-
-    stores = open_stores(project)
-    found, quiet = monitor_stores(stores, now), watch_labels(stores, now)
+    """Judges every window that is due and not yet judged, decides, and tells once of harm and of silence."""
+    stores, folder = open_stores(project), project.log_folder()
+    try:
+        found = monitor_stores(stores, now)
+    except UserError:
+        raise
+    except Exception as error:
+        _tell_of_failure(stores, folder, type(error).__name__, now)
+        raise
+    heartbeat.ran(folder, project.now())
+    told = tell(stores, now)
     tidy(stores, now)
-    found = replace(found, pending=_estimated(stores, now))
-    return found if quiet is None else replace(found, labels_stopped=str(quiet))
+    labels = None if told.labels is None else str(told.labels)
+    alerts = tuple(alert.line() for alert in told.new)
+    return replace(found, labels_stopped=labels, alerts=alerts, pending=_estimated(stores, now))
+
+
+def _tell_of_failure(stores: Stores, folder: Path, error: str, now: datetime) -> None:
+    """Says that the monitor failed; whatever goes wrong with that does not hide why it failed."""
+    heartbeat.ran(folder, stores.project.now(), failed=error)
+    try:
+        tell(stores, now, failed=error)
+    except Exception as problem:
+        logger.warning("that the monitor failed could not be told: %s", type(problem).__name__)
 
 
 def _estimated(stores: Stores, now: datetime) -> tuple[PendingEstimate, ...]:
     """The estimates of windows whose labels are not due yet, written down as they are known first."""
-    service = needed_service(stores, now)
+    service = current_service(stores, now)
+    if service is None:
+        return ()
     found = pending(stores, service, now)
     for one in found:
         key = f"estimate {service.version} {one.start}"
@@ -421,8 +447,6 @@ def monitor_stores(stores: Stores, now: datetime) -> MonitorResult:
     for judgement in watch(stores, service, now, after=after):
         decision = _decide(stores, judgement, now)
         windows.append(_remember(stores, judgement, decision, now))
-    if webhook := stores.project.webhook():
-        deliver(stores.log, webhook, now=now)  # what an earlier run could not deliver
     asked = _asked(stores, service, now)
     last = judged_window(asked) if asked else windows[-1] if windows else None
     return MonitorResult(tuple(windows), last.action if last else "keep", last.reasons if last else ())
@@ -455,20 +479,8 @@ def _remember(
     )
     key = f"verdict {window.start}"
     payload = {**asdict(window), "evidence": kept_evidence(judgement)}
-    new = stores.log.append_event(VERDICT, payload, known_at=now, author="losswatch", key=key)
-    if new and judgement.verdict.kind in ("harmful shift", "concept change", "data fault"):
-        raise_alert(stores, _alert(stores, window, now))
+    stores.log.append_event(VERDICT, payload, known_at=now, author="losswatch", key=key)
     return window
-
-
-def _alert(stores: Stores, window: JudgedWindow, now: datetime) -> Alert:
-    return Alert(
-        kind=window.verdict,
-        title=f"{stores.project.name}: {window.verdict} in the window from {window.start[:16]}",
-        body="; ".join(window.reasons),
-        key=f"{stores.project.name} {window.start}",
-        known_at=now,
-    )
 
 
 @dataclass(frozen=True)
@@ -569,6 +581,7 @@ class StatusResult:
     standing: Standing | None = None
     spark: str | None = field(default=None, metadata={"json": False})
     pending: PendingEstimate | None = None  # of the newest window whose labels are not due yet
+    alerts: tuple[str, ...] = ()  # what stands, who does not take it, and when the monitor last ran
 
     def lines(self) -> list[str]:
         if self.champion is None:
@@ -581,7 +594,8 @@ class StatusResult:
             f"{self.retrainings} retrainings, {self.promotions} promotions"
         ]
         told += [self.spark] if self.spark else []
-        told += self.standing.lines() if self.standing else ()
+        where = self.standing.lines() if self.standing else []  # its last line says what to do next
+        told += [*where[:-1], *self.alerts, *where[-1:]]
         return [*told, self.pending.line()] if self.pending else told
 
 
@@ -608,6 +622,7 @@ def status(project: Project) -> StatusResult:
         standing=found,
         spark=spark_of(life.windows),
         pending=_pending(stores, now),
+        alerts=tuple(alert_lines(stores, now)),
     )
 
 

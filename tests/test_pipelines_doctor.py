@@ -201,7 +201,7 @@ def test_stores_that_cannot_be_used_are_told_each(tmp_path: Path) -> None:
 
 def test_a_secret_that_is_not_set_is_told_where_it_is_needed(tmp_path: Path) -> None:
     write(tmp_path, '[alerts]\nwebhook = "env:NO_SUCH_HOOK"\n')
-    finding = found(tmp_path)["alerts"]
+    finding = found(tmp_path)["alerts to webhook"]
     assert (finding.state, finding.text) == (
         "fault",
         "alerts.webhook: the environment variable NO_SUCH_HOOK is not set",

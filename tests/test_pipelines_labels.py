@@ -15,12 +15,14 @@ import pytest
 from pipelines import labels as module
 from pipelines.answer import to_json
 from pipelines.arriving import ArrivingLabel
-from pipelines.labels import STOPPED, add_file, labels, watch_labels
+from pipelines.labels import add_file, labels
 from pipelines.log import Log
 from pipelines.moments import microseconds
 from pipelines.project import Project, open_project
 from pipelines.registry import Registry
+from pipelines.silence import STOPPED
 from pipelines.stores import Stores
+from pipelines.telling import tell
 
 NOW = datetime(2013, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -145,6 +147,10 @@ def daily(stores: Stores, days: int, *, rows: int = 40, until: int | None = None
     return NOW + days * DAY
 
 
+def watch_labels(stores: Stores, now: datetime) -> Any:
+    return tell(stores, now).labels
+
+
 def alerts(stores: Stores) -> list[str]:
     return [event.payload["kind"] for event in stores.log.events(kind="alert")]
 
@@ -247,5 +253,6 @@ def test_the_monitor_says_that_labels_have_stopped(stores: Stores, monkeypatch: 
     now = daily(stores, 30, until=25)
     assert steps.monitor(stores.project, now - 4 * DAY).labels_stopped is None
     lines = steps.monitor(stores.project, now).lines()
-    assert lines[-1].startswith("labels have stopped: no label for 6.0 days")
+    assert lines[-2].startswith("labels have stopped: no label for 6.0 days")
+    assert lines[-1].endswith("labels have stopped since 2013-03-25 00:00 UTC")
     assert alerts(stores) == [STOPPED]

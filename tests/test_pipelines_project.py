@@ -31,7 +31,7 @@ def test_by_default_everything_lies_in_the_state(tmp_path: Path) -> None:
     assert found.tracking({}) == f"sqlite:///{tmp_path}/.losswatch/mlflow.db"
     assert found.artifacts({}) == f"{tmp_path}/.losswatch/artifacts"
     assert found.log_folder({}) == tmp_path / ".losswatch/log"
-    assert found.webhook({}) is None
+    assert found.config.alerts.known() == ()
 
 
 def test_stores_may_lie_elsewhere(tmp_path: Path) -> None:
@@ -41,9 +41,10 @@ def test_stores_may_lie_elsewhere(tmp_path: Path) -> None:
     assert found.log_folder({}) == tmp_path / "rows"
 
 
-def test_the_webhook_is_read_from_its_variable(tmp_path: Path) -> None:
+def test_the_address_of_a_receiver_is_read_from_its_variable(tmp_path: Path) -> None:
     found = project(tmp_path, '[alerts]\nwebhook = "env:HOOK"\n')
-    assert found.webhook({"HOOK": "https://example.org"}) == "https://example.org"
+    (receiver,) = found.config.alerts.known()
+    assert receiver.address(found, {"HOOK": "https://example.org"}) == "https://example.org"
 
 
 def test_a_replay_has_stores_of_its_own(tmp_path: Path) -> None:
