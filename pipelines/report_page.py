@@ -421,7 +421,7 @@ def _verdict(window: ReportWindow, page: ReportPage, decimals: int) -> str:
         f'<li id="w{window.number}" data-kind="{escape(window.verdict)}"{" data-retrained" if window.outcome else ""} '
         f'data-from="{window.number}" data-to="{window.number}">'
         f"<h3>{_mark(mark)}<span>{escape(window.verdict)}</span> <time>{span(window)}</time></h3>"
-        f"<p>{count(window.rows)} rows{labelled}{loss} · v{window.version} · {_done(window)}</p>"
+        f"<p>window {window.number} · {count(window.rows)} rows{labelled}{loss} · v{window.version} · {_done(window)}</p>"
         f"{f'<ul>{reasons}</ul>' if reasons else ''}{_explained(window)}{_evidence(window, page)}</li>"
     )
 

@@ -132,7 +132,7 @@ def test_arrow_keys_choose_a_window_and_tell_it(tab: Tab, usual: ReportPage, tmp
     for _ in range(45):
         tab.keyboard.press("ArrowRight")
     told = tab.get_attribute("#plot", "aria-valuetext") or ""
-    assert told.startswith("18 Apr 2013, loss 0.620, 500 rows, v1, harmful shift, update, v2 let in")
+    assert told.startswith("18 Apr 2013, window 45, loss 0.620, 500 rows, v1, harmful shift, update, v2 let in")
     assert "loss 0.5 → 0.62 (+24 %) over 500 labelled rows" in tab.inner_text("#readout")
     assert tab.inner_text("[data-line=estimate] output") == "0.580"
     tab.keyboard.press("Escape")

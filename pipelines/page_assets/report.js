@@ -274,7 +274,7 @@ function tell() {
     return;
   }
   const labelled = data.labelled[at] < data.rows[at] ? `, ${percent(data.labelled[at] / data.rows[at])} labelled` : "";
-  const words = `loss ${number(data.loss[at])} · ${whole(data.rows[at])} rows${labelled} · v${data.version[at]} · ${data.words[data.word[at]]} · ${done(at)} `;
+  const words = `window ${data.number[at]} · loss ${number(data.loss[at])} · ${whole(data.rows[at])} rows${labelled} · v${data.version[at]} · ${data.words[data.word[at]]} · ${done(at)} `;
   first.append(element("b", span(at)), " · ", words);
   const item = item_of(at);
   if (item) {
@@ -380,9 +380,11 @@ function sortColumns() {
   order = columns.names.map((_, c) => c);
   if (orders.value === "name") order.sort((a, b) => columns.names[a].localeCompare(columns.names[b], "en", {numeric: true}));
 }
+const PAPER = {"--c0": "#e9eef4", "--c1": "#86aed6", "--o0": "#f5b183", "--o1": "#c2410c", "--o2": "#6b1f02", "--fault": "#8a6400", "--empty": "#f2f2ef"};
 /** Colours by the ratio of distance and threshold, in 64 steps to three times the threshold. */
-function ramp() {
-  const style = getComputedStyle(document.documentElement), context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+function ramp(paper) {
+  const screen = getComputedStyle(document.documentElement), style = {getPropertyValue: name => paper ? PAPER[name] : screen.getPropertyValue(name)};
+  const context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
   const rgb = name => { context.fillStyle = style.getPropertyValue(name).trim(); context.fillRect(0, 0, 1, 1); return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3); };
   const [c0, c1, o0, o1, o2] = ["--c0", "--c1", "--o0", "--o1", "--o2"].map(rgb);
   const mix = (a, b, t) => `rgb(${a.map((v, k) => Math.round(v + (b[k] - v) * t)).join(" ")})`;
@@ -390,9 +392,9 @@ function ramp() {
     const ratio = k / 64 * 3;
     return ratio <= 1 ? mix(c0, c1, ratio ** 1.5) : ratio <= 2 ? mix(o0, o1, ratio - 1) : mix(o1, o2, ratio - 2);
   });
-  return {steps, fault: style.getPropertyValue("--fault").trim(), empty: style.getPropertyValue("--empty").trim(), card: style.getPropertyValue("--card").trim()};
+  return {steps, fault: style.getPropertyValue("--fault").trim(), empty: style.getPropertyValue("--empty").trim()};
 }
-function drawHeat(room = heat.clientWidth) {
+function drawHeat(room = heat.clientWidth, paper = false) {
   const width = Math.max(room, 240), left = Math.min(Math.max(...columns.names.map(name => name.length)) * 6.4 + 14, width * 0.28, 190);
   const rows = order.slice(0, rowsShown), a = Math.max(from, offset), b = to;
   const height = rows.length * ROW, first = count ? data.start[Math.min(a, b)] : 0, last = data.end[b];
@@ -408,7 +410,7 @@ function drawHeat(room = heat.clientWidth) {
   canvas.height = Math.round(height * sharp);
   canvas.style.width = width + "px";
   canvas.style.height = height + "px";
-  const context = canvas.getContext("2d"), colours = ramp();
+  const context = canvas.getContext("2d"), colours = ramp(paper);
   context.scale(sharp, sharp);
   rows.forEach((c, row) => {
     for (let i = a; i <= b; i++) {
@@ -709,6 +711,6 @@ function fit() {
 }
 fit();
 new ResizeObserver(fit).observe(document.body);
-addEventListener("beforeprint", () => { for (const item of items) item.hidden = false; if (plot) draw(760); if (columns) { drawHeat(760); drawShares(760); } if (coverage) drawCoverage(760); });
+addEventListener("beforeprint", () => { for (const item of items) item.hidden = false; if (plot) draw(760); if (columns) { drawHeat(660, true); drawShares(760); } if (coverage) drawCoverage(760); });
 addEventListener("afterprint", () => { if (rest) list(false); paint(); if (columns) drawShares(); });
 })();
