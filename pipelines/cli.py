@@ -256,6 +256,7 @@ def _drift(options: argparse.Namespace) -> Any:
         columns=options.columns or (),
         ordered=options.ordered,
         fail=options.fail_on_drift,
+        joint=options.joint,
     )
     if target is not None:
         from pipelines.answer import to_json
@@ -423,6 +424,11 @@ def _add_drift(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="REFERENCE is in the order of time: allow for how much its parts differ from each other",
     )
     parser.add_argument("--fail-on-drift", action="store_true", help="exit code 1 where anything has moved")
+    parser.add_argument(
+        "--joint",
+        action="store_true",
+        help="also ask a classifier whether it can tell rows of the two apart by all columns together (seconds more)",
+    )
 
 
 def _add_now(parser: argparse.ArgumentParser) -> None:

@@ -49,9 +49,22 @@ class DriftOfColumn:
 
 
 @dataclass(frozen=True)
+class JointDrift:
+    """What a classifier says of a sample of both tables, as it goes to JSON; see `monitoring.domain.DomainCheck`."""
+
+    rows: tuple[int, int]
+    separation: float
+    error: float
+    p_value: float
+    columns: tuple[tuple[str, float], ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class Drift:
     """Two tables compared. only_reference, only_current: columns that just one of them has; left_out: times and others
-    that are not compared. fail: whether drift is to end the command with exit code 1.
+    that are not compared. fail: whether drift is to end the command with exit code 1. joint: what a classifier says of
+    all columns together; None where it was not asked, or has too few rows. It changes no verdict.
     """
 
     reference: str
@@ -64,6 +77,7 @@ class Drift:
     left_out: tuple[str, ...]
     seconds: float
     fail: bool = False
+    joint: JointDrift | None = None
 
     @property
     def failed(self) -> bool:
@@ -75,7 +89,7 @@ class Drift:
         told = render([_row(column) for column in shown], _COLUMNS)
         if len(calm) > SHOWN:
             told.append(f"and {len(calm) - SHOWN} more without a shift")
-        return [*told, *self._others(), self._end()]
+        return [*told, *self._others(), *([self.joint.text] if self.joint else []), self._end()]
 
     def _others(self) -> Iterator[str]:
         for names, text in (
@@ -113,13 +127,14 @@ def drift(
     columns: Sequence[str] = (),
     ordered: bool = False,
     fail: bool = False,
+    joint: bool = False,
     progress: Say | None = None,
 ) -> Drift:
     """Compares two CSV or Parquet files, folders of Parquet files or Delta tables.
 
     columns: the ones to be compared; () takes all that both have. ordered: whether the reference is in the order of
-    time, see `monitoring.drift`. fail: see `Drift`. UserError where a table cannot be read, they have no column in
-    common, or a column that was asked for is in neither.
+    time, see `monitoring.drift`. fail: see `Drift`. joint: asks a classifier, too. UserError where a table
+    cannot be read, they have no column in common, or a column that was asked for is in neither.
     """
     begin, say = time.monotonic(), progress or (lambda text: None)
     before, after = open_table(reference), open_table(current)
@@ -135,7 +150,21 @@ def drift(
         left_out=left_out,
         seconds=time.monotonic() - begin,
         fail=fail,
+        joint=_joint(before, after, blocks, say) if joint else None,
     )
+
+
+def _joint(before: Opened, after: Opened, blocks: Sequence[Profile], say: Say) -> JointDrift | None:
+    """What a classifier says of a sample of both, drawn in always the same way."""
+    from monitoring.domain import MOST_ROWS, domain_check
+
+    say("asking a classifier whether it can tell the rows apart")
+    reference = merge_all(blocks)
+    first, second = (row_sample(opened, reference.names, MOST_ROWS) for opened in (before, after))
+    found = domain_check(first, second, reference, rng=np.random.default_rng(0))
+    if found is None:
+        return None
+    return JointDrift(found.rows, found.separation, found.error, found.p_value, found.columns, str(found))
 
 
 def counted_reference(opened: Opened, columns: Sequence[str], say: Say) -> list[Profile]:
@@ -439,6 +468,27 @@ def sample(opened: Opened, columns: Sequence[str]) -> Columns:
     return _columns(pa.concat_tables(parts))
 
 
+def row_sample(opened: Opened, columns: Sequence[str], most: int) -> Columns:
+    """At most so many rows, every so many of them, as rows and not as counts."""
+    import pyarrow as pa
+
+    step = max(1, -(-opened.rows // most))
+    parts = [
+        table.take(_places(np.arange(-start % step, table.num_rows, step)))
+        for start, table in _numbered(opened, columns)
+    ]
+    table = pa.concat_tables(parts)
+    return {name: _values(table.column(name)) for name in columns}
+
+
+def _values(column: Any) -> npt.NDArray[Any]:
+    if _is_number(column.type):
+        return np.concatenate([np.zeros(0), *(_numbers(chunk) for chunk in column.chunks)])
+    values = np.empty(len(column), dtype=object)
+    values[:] = column.to_pylist()
+    return values
+
+
 def _places(places: npt.NDArray[np.int64]) -> Any:
     """The same as `pyarrow.array`, which imports pandas to see whether it was given something of it."""
     import pyarrow as pa
@@ -485,6 +535,7 @@ def _drift_of(
     left_out: tuple[str, ...],
     seconds: float,
     fail: bool,
+    joint: JointDrift | None,
 ) -> Drift:
     moved = {column.name for column in found.drifted}
     ordered = [*found.drifted, *(column for column in found.columns if column.name not in moved)]
@@ -498,6 +549,7 @@ def _drift_of(
         left_out,
         seconds,
         fail,
+        joint,
     )
 
 

@@ -21,6 +21,8 @@ import psutil  # type: ignore[import-untyped]  # it publishes no types
 from models.row_files import RowWriter, open_rows
 from models.rows import Rows
 from models.schema import Schema
+from monitoring.input_alarm import InputWindow, input_reference
+from monitoring.joint import pair_bins, pair_sums
 from monitoring.profile import Profile, merge, profile, reference_bins
 from monitoring.shift import ShiftThresholds, calibrate
 from monitoring.window import Window, WindowLength, cut, locate
@@ -51,6 +53,7 @@ from pipelines.reading import InBatches
 from pipelines.reference import LEAST_BLOCK, MOST_BLOCKS, Reference, make_correction, make_loss_reference
 from pipelines.row_times import Times
 from pipelines.sources import Table
+from pipelines.watched_inputs import InputCounts, merge_counts, read_inputs, write_inputs
 
 if TYPE_CHECKING:
     import keras
@@ -67,7 +70,7 @@ MOST_CORRECTION = (
     50_000  # unseen rows from which a correction is learned; it has as many weights as a linear model
 )
 PREDICTED_AT_ONCE = 65_536
-_FORM = 1  # of these files; another one is prepared again
+_FORM = 2  # of these files; another one is prepared again
 _META, _SCHEMA, _PROFILES = "rows.json", "schema.json", "profiles.json"
 _NAMES = {TRAIN: "train", STOP: "validation"}
 
@@ -140,11 +143,13 @@ class FileRows:
         loss = make_loss_reference(losses, unseen, times, windows)
         new = self._some(np.flatnonzero(unseen))
         stored = json.loads((self.folder / _PROFILES).read_text("utf-8"))
+        whole = Profile.from_json(json.dumps(stored["profile"]))
         return Reference(
             loss,
-            Profile.from_json(json.dumps(stored["profile"])),
+            whole,
             ShiftThresholds.from_json(json.dumps(stored["thresholds"])),
             tuple(Profile.from_json(json.dumps(block)) for block in stored["blocks"]),
+            inputs=read_inputs(stored["inputs"], whole),
             **self._learned(model, goal, new, windows),
         )
 
@@ -406,11 +411,13 @@ class _Counts:
 
     def __init__(self, times: Times, window: WindowLength, schema: Schema, sample: Table, most: int) -> None:
         self._names = schema.watched_names
-        self._bins = reference_bins({name: sample.frame[name].to_numpy() for name in self._names})
+        learned = {name: sample.frame[name].to_numpy() for name in self._names}
+        self._bins = reference_bins(learned)
+        self._pairs = pair_bins(learned, profile(learned, self._bins))
         self._windows = _some(cut(times[[0, -1]], moment_of(times[0]), window), times)
         self._whole: Profile | None = None
         self._most = most
-        self._parts: dict[int, Profile] = {}
+        self._parts: dict[int, InputCounts] = {}
         self._waiting: list[tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.intp]]] = []
 
     def add(self, frame: pd.DataFrame, times: Times) -> None:
@@ -434,17 +441,24 @@ class _Counts:
         number = np.concatenate([windows for _, windows in self._waiting])
         self._waiting = []
         for window, rows in _by_window(number):
-            part = profile({name: values[rows] for name, values in columns.items()}, self._bins)
-            self._parts[window] = merge(self._parts[window], part) if window in self._parts else part
+            chosen = {name: values[rows] for name, values in columns.items()}
+            part = InputCounts(profile(chosen, self._bins), pair_sums(chosen, self._pairs))
+            known = self._parts.get(window)
+            self._parts[window] = part if known is None else merge_counts([known, part])
 
     def found(self) -> dict[str, Any]:
         self._count()
-        blocks = [self._parts[number] for number in sorted(self._parts)]
+        counted = [
+            InputWindow(self._windows[number], self._parts[number].profile, self._parts[number].pairs)
+            for number in sorted(self._parts)
+        ]
+        blocks = [one.profile for one in counted]
         whole = profile({}, self._bins) if self._whole is None else self._whole
         return {
             "profile": json.loads(whole.to_json()),
             "thresholds": json.loads(calibrate(blocks or [whole]).to_json()),
             "blocks": [json.loads(block.to_json()) for block in blocks[-MOST_BLOCKS:]],
+            "inputs": write_inputs(input_reference(whole, counted, self._pairs), whole),
         }
 
 

@@ -245,3 +245,40 @@ def test_a_parquet_file_that_is_cut_off_is_told(tables: Path, tmp_path: Path, sh
     (tmp_path / "cut.parquet").write_bytes(content[: int(share * len(content))])
     with pytest.raises(UserError, match=r"cut\.parquet is a damaged Parquet file"):
         drift(tables / "before.parquet", tmp_path / "cut.parquet")
+
+
+def _signs(path: Path, seed: int, *, twisted: bool) -> Path:
+    """Three columns: where twisted, the sign of the third is the product of the others'; no pair shows it."""
+    rng = np.random.default_rng(seed)
+    one, two, three = rng.normal(size=(3, 1200))
+    three = np.abs(three) * np.sign(one * two) if twisted else three
+    kind = rng.choice(["a", "b"], 1200)
+    pd.DataFrame({"one": one, "two": two, "three": three, "kind": kind}).to_parquet(path)
+    return path
+
+
+def test_a_classifier_sees_what_no_column_shows_and_changes_no_verdict(tmp_path: Path) -> None:
+    before, after = (_signs(tmp_path / f"{seed}.parquet", seed, twisted=bool(seed)) for seed in range(2))
+    found = drift(before, after, joint=True, fail=True)
+    assert found.verdict == "no shift"
+    assert not found.failed
+    assert found.joint is not None
+    assert found.joint.separation > 0.6
+    assert found.joint.p_value < 0.001
+    assert found.joint.text in found.lines()
+    assert drift(before, after).joint is None
+
+
+def test_joint_is_an_option_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    same = _signs(tmp_path / "same.parquet", 0, twisted=False)
+    other = _signs(tmp_path / "other.parquet", 5, twisted=False)
+    assert main(["drift", str(same), str(other), "--joint", "--json", str(tmp_path / "found.json")]) == 0
+    assert "a classifier tells reference and current rows apart at 0." in capsys.readouterr().out
+    joint = json.loads((tmp_path / "found.json").read_text("utf-8"))["joint"]
+    assert joint["rows"] == [1200, 1200]
+    assert joint["p_value"] > 0.001
+
+
+def test_few_rows_ask_no_classifier(tmp_path: Path) -> None:
+    pd.DataFrame({"x": np.arange(60.0)}).to_parquet(tmp_path / "few.parquet")
+    assert drift(tmp_path / "few.parquet", tmp_path / "few.parquet", joint=True).joint is None

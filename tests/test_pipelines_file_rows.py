@@ -117,6 +117,10 @@ def same_reference(ours: Any, theirs: Any) -> None:
     assert ours["thresholds"] == theirs["thresholds"]
     np.testing.assert_allclose(ours["correction"], theirs["correction"], rtol=1e-6)
     assert len(ours["blocks"]) == len(theirs["blocks"])
+    assert ours["inputs"]["pairs"] == theirs["inputs"]["pairs"]
+    assert [block[:2] for block in ours["inputs"]["blocks"]] == [
+        block[:2] for block in theirs["inputs"]["blocks"]
+    ]
     for one, other in zip(
         [ours["profile"], *ours["blocks"]], [theirs["profile"], *theirs["blocks"]], strict=True
     ):
