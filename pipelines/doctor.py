@@ -441,7 +441,9 @@ def _monitor(project: Project) -> list[Finding]:
     if seen.failed is not None:
         text = f"it ended with {seen.failed} at {seen.last:%Y-%m-%d %H:%M}. losswatch monitor --debug shows where"
         return [Finding("fault", "monitor", text)]
-    late = heartbeat.late(seen, project.config.schedule.monitor, now, serving_since=service.since)
+    # one that has left no trace yet is judged by the windows alone
+    since = service.since if seen.last else None
+    late = heartbeat.late(seen, project.config.schedule.monitor, now, serving_since=since)
     if waiting < _SILENT and late is None:
         return [Finding("ok", "monitor", ran)]
     if waiting < _SILENT:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from pipelines.alerts import Book, Episode, Finding
 from pipelines.service import SERVICE, VERDICT
@@ -221,12 +222,12 @@ def links_of(stores: Stores, version: int) -> Mapping[str, str]:
 
 
 def _links(stores: Stores, version: int) -> Mapping[str, str]:
-    from pipelines.addresses import without_password
-
     page = stores.project.state / "report.html"
     found = {"Report": str(page)} if page.is_file() else {}
     tracking = stores.project.tracking()
     if tracking.startswith("http"):
         run = stores.registry.version(version).run_id
-        found["MLflow run"] = f"{without_password(tracking).rstrip('/')}/#/runs/{run}"
+        server = urlsplit(tracking)
+        host = server.netloc.rpartition("@")[2]  # without a user and a password
+        found["MLflow run"] = f"{server.scheme}://{host}{server.path.rstrip('/')}/#/runs/{run}"
     return found
