@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,9 @@ from models.schema import Target
 from monitoring.loss_estimate import LossEstimator
 from monitoring.window import Window, cut
 from pipelines.bundle import plain
+from pipelines.course import plan
 from pipelines.estimating import (
+    ESTIMATE,
     EndedWindow,
     Estimates,
     PendingEstimate,
@@ -24,7 +29,15 @@ from pipelines.estimating import (
     rows_for_estimate,
 )
 from pipelines.objective import Objective
+from pipelines.prepared import prepare_rows
 from pipelines.reference import make_loss_reference, make_reference, read_reference, write_reference
+from pipelines.replay import score_rows
+from pipelines.service import needed_service
+from pipelines.sources import read
+from pipelines.steps import StatusResult, monitor, promote_first
+from pipelines.stores import Stores
+from pipelines.training import train_version
+from pipelines.watch import pending, watch
 
 Array = npt.NDArray[Any]
 BEGIN = datetime(2021, 1, 1, tzinfo=UTC)
@@ -64,18 +77,12 @@ def test_it_is_stored_with_the_reference_and_comes_back(estimator: LossEstimator
     loss = make_loss_reference(np.ones(DAYS * ROWS), every, TIMES, windows)
     made = make_reference({"x": rows(0)[1][:, 0]}, TIMES, windows, loss=loss)
     assert read_reference(json.loads(json.dumps(plain(write_reference(made))))).estimator is None
-    whole = write_reference(_with(made, estimator))
+    whole = write_reference(dataclasses.replace(made, estimator=estimator))
     again = read_reference(json.loads(json.dumps(plain(whole))))
     assert again.estimator is not None
     assert again.estimator.loss == estimator.loss
     assert again.without(()).estimator is not None
     assert again.without(("x",)).estimator is None
-
-
-def _with(reference: Any, estimator: LossEstimator) -> Any:
-    from dataclasses import replace
-
-    return replace(reference, estimator=estimator)
 
 
 def test_of_few_rows_or_none_there_is_no_estimator() -> None:
@@ -151,3 +158,80 @@ def test_a_pending_estimate_is_told_in_a_line(estimator: LossEstimator) -> None:
     told = PendingEstimate.of(one.window, datetime(2021, 1, 9, tzinfo=UTC), found)
     assert told.line().startswith("2021-01-01T00:00: estimated loss ")
     assert told.line().endswith(" of 400 rows, labels due on 2021-01-09T00:00")
+
+
+# --- in the loop ---
+
+CUT, SERVED = datetime(2021, 1, 6, tzinfo=UTC), 5
+SETTINGS = 'label_delay = "2d"\n[monitor]\nwindow = "day"\n[replay]\ntrain_until = 2021-01-06\n'
+NOW = CUT + timedelta(days=SERVED)
+
+
+@pytest.fixture(scope="module")
+def lived(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
+    """A version that has served for five days; labels come two days late."""
+    stores: Stores = make_stores(streams.stream(10, 400), SETTINGS)
+    course = plan(stores.project, read(stores.project.config.data, stores.project.folder))
+    trained = train_version(stores, prepare_rows(stores.project, course.past))
+    promote_first(stores, trained.version.version, now=CUT, anchor=CUT, window=course.window, author="test")
+    before = CUT
+    for day in range(1, SERVED + 1):
+        score_rows(stores, course, before, CUT + timedelta(days=day), timedelta(days=2))
+        before = CUT + timedelta(days=day)
+    return stores
+
+
+@pytest.fixture
+def stores(lived: Stores) -> Stores:
+    return dataclasses.replace(lived, memo={})
+
+
+def test_every_judgement_tells_what_was_estimated_when_its_window_ended(stores: Stores) -> None:
+    found = watch(stores, needed_service(stores, NOW), NOW)
+    assert len(found) == 3
+    for one in found:
+        assert one.estimate is not None
+        assert one.estimate.rows == 400
+        assert one.loss == pytest.approx(one.estimate.loss, rel=0.15)
+
+
+def test_estimates_are_the_same_from_wherever_on(stores: Stores) -> None:
+    every = [one.estimate for one in watch(stores, needed_service(stores, NOW), NOW)]
+    fresh = dataclasses.replace(stores, memo={})
+    later = []
+    for day in (3, 4, 5):
+        now = CUT + timedelta(days=day)
+        later.append(watch(fresh, needed_service(fresh, now), now, after=day - 4)[0].estimate)
+    assert later == every
+
+
+def test_windows_whose_labels_are_not_due_are_estimated(stores: Stores) -> None:
+    found = pending(stores, needed_service(stores, NOW), NOW)
+    assert [one.start for one in found] == [(CUT + timedelta(days=day)).isoformat() for day in (3, 4)]
+    assert [one.due for one in found] == [(CUT + timedelta(days=day)).isoformat() for day in (6, 7)]
+    assert all(one.trusted and one.low < one.loss < one.high for one in found)
+
+
+def test_the_monitor_tells_them_and_writes_them_down_once(stores: Stores) -> None:
+    first = monitor(stores.project, NOW)
+    again = monitor(stores.project, NOW)
+    assert first.pending == again.pending
+    assert "labels due on 2021-01-12T00:00" in first.lines()[-2]
+    written = stores.log.events(kind=ESTIMATE)
+    assert [PendingEstimate(**event.payload) for event in written] == list(first.pending)
+
+
+def test_the_status_tells_the_newest_of_them(stores: Stores) -> None:
+    newest = pending(stores, needed_service(stores, NOW), NOW)[-1]
+    told = StatusResult("demo", 1, CUT.isoformat(), 1, 10, 1, 0, 0, None, pending=newest)
+    assert told.lines()[-1] == newest.line()
+
+
+def test_a_version_made_before_has_no_estimates(stores: Stores) -> None:
+    service = needed_service(stores, NOW)
+    reference = ("reference", service.version)
+    watch(stores, service, NOW)
+    old = dataclasses.replace(stores.memo[reference], estimator=None)
+    older = dataclasses.replace(stores, memo={reference: old})
+    assert [one.estimate for one in watch(older, service, NOW)] == [None] * 3
+    assert pending(older, service, NOW) == ()
