@@ -32,6 +32,7 @@ LONG = (
     "serving_soak",
     "labels",
     "late_labels",
+    "detection",
     "estimate",
     "input_detection",
     "log_kills",

@@ -38,7 +38,7 @@ RATIOS = (0.35, 0.7, 1.4, 2.8, 5.6, 11.0, 22.0)
 # many are remembered
 SCALE_PRIOR, SCALE_MEMORY = 20.0, 200.0
 # belief beforehand: rows explain all; windows differ, each for itself; windows differ and resemble the one before
-NO_DISTURBANCE, ALONE, LASTING = 0.4, 0.3, 0.3
+NO_DISTURBANCE, ALONE, LASTING = 0.6, 0.2, 0.2
 # a disturbance of more than this share of the loss is believed the less the larger it is: half at 3.2 times as much
 USUAL, USUAL_FACTOR = 0.05, float(np.e)
 CALENDAR = 0.5  # belief that hour and weekday matter, where the reference can tell
@@ -46,10 +46,10 @@ CALENDAR_SIZE = 0.2  # what an hour or a weekday adds, typically, as a share of 
 MOST_HARMONICS = 3  # of a day: a curve with three humps
 UNKNOWN = 2.0  # standard deviation of a level of which nothing is known: a factor of seven
 # a level further out than this teaches as if it were only that far out
-MOST_LESSON = 3.0
-# how much a window says of phi and ratio: all while few are known, a quarter afterwards, for a rise that lasts looks
+MOST_LESSON = 2.5
+# how much a window says of phi and ratio: all while few are known, half of it afterwards, for a rise that lasts looks
 # like a disturbance that lasts and is learned as one (a rise of 10 % under phi = 0.5 took twice as long)
-LEARNING, LEARNING_FROM = 0.25, 100
+LEARNING, LEARNING_FROM = 0.5, 100
 
 
 @dataclass(frozen=True)

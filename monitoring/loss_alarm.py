@@ -39,7 +39,7 @@ SUSPICION = 0.25
 # a reference that is low by chance is low in every window: so many of its standard errors are forgiven
 REFERENCE_ERRORS = 2.0
 # of the budget, for the fixed-reference test: the other is the quicker one in all but very slow declines
-FIXED_SHARE = 0.2
+FIXED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
