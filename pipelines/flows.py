@@ -132,21 +132,26 @@ def _emit_alerts(project: Project) -> None:
     from pipelines.stores import open_stores
     from pipelines.telling import tell_prefect
 
-    def send(message: Message) -> None:
-        emit_event(
-            ALERT,
-            resource={
-                "prefect.resource.id": resource(project),
-                "prefect.resource.name": project.name,
-                "losswatch.severity": message.severity,
-                "losswatch.kind": message.kind,
-                "losswatch.status": message.status,
-            },
-            payload=asdict(message),
-            id=uuid5(NAMESPACE_URL, f"{resource(project)}/{message.id}"),
-        )
+    channel = Channel("prefect", lambda message: _emit(project, message), everything=True)
+    try:
+        tell_prefect(open_stores(project), channel, project.now())
+    except Exception as error:  # the monitor has done its work; the next one gives them to Prefect
+        logger.warning("Prefect was not told of alerts: %s", type(error).__name__)
 
-    tell_prefect(open_stores(project), Channel("prefect", send, everything=True), project.now())
+
+def _emit(project: Project, message: Message) -> None:
+    emit_event(
+        ALERT,
+        resource={
+            "prefect.resource.id": resource(project),
+            "prefect.resource.name": project.name,
+            "losswatch.severity": message.severity,
+            "losswatch.kind": message.kind,
+            "losswatch.status": message.status,
+        },
+        payload=asdict(message),
+        id=uuid5(NAMESPACE_URL, f"{resource(project)}/{message.id}"),
+    )
 
 
 def _judge(project: Project, now: datetime) -> MonitorResult | str:

@@ -86,7 +86,7 @@ def _head(name: str, kind: str, meaning: str) -> Iterable[str]:
 def _gauges(gauges: Mapping[str, tuple[str, float]]) -> Iterator[str]:
     for name, (meaning, value) in gauges.items():
         yield from _head(name, "gauge", meaning)
-        yield f"losswatch_{name} {value:g}"
+        yield f"losswatch_{name} {value:.15g}"
 
 
 def _version(version: int | None) -> Iterator[str]:

@@ -19,6 +19,7 @@ import pytest
 from monitoring.loss_alarm import LossReference
 from monitoring.window import WindowLength
 from pipelines import doctor as module
+from pipelines import heartbeat
 from pipelines.answer import to_json
 from pipelines.bundle import BrokenBundle
 from pipelines.doctor import Finding, doctor
@@ -206,6 +207,29 @@ def test_a_secret_that_is_not_set_is_told_where_it_is_needed(tmp_path: Path) -> 
         "fault",
         "alerts.webhook: the environment variable NO_SUCH_HOOK is not set",
     )
+
+
+def test_without_a_receiver_alerts_are_in_the_log_alone(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert found(tmp_path)["alerts"] == Finding(
+        "note", "alerts", "only in the log: [alerts] names no receiver"
+    )
+
+
+def test_each_receiver_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    receivers = 'team = "env:TEAM"\nbad = "env:BAD"\nmail = "env:MAIL"\n'
+    project = write(tmp_path, f"[alerts.receivers]\n{receivers}")
+    monkeypatch.setenv("TEAM", "https://hooks.example.org/s3cret")
+    monkeypatch.setenv("BAD", "json://hooks.example.org/s3cret")
+    monkeypatch.setenv("MAIL", "mailto://ann:s3cret@mail.example.org")
+    about = {"alert": "3f2a9c01b2.1", "receiver": "team", "reason": "it answered 500"}
+    Log(project.log_folder()).append_event("alert not sent", about, known_at=NOW, author="alerts")
+    findings = found(tmp_path)
+    states = {name: findings[f"alerts to {name}"].state for name in ("team", "bad", "mail")}
+    assert states == {"team": "warning", "bad": "fault", "mail": "warning"}
+    assert "it answered 500; 0 wait" in findings["alerts to team"].text
+    assert "unencrypted" in findings["alerts to mail"].text
+    assert "s3cret" not in str(findings)
 
 
 @dataclass(frozen=True)
@@ -396,6 +420,31 @@ def test_a_monitor_that_was_silent_for_two_windows_is_a_fault(
     finding = found(tmp_path)["monitor"]
     assert finding.state == state
     assert ("losswatch monitor judges them now" in finding.text) == (state == "fault")
+
+
+@pytest.mark.parametrize(
+    ("hours", "failed", "state", "words"),
+    [
+        (1, None, "ok", "it last ran at"),
+        (5, None, "warning", "the monitor does not run"),
+        (1, "OSError", "fault", "it ended with OSError"),
+    ],
+)
+def test_when_the_monitor_ran_is_known_before_windows_are_missed(
+    hours: int,
+    failed: str | None,
+    state: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = write(tmp_path)
+    judged(project, 10)
+    heartbeat.ran(project.log_folder(), NOW - timedelta(hours=hours), failed=failed)
+    monkeypatch.setattr(Project, "now", lambda self: NOW)
+    finding = found(tmp_path)["monitor"]
+    assert finding.state == state
+    assert words in finding.text
 
 
 def test_before_a_version_serves_silence_is_right(tmp_path: Path) -> None:

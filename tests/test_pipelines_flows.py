@@ -17,11 +17,13 @@ from datetime import datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 from prefect.client.schemas.objects import StateType
 
-from pipelines import flows, live_report, steps
+from pipelines import flows, live_report, steps, stores
+from pipelines.alerts import Finding, open_book
 from pipelines.errors import UserError
 from pipelines.project import Project, open_project
 from pipelines.standing import Standing
@@ -163,6 +165,35 @@ def test_a_monitor_that_judged_leaves_the_report_and_its_short_form(
     assert asked == [[3, 4]]
     assert [one["key"] for one in artifacts] == ["losswatch-my-rides"]
     assert "**All is quiet.**" in artifacts[0]["text"]
+
+
+def test_every_message_is_an_event_once_with_an_id_of_its_own(
+    untrained: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emitted: list[dict[str, Any]] = []
+    monkeypatch.setattr(flows, "emit_event", lambda event, **said: emitted.append({"event": event, **said}))
+    finding = Finding("rows", untrained.now(), "no rows", "critical", "rides: no rows", "none", "look")
+    open_book(stores.open_stores(untrained), untrained.now()).stand([finding], causes=["rows"], over="")
+    for _ in range(2):
+        flows._emit_alerts(untrained)
+    (one,) = emitted
+    assert (one["event"], one["payload"]["kind"]) == ("losswatch.alert", "no rows")
+    assert one["resource"]["prefect.resource.id"] == flows.resource(untrained)
+    assert one["resource"]["losswatch.severity"] == "critical"
+    assert one["id"] == uuid5(NAMESPACE_URL, f"{flows.resource(untrained)}/{one['payload']['id']}")
+
+
+def test_a_prefect_that_takes_no_events_does_not_fail_the_monitor(
+    untrained: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError("no server")
+
+    monkeypatch.setattr(flows, "emit_event", broken)
+    finding = Finding("rows", untrained.now(), "no rows", "critical", "rides: no rows", "none", "look")
+    open_book(stores.open_stores(untrained), untrained.now()).stand([finding], causes=["rows"], over="")
+    flows._emit_alerts(untrained)
+    assert "Prefect was not told of alerts: OSError" in caplog.text
 
 
 def test_a_report_that_fails_does_not_fail_the_monitor(

@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines import heartbeat
 from pipelines.answering import Ids
 from pipelines.champion import Served
 from pipelines.errors import UserError
+from pipelines.heartbeat import Heartbeat
 from pipelines.log import Log
 from pipelines.project import Project, open_project
 from pipelines.scoring import Scorer
@@ -325,6 +327,13 @@ def test_where_the_user_chose_so_rows_are_answered_that_the_log_cannot_take(
         writer._connection.execute("PRAGMA max_page_count = 1000000")
         assert "losswatch-logged" not in client.post("/invocations", {"inputs": rows(1)}).headers
     assert len(logged(log)) == 201
+
+
+def test_the_figures_say_when_the_monitor_ran_and_what_stands(client: Client, tmp_path: Path) -> None:
+    heartbeat.write(tmp_path, Heartbeat((datetime(2013, 3, 8, tzinfo=UTC),), open=(("critical", 2),)))
+    figures = client.get("/metrics").body.decode()
+    assert "losswatch_monitor_last_run_seconds 1362700800" in figures
+    assert "losswatch_alerts_critical 2" in figures
 
 
 def test_a_full_disk_is_told_with_its_bytes_and_mends_itself(client: Client, log: Log) -> None:
