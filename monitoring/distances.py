@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from monitoring.gamma import upper_gamma
 from monitoring.profile import ColumnProfile
 from monitoring.shift import jensen_shannon, population_stability
 
@@ -98,8 +99,6 @@ def _psi(before: Floats, after: Floats) -> float:
 
 def _chi_squared(reference: ColumnProfile, current: ColumnProfile) -> tuple[float, int, float]:
     """Pearson's statistic of the 2 x cells table, its degrees of freedom, and its p-value."""
-    from scipy.special import chdtrc
-
     table = np.array([[*column.counts, column.invalid] for column in (reference, current)], dtype=np.float64)
     table = table[:, table.sum(0) > 0]
     if not table.sum(1).all():
@@ -108,7 +107,7 @@ def _chi_squared(reference: ColumnProfile, current: ColumnProfile) -> tuple[floa
         return 0.0, 0, 1.0
     expected = np.outer(table.sum(1), table.sum(0)) / table.sum()
     statistic, degrees = float(((table - expected) ** 2 / expected).sum()), table.shape[1] - 1
-    return statistic, degrees, float(chdtrc(degrees, statistic))
+    return statistic, degrees, float(upper_gamma(degrees / 2, statistic / 2))
 
 
 def _cumulative(column: ColumnProfile) -> Floats:

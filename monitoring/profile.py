@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 Kind = Literal["number", "category"]
 Floats = NDArray[np.float64]
+_Key = TypeVar("_Key", int, str)
 Columns = Mapping[str, Any]  # a DataFrame, or a dict of column name -> 1-d sequence, or LevelCounts
 
 MOST_LEVELS = 64  # further levels share the cell "other"; below 1 % each they carry no testable shift
@@ -234,25 +235,26 @@ def merge(first: Profile, second: Profile) -> Profile:
     >>> both == profile({"x": [1.0, 2.0]}, bins)
     True
     """
-    if first.bins != second.bins:
-        differing = sorted({b.name for b in {*first.bins} ^ {*second.bins}})
-        raise ValueError(
-            f"profiles with other bins cannot be merged; they differ in {', '.join(differing) or 'order'}. "
-            "Count both against the bins of one reference."
-        )
-    pairs = zip(first.columns, second.columns, strict=True)
-    return Profile(first.rows + second.rows, tuple(_merge_columns(a, b) for a, b in pairs))
+    return merge_all((first, second))
 
 
 def merge_all(profiles: Iterable[Profile]) -> Profile:
     """The profile of the rows of all; at least one is needed."""
-    parts = iter(profiles)
-    whole = next(parts, None)
-    if whole is None:
+    parts = list(profiles)
+    if not parts:
         raise ValueError("no profile to merge; give at least one")
-    for part in parts:
-        whole = merge(whole, part)
-    return whole
+    bins = parts[0].bins
+    for part in parts[1:]:
+        if part.bins != bins:
+            differing = sorted({b.name for b in {*bins} ^ {*part.bins}})
+            raise ValueError(
+                f"profiles with other bins cannot be merged; they differ in {', '.join(differing) or 'order'}. "
+                "Count both against the bins of one reference."
+            )
+    if len(parts) == 1:
+        return parts[0]
+    columns = zip(*(part.columns for part in parts), strict=True)
+    return Profile(sum(part.rows for part in parts), tuple(_merged(column) for column in columns))
 
 
 # --- learning the cells -------------------------------------------------------------------------------------
@@ -265,15 +267,15 @@ def _column_bins(name: str, values: NDArray[Any] | LevelCounts, bins: int) -> Co
         )
     if not isinstance(values, LevelCounts) and _is_number_column(values):
         numbers = _as_numbers(values)
-        numbers = numbers[np.abs(numbers) < LARGEST]
-        centre = float(np.median(numbers)) if len(numbers) else 0.0
-        distinct = np.unique(numbers)
+        ordered = np.sort(numbers[np.abs(numbers) < LARGEST])
+        centre = _middle(ordered) if len(ordered) else 0.0
+        distinct = ordered[np.diff(ordered, prepend=-np.inf) > 0]
         points = tuple(distinct.tolist()) if len(distinct) <= MOST_DISTINCT else ()
-        edges = _edges_between(distinct) if points else _edges(numbers, distinct, bins)
+        edges = _edges_between(distinct) if points else _edges(ordered, distinct, bins)
         return ColumnBins(name, "number", edges=edges, centre=centre, points=points)
     counts, _ = _count_levels(values)
-    ordered = sorted(counts, key=lambda level: (-counts[level], level))
-    return ColumnBins(name, "category", levels=tuple(ordered[:MOST_LEVELS]))
+    most_first = sorted(counts, key=lambda level: (-counts[level], level))
+    return ColumnBins(name, "category", levels=tuple(most_first[:MOST_LEVELS]))
 
 
 def _is_number_column(values: NDArray[Any]) -> bool:
@@ -287,11 +289,16 @@ def _holds_numbers(values: NDArray[Any]) -> bool:
     return bool(kinds) and all(issubclass(kind, int | float | np.number | np.bool_) for kind in kinds)
 
 
-def _edges(numbers: Floats, distinct: Floats, bins: int) -> tuple[float, ...]:
-    """Inner edges of the cells, strictly increasing."""
-    if not len(numbers):
+def _middle(ordered: Floats) -> float:
+    """The median of sorted numbers."""
+    return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
+
+
+def _edges(ordered: Floats, distinct: Floats, bins: int) -> tuple[float, ...]:
+    """Inner edges of the cells, strictly increasing: quantiles of sorted numbers, the higher of two neighbours."""
+    if not len(ordered):
         return ()
-    inner = np.quantile(numbers, np.arange(1, bins) / bins, method="higher")
+    inner = ordered[np.ceil((len(ordered) - 1) * (np.arange(1, bins) / bins)).astype(np.intp)]
     repeated = inner[1:][np.diff(inner) == 0]  # a value that fills a whole cell: it gets a cell of its own
     beyond = [distinct[0], np.nextafter(distinct[-1], np.inf)]  # two empty cells for what was never seen
     return tuple(np.unique([*inner, *np.nextafter(repeated, np.inf), *beyond]).tolist())
@@ -412,11 +419,12 @@ def _magnitudes(numbers: Floats, space: _Space) -> tuple[tuple[int, int], ...]:
     np.right_shift(bits, _MANTISSA, out=bits)
     lowest = bits.min()
     counts = np.bincount(np.subtract(bits, lowest, out=bits))
-    sizes = ((np.arange(len(counts)) + lowest) << _MANTISSA).view(np.float64)
-    known = np.flatnonzero((counts > 0) & (sizes > 0))
+    known = np.flatnonzero(counts)
+    sizes = ((known + lowest) << _MANTISSA).view(np.float64)
+    known, sizes = known[sizes > 0], sizes[sizes > 0]
     if not len(known):
         return ()
-    steps = np.floor(np.log2(sizes[known]) * STEPS_AN_OCTAVE).astype(np.int64)
+    steps = np.floor(np.log2(sizes) * STEPS_AN_OCTAVE).astype(np.int64)
     rows = np.bincount(steps - steps[0], weights=counts[known]).astype(np.int64)
     kept = np.flatnonzero(rows)
     return tuple(zip((kept + steps[0]).tolist(), rows[kept].tolist(), strict=True))
@@ -529,21 +537,28 @@ def _level(value: Any) -> str:
 # --- merging and reading back -------------------------------------------------------------------------------
 
 
-def _merge_columns(first: ColumnProfile, second: ColumnProfile) -> ColumnProfile:
-    magnitudes = Counter(dict(first.magnitudes)) + Counter(dict(second.magnitudes))
-    unseen = Counter(dict(first.unseen)) + Counter(dict(second.unseen))
+def _merged(columns: Sequence[ColumnProfile]) -> ColumnProfile:
+    """One column of several sets of rows, in their order: sums of floats depend on it."""
     return ColumnProfile(
-        first.bins,
-        tuple(a + b for a, b in zip(first.counts, second.counts, strict=True)),
-        invalid=first.invalid + second.invalid,
-        absent=first.absent + second.absent,
-        total=first.total + second.total,
-        total_square=first.total_square + second.total_square,
-        minimum=min((x for x in (first.minimum, second.minimum) if x is not None), default=None),
-        maximum=max((x for x in (first.maximum, second.maximum) if x is not None), default=None),
-        magnitudes=tuple(sorted(magnitudes.items())),
-        unseen=_fewest_hashes(unseen),
+        columns[0].bins,
+        tuple(map(sum, zip(*(column.counts for column in columns), strict=True))),
+        invalid=sum(column.invalid for column in columns),
+        absent=sum(column.absent for column in columns),
+        total=sum(column.total for column in columns),
+        total_square=sum(column.total_square for column in columns),
+        minimum=min((column.minimum for column in columns if column.minimum is not None), default=None),
+        maximum=max((column.maximum for column in columns if column.maximum is not None), default=None),
+        magnitudes=tuple(sorted(_added(column.magnitudes for column in columns).items())),
+        unseen=_fewest_hashes(_added(column.unseen for column in columns)),
     )
+
+
+def _added(counted: Iterable[Iterable[tuple[_Key, int]]]) -> dict[_Key, int]:
+    total: dict[_Key, int] = {}
+    for pairs in counted:
+        for key, rows in pairs:
+            total[key] = total.get(key, 0) + rows
+    return total
 
 
 def _column_from_plain(plain: Mapping[str, Any]) -> ColumnProfile:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from monitoring.gamma import upper_gamma_inverse
 from monitoring.profile import ColumnProfile, Profile, merge_all
 
 Floats = NDArray[np.float64]
@@ -197,10 +198,8 @@ def calibrate(blocks: Sequence[Profile], *, false_alarms: float = 1 / 1000) -> S
     each = false_alarms / max(1, len(columns))
     spreads = [_spread(_count_matrix([block.columns[k] for block in usable])) for k in columns]
     between = _between_windows(spreads, len(usable), each)
-    thresholds = [
-        ColumnThreshold(whole.names[k], _by_chance(_counts(whole.columns[k]), each), float(between[k]))
-        for k in columns
-    ]
+    chances = _by_chance([_counts(column) for column in whole.columns], each)
+    thresholds = [ColumnThreshold(whole.names[k], chances[k], float(between[k])) for k in columns]
     return ShiftThresholds(false_alarms, len(usable), tuple(thresholds))
 
 
@@ -211,9 +210,10 @@ def chance_thresholds(reference: Profile, *, least: float, false_alarms: float =
     next to nothing. false_alarms: accepted probability per comparison, over all columns together.
     """
     each = false_alarms / max(1, len(reference.columns))
+    chances = _by_chance([_counts(column) for column in reference.columns], each)
     columns = (
-        ColumnThreshold(column.name, _by_chance(_counts(column), each), least**2)
-        for column in reference.columns
+        ColumnThreshold(column.name, chance, least**2)
+        for column, chance in zip(reference.columns, chances, strict=True)
     )
     return ShiftThresholds(false_alarms, 1, tuple(columns))
 
@@ -305,17 +305,20 @@ def _smooth(counts: Floats) -> Floats:
 # --- what chance alone does ---------------------------------------------------------------------------------
 
 
-def _by_chance(counts: Floats, probability: float) -> tuple[float, ...]:
-    """Weight that a sample of `ROWS[k]` rows from the reference exceeds with the given probability.
+def _by_chance(columns: Sequence[Floats], probability: float) -> list[tuple[float, ...]]:
+    """Of each column, the weight that a sample of `ROWS[k]` rows from the reference exceeds with the given probability.
 
-    The weight is a sum over cells, close to a gamma variable with the same mean and variance; the reference,
-    a sample itself, adds its part.
+    columns: counts of each. The weight is a sum over cells, close to a gamma variable with the same mean and variance;
+    the reference, a sample itself, adds its part.
     """
-    from scipy.special import gammainccinv
-
-    mean, variance = _chance_moments(_smooth(counts), np.array(ROWS, dtype=np.float64))
-    tail = gammainccinv(mean**2 / variance, probability) * variance / mean
-    return tuple((tail * (1 + np.array(ROWS) / max(1.0, counts.sum()))).tolist())
+    if not columns:
+        return []
+    rows = np.array(ROWS, dtype=np.float64)
+    moments = [_chance_moments(_smooth(counts), rows) for counts in columns]
+    mean, variance = (np.array(one) for one in zip(*moments, strict=True))
+    tail = upper_gamma_inverse(mean**2 / variance, probability) * variance / mean
+    drawn = np.array([max(1.0, counts.sum()) for counts in columns])
+    return [tuple(one) for one in (tail * (1 + rows / drawn[:, None])).tolist()]
 
 
 def _chance_moments(shares: Floats, rows: Floats) -> tuple[Floats, Floats]:
@@ -324,27 +327,31 @@ def _chance_moments(shares: Floats, rows: Floats) -> tuple[Floats, Floats]:
     A cell with fewer than 50 expected rows is summed over its binomial distribution; in a fuller one the
     weight is Pearson's. Cells count as independent, and the variance is then scaled to that of chi-squared.
     """
-    means, variances = zip(*(_cell_moments(shares, float(n)) for n in rows), strict=True)
+    mean = (1 - shares) / rows[:, None]
+    variance = 2 * mean**2
+    sizes, cells = np.nonzero(shares * rows[:, None] < 50)
+    mean[sizes, cells], variance[sizes, cells] = _binomial_moments(shares[cells], rows[sizes])
     free = ((1 - shares) ** 2).sum()
     scale = max(1.0, (len(shares) - 1) / free) if free > 0 else 1.0
-    return np.array(means).sum(-1), np.array(variances).sum(-1) * scale
+    return mean.sum(-1), variance.sum(-1) * scale
 
 
-def _cell_moments(shares: Floats, rows: float) -> tuple[Floats, Floats]:
-    from scipy.special import gammaln, xlog1py, xlogy
-
-    mean, variance = (1 - shares) / rows, 2 * (1 - shares) ** 2 / rows**2
-    few = shares * rows < 50
-    share = shares[few, None]
-    count = np.minimum(np.arange(160.0), rows)
-    log_ways = gammaln(rows + 1) - gammaln(count + 1) - gammaln(rows - count + 1)
-    chance = np.exp(log_ways + xlogy(count, share) + xlog1py(rows - count, -share))
-    chance[:, np.arange(160) > rows] = 0
+def _binomial_moments(share: Floats, rows: Floats) -> tuple[Floats, Floats]:
+    """Mean and variance of the weight of single cells, each with its share and its rows, shape (n,)."""
+    share, rows = share[:, None], rows[:, None]
+    places = np.arange(160.0)
+    count = np.minimum(places, rows)
+    ways = np.log(np.maximum(rows - places[1:] + 1, 1.0) / places[1:]).cumsum(
+        -1
+    )  # to choose 1, 2, ... of the rows
+    log_ways = np.concatenate([np.zeros_like(share), ways], axis=1)
+    with np.errstate(under="ignore"):
+        chance = np.exp(log_ways + count * np.log(share) + (rows - count) * np.log1p(-share))
+    chance[places > rows] = 0
     middle = (share + count / rows) / 2
     part = 4 * (_relative_entropy(share, middle) + _relative_entropy(count / rows, middle))
-    mean[few] = (chance * part).sum(-1)
-    variance[few] = np.maximum((chance * part**2).sum(-1) - mean[few] ** 2, 1e-300)
-    return mean, np.maximum(variance, 1e-300)
+    mean = (chance * part).sum(-1)
+    return mean, np.maximum((chance * part**2).sum(-1) - mean**2, 1e-300)
 
 
 # --- what the reference's own windows do --------------------------------------------------------------------
@@ -396,13 +403,15 @@ def _chance_by_window(shares: Floats, rows: Floats) -> tuple[Floats, Floats]:
 
 def _between_windows(spreads: Sequence[_Spread], windows: int, probability: float) -> Floats:
     """Weight that each column is allowed for the differences between windows."""
-    from scipy.special import ndtri
+    from statistics import NormalDist
 
     doubt = np.array([spread.doubt for spread in spreads])
     spread = _certain_spread(spreads)
     alike = _likeness(spreads, spread, windows)
     memory = (1 + alike) / (1 - alike)
-    by_spread = ndtri(1 - probability / 2) ** 2 * (1 + MEMORY_SPREAD * memory / windows) * spread
+    by_spread = (
+        NormalDist().inv_cdf(1 - probability / 2) ** 2 * (1 + MEMORY_SPREAD * memory / windows) * spread
+    )
     largest = np.array([one.largest for one in spreads])
     by_largest = (2 + MEMORY_LARGEST * memory / windows) * largest
     unseen = FEW_WINDOWS * windows**-2.5 + HIDDEN * doubt

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
+_LARGEST_KEPT = 2**25  # as much as glibc takes for it
 
 
 def usable_memory(root: Path = Path("/")) -> int:
@@ -15,6 +19,20 @@ def usable_memory(root: Path = Path("/")) -> int:
     """
     found = [*_machine(root), *_groups(root), *_limits()]
     return min(found) if found else 1 << 62
+
+
+def keep_freed_memory() -> None:
+    """Has the C library hand out again what was freed, for a process that works in steps and ends soon.
+
+    It gives large pieces back to the system at once, which clears them anew for the next step: a sixth of the CPU of
+    counting rows. Does nothing where the library is not glibc.
+    """
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL("libc.so.6")
+        library.mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
+        library.mallopt(_TRIM_THRESHOLD, _LARGEST_KEPT)
 
 
 def in_words(size: float) -> str:

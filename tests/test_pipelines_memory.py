@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,15 @@ def test_ulimit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_system_that_says_nothing_limits_nothing(tmp_path: Path) -> None:
     assert usable_memory(tmp_path) > 1 << 60
+
+
+def test_what_was_freed_is_kept_without_harm(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np\n"
+        "from pipelines.memory import keep_freed_memory\n"
+        "keep_freed_memory()\n"
+        "keep_freed_memory()\n"
+        "print(sum(float(np.ones(2**21).sum()) for _ in range(10)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(10.0 * 2**21)
