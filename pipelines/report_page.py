@@ -421,7 +421,8 @@ def _verdict(window: ReportWindow, page: ReportPage, decimals: int) -> str:
         f'<li id="w{window.number}" data-kind="{escape(window.verdict)}"{" data-retrained" if window.outcome else ""} '
         f'data-from="{window.number}" data-to="{window.number}">'
         f"<h3>{_mark(mark)}<span>{escape(window.verdict)}</span> <time>{span(window)}</time></h3>"
-        f"<p>window {window.number} · {count(window.rows)} rows{labelled}{loss} · v{window.version} · {_done(window)}</p>"
+        f"<p>window {window.number} · {count(window.rows)} rows{labelled}{loss} · v{window.version} · "
+        f"{_done(window)}</p>"
         f"{f'<ul>{reasons}</ul>' if reasons else ''}{_explained(window)}{_evidence(window, page)}</li>"
     )
 
@@ -442,10 +443,8 @@ def _explained(window: ReportWindow) -> str:
         return ""
     parts = [(one["name"], one["part"], _moved(one)) for one in told.get("columns", ())]
     parts.append(("rows like those before", told["within"], "a change of what the inputs mean"))
-    parts += [
-        (f"in {one['name']}", one["part"], f"{100 * one['rows']:.0f} % of rows")
-        for one in told.get("slices", ())
-    ]
+    within = told.get("slices", ()) if told.get("clear", True) else ()
+    parts += [(f"in {one['name']}", one["part"], f"{100 * one['rows']:.0f} % of rows") for one in within[:3]]
     shares = [(str(name), part / abs(reference), note) for name, part, note in parts if part is not None]
     most = max((abs(share) for _, share, _ in shares), default=0.0)
     rows = "".join(_explaining(*one, most) for one in shares if abs(one[1]) >= 0.005)
@@ -497,12 +496,12 @@ def _evidently(window: ReportWindow, page: ReportPage) -> str:
 
 
 def _sliced(page: ReportPage) -> bool:
-    return any(slices_of(window) for window in page.windows)
+    return any(one.get("rows") for window in page.windows for one in slices_of(window))
 
 
 def _slices(page: ReportPage, decimals: int) -> str:
     """The newest window that tells of slices, with the loss of each in the windows before."""
-    told = [window for window in page.windows if slices_of(window)]
+    told = [window for window in page.windows if any(one.get("rows") for one in slices_of(window))]
     if not told:
         return ""
     rows = "".join(_slice(one, told, decimals) for one in slices_of(told[-1]))

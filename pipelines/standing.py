@@ -227,7 +227,9 @@ def _fault(found: Circumstances) -> tuple[Kind, str, str, str | None] | None:
     window = found.newest
     if window.verdict != "data fault":
         return None
-    said = f"The data of the newest window ({span(window)}) are faulty: {_first(window)}."
+    faults = window.evidence.get("faults") or ()
+    what = str(faults[0]["text"]) if faults else _first(window)
+    said = f"The data of the newest window ({span(window)}) are faulty: {what}."
     return "fault", said, "Mend the feed; nothing is retrained on faulty data", None
 
 
@@ -376,7 +378,8 @@ def _moved(found: Circumstances) -> list[Finding]:
 def _power(found: Circumstances) -> list[Finding]:
     """What a window that shows nothing could have shown."""
     told = (found.newest.evidence.get("power") or {}).get("text")
-    return [Finding("quiet", str(told))] if told and not found.newest.alarmed else []
+    calm = found.newest.verdict in ("quiet", "benign shift", "not enough evidence")
+    return [Finding("quiet", str(told))] if told and calm else []
 
 
 def _last_turn(found: Circumstances) -> list[Finding]:

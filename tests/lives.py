@@ -53,7 +53,15 @@ def explained() -> dict[str, Any]:
          "reference_loss": 0.5, "evidence": 3.0, "named": k == 2, "raised": k == 2}
         for k, name in enumerate(("AA", "UA", "DL"))
     ]  # fmt: skip
-    columns = [{"name": "wind", "part": 0.06, "cell": "above 9", "share_before": 0.05, "share_now": 0.4}]
+    columns = [
+        {
+            "name": "wind",
+            "part": 0.06,
+            "cell": "above 9 of a name that goes on and on",
+            "share_before": 0.05,
+            "share_now": 0.4,
+        }
+    ]
     within = {"name": "carrier = DL", "column": "carrier", "part": 0.02, "rows": 0.2}
     told = {
         "reference_loss": 0.5,

@@ -66,7 +66,10 @@ def test_quiet_windows_in_a_row_are_one_line(lives: ModuleType) -> None:
 
 def test_harm_is_explained_by_column_and_slice(lives: ModuleType) -> None:
     told = prose(render_report(lives.made_page()))
-    assert "What moved the loss by +20 % wind +12 % above 9: 5.0 % → 40.0 % of rows" in told
+    assert (
+        "What moved the loss by +20 % wind +12 % above 9 of a name that goes on and on: 5.0 % → 40.0 % of rows"
+        in told
+    )
     assert "rows like those before +6 %" in told
     assert "in carrier = DL +4 % 20 % of rows" in told
 
@@ -127,3 +130,11 @@ def test_a_verdict_that_the_page_does_not_know_is_shown_and_not_as_quiet(lives: 
     assert found.headline == "The newest window (5 Mar 2013): no data; no row came."
     assert data_of(text)["verdict"] == ["quiet", "thin"]
     assert "no data 1" in prose(text)
+
+
+def test_slices_explain_only_what_is_clear(lives: ModuleType) -> None:
+    evidence = lives.explained()
+    evidence["explanation"]["clear"] = False
+    lived = lives.life(lives.window(0, "harmful shift", evidence=evidence))
+    page = ReportPage("rides", lives.START, standing(Circumstances(lived, 1)), "mse", lived, ())
+    assert "in carrier = DL" not in prose(render_report(page))

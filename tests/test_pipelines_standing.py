@@ -165,3 +165,20 @@ def test_the_short_form_is_markdown_in_which_names_stay_names(lives: ModuleType)
     assert text.startswith("# a\\_b\n\n**The inputs of the newest window moved (wind\\_&lt;speed&gt;)")
     assert "| 4 Mar 2013 | 500 | 0.500 | v1 | benign shift | keep |" in text
     assert text.endswith("The page: `/x/report.html`\n")
+
+
+def test_a_fault_is_told_before_what_follows_from_it(lives: ModuleType) -> None:
+    faults = {"faults": [{"column": "wind", "text": "wind: constant: 3 in all rows"}]}
+    window = lives.window(0, "data fault", reasons=("a retraining would make it worse",), evidence=faults)
+    headline, _ = said(lives.life(window))
+    assert headline.endswith("are faulty: wind: constant: 3 in all rows.")
+
+
+def test_a_quiet_window_says_what_it_could_have_shown(lives: ModuleType) -> None:
+    power = {"power": {"text": "would have been found within 5 windows: a rise of the loss from +12% on"}}
+    told = [
+        [finding.text for finding in standing(Circumstances(lives.life(window), versions=1)).findings]
+        for window in (lives.window(0, evidence=power), lives.window(0, "harmful shift", evidence=power))
+    ]
+    assert power["power"]["text"] in told[0]
+    assert power["power"]["text"] not in told[1]

@@ -106,6 +106,24 @@ def test_a_window_without_truth_leaves_a_gap(
     assert (path.count("M"), path.count("L")) == (2, 57)
 
 
+def test_a_window_that_nobody_judged_leaves_a_gap(tab: Tab, usual: ReportPage, tmp_path: Path) -> None:
+    windows = tuple(one for one in usual.life.windows if one.number != 7)
+    show(tab, replace(usual, life=replace(usual.life, windows=windows)), tmp_path)
+    path = tab.get_attribute("#plot path[data-line=served]", "d") or ""
+    assert (path.count("M"), path.count("L")) == (2, 57)
+
+
+def test_services_of_one_version_are_one_band(
+    tab: Tab, lives: ModuleType, usual: ReportPage, tmp_path: Path
+) -> None:
+    first, second = usual.life.services
+    middle = lives.START + 20 * lives.DAY
+    services = (replace(first, until=middle), replace(first, since=middle, loss=0.55), second)
+    show(tab, replace(usual, life=replace(usual.life, services=services)), tmp_path)
+    assert tab.locator("#plot rect.band").count() == 2
+    assert tab.locator("#plot .line.reference").count() == 3
+
+
 def test_estimates_go_on_where_labels_are_not_due(
     tab: Tab, lives: ModuleType, usual: ReportPage, tmp_path: Path
 ) -> None:
@@ -132,7 +150,9 @@ def test_arrow_keys_choose_a_window_and_tell_it(tab: Tab, usual: ReportPage, tmp
     for _ in range(45):
         tab.keyboard.press("ArrowRight")
     told = tab.get_attribute("#plot", "aria-valuetext") or ""
-    assert told.startswith("18 Apr 2013, window 45, loss 0.620, 500 rows, v1, harmful shift, update, v2 let in")
+    assert told.startswith(
+        "18 Apr 2013, window 45, loss 0.620, 500 rows, v1, harmful shift, update, v2 let in"
+    )
     assert "loss 0.5 → 0.62 (+24 %) over 500 labelled rows" in tab.inner_text("#readout")
     assert tab.inner_text("[data-line=estimate] output") == "0.580"
     tab.keyboard.press("Escape")

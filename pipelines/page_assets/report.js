@@ -166,7 +166,7 @@ function drawService(svg) {
       add(inside, "path", {class: "line reference", d: `M${r(v.time(Math.max(since, v.first)))} ${r(v.y(loss))}H${r(v.time(Math.min(end, v.last)))}`});
   }
   drawEstimate(inside);
-  add(inside, "path", {class: "line served" + (wide < 1.3 ? " hair" : wide < 3 ? " fine" : ""), d: path(data.loss, v.x, v.y), "data-line": "served"});
+  add(inside, "path", {class: "line served" + (wide < 1.3 ? " hair" : wide < 3 ? " fine" : ""), d: line(data.loss), "data-line": "served"});
   data.loss.forEach((value, i) => {
     if (value !== null && i >= from && i <= to && (lonely(data.loss, i) || wide > 9))
       add(inside, "circle", {class: "dot served", cx: r(v.x(i)), cy: r(v.y(value)), r: 2.8});
@@ -174,6 +174,16 @@ function drawService(svg) {
   drawSigns(svg, Math.min(Math.max(wide * 0.9, 11), 14));
 }
 
+/** A path through the windows, with a gap where there is no loss, or no window was judged. */
+function line(values) {
+  let d = "", joined = false;
+  for (let i = 0; i < count; i++) {
+    if (i && data.end[i - 1] !== data.start[i]) joined = false;
+    if (values[i] !== null) d += `${joined ? "L" : "M"}${r(view.x(i))} ${r(view.y(values[i]))}`;
+    joined = values[i] !== null;
+  }
+  return d;
+}
 /** What was estimated of the windows shown, and of those after the last whose labels are not due: times, loss, interval. */
 function estimates() {
   const found = [];
@@ -214,15 +224,18 @@ function drawVersions(svg) {
     add(svg, "text", {x: v.left + v.training, y: v.bottom + 37, "text-anchor": "end"}, "retrainings");
     add(svg, "text", {x: v.left + v.training, y: y + 13, "text-anchor": "end"}, "version");
   }
-  data.services.forEach(([version, since, until], k) => {
+  const served = []; // services of one version in a row are one band
+  for (const [version, since, until] of data.services) {
+    if (served.length && served.at(-1)[0] === version) served.at(-1)[2] = until;
+    else served.push([version, since, until]);
+  }
+  served.forEach(([version, since, until], k) => {
     const x0 = v.time(Math.max(since, v.first)), x1 = v.time(Math.min(until === null ? Infinity : until, v.last));
     if (!(x1 > x0)) return;
-    const odd = data.services.slice(0, k + 1).filter((one, j, all) => j && one[0] !== all[j - 1][0]).length % 2;
-    add(svg, "rect", {class: odd ? "band odd" : "band", x: r(x0), y, width: r(x1 - x0), height: 18, "data-version": version});
+    add(svg, "rect", {class: k % 2 ? "band odd" : "band", x: r(x0), y, width: r(x1 - x0), height: 18, "data-version": version});
     const label = "v" + version;
     if (x1 - x0 > label.length * 7 + 4) add(svg, "text", {class: "strong in-band", x: r((x0 + x1) / 2), y: y + 13, "text-anchor": "middle", "data-version": version}, label);
-    const changed = k && data.services[k - 1][0] !== version;
-    if (changed && since > v.first) add(svg, "line", {class: "change", x1: r(x0), x2: r(x0), y1: v.top, y2: v.bottom});
+    if (k && since > v.first) add(svg, "line", {class: "change", x1: r(x0), x2: r(x0), y1: v.top, y2: v.bottom});
   });
 }
 
@@ -635,7 +648,7 @@ function list(tell) {
   for (const item of items) item.hidden = true;
   wanted.slice(0, most).forEach(item => { item.hidden = false; });
   rest.hidden = wanted.length <= most;
-  rest.textContent = `Show ${Math.min(wanted.length - most, 50)} more of ${wanted.length - most}`;
+  rest.textContent = wanted.length - most > 50 ? `Show 50 more of ${wanted.length - most}` : `Show ${wanted.length - most} more`;
   if (tell) $("filtered").textContent = `${Math.min(most, wanted.length)} of ${wanted.length} entries shown`;
 }
 for (const button of filters) button.addEventListener("click", () => {
