@@ -25,7 +25,7 @@ from monitoring.window import Window, rows_by_window
 from pipelines.objective import Objective
 
 if TYPE_CHECKING:
-    from models.schema import Schema, Target
+    from models.schema import Target
 
 Array = npt.NDArray[Any]
 
@@ -147,8 +147,3 @@ class PendingEstimate:
             f"rows, labels due on {self.due[:16]}"
         )
         return told if self.trusted else f"{told}; not to be trusted: {self.reason}"
-
-
-def inputs_of(schema: Schema, columns: Any, rows: int) -> npt.NDArray[np.float32]:
-    """Prepared inputs, also of no row at all."""
-    return schema.inputs(columns) if rows else np.zeros((0, schema.width), np.float32)

@@ -32,8 +32,8 @@ from monitoring.recovery import (
     with_correction,
 )
 from monitoring.window import Window
-from pipelines.estimating import inputs_of, rows_for_estimate
-from pipelines.labelled import labelled_window, row_losses_of, usable
+from pipelines.estimating import rows_for_estimate
+from pipelines.labelled import labelled_window, prepared_inputs, row_losses_of, usable
 from pipelines.moments import numpy_moment
 from pipelines.objective import Objective, objective
 from pipelines.reference import Reference
@@ -211,7 +211,7 @@ def estimated(stores: Stores, service: Service, own: LabelledRows, losses: Array
     if estimator is None:
         return None
     schema, goal = bundle_of(stores, service.version).schema, objective_of(stores, service.version)
-    inputs = inputs_of(schema, own.columns, len(own))
+    inputs = prepared_inputs(schema, own.columns, len(own))
     return rows_for_estimate(estimator, inputs, own.predictions[:, : schema.outputs], losses, goal)
 
 

@@ -1,4 +1,4 @@
-"""Backfilled or day by day, with labels in any order: at equal knowledge the judgements are the same to the last byte."""
+"""Backfilled or day by day, labels in any order: at equal knowledge the judgements are the same to the last byte."""
 
 from __future__ import annotations
 
