@@ -19,9 +19,6 @@ about standard normal and independent while nothing changes, whatever phi and ra
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -43,60 +40,12 @@ NO_DISTURBANCE, ALONE, LASTING = 0.6, 0.2, 0.2
 USUAL, USUAL_FACTOR = 0.05, float(np.e)
 CALENDAR = 0.5  # belief that hour and weekday matter, where the reference can tell
 CALENDAR_SIZE = 0.2  # what an hour or a weekday adds, typically, as a share of the loss
-MOST_HARMONICS = 3  # of a day: a curve with three humps
 UNKNOWN = 2.0  # standard deviation of a level of which nothing is known: a factor of seven
 # a level further out than this teaches as if it were only that far out
 MOST_LESSON = 2.5
 # how much a window says of phi and ratio: all while few are known, half of it afterwards, for a rise that lasts looks
 # like a disturbance that lasts and is learned as one (a rise of 10 % under phi = 0.5 took twice as long)
 LEARNING, LEARNING_FROM = 0.5, 100
-
-
-@dataclass(frozen=True)
-class Calendar:
-    """Which calendar terms windows have. daily: harmonics of the day; weekly: whether each weekday has a term.
-
-    length: of a window, in days. A term is there only where a reference covers its period twice: of a season seen once
-    nobody can tell it from a change.
-
-    >>> Calendar(daily=2, weekly=True, length=0.25).count
-    11
-    """
-
-    daily: int = 0
-    weekly: bool = False
-    length: float = 0.0
-
-    @property
-    def count(self) -> int:
-        return 2 * self.daily + 7 * self.weekly
-
-    def terms(self, start: float | None) -> Array:
-        """The terms of the window that starts so many days after 1970, shape (count,); 0 where that is unknown."""
-        if start is None:
-            return np.zeros(self.count)
-        angles = 2 * np.pi * (start + self.length / 2) * np.arange(1, self.daily + 1)
-        weekday = np.floor(start + self.length / 2) % 7 == np.arange(7 * self.weekly)
-        return np.concatenate([np.cos(angles), np.sin(angles), weekday])
-
-
-def calendar_of(starts: Sequence[float | None]) -> Calendar:
-    """The calendar that blocks of a reference can teach; starts: in days since 1970, in the order of time.
-
-    >>> calendar_of([day + hour / 24 for day in range(3) for hour in range(24)])
-    Calendar(daily=3, weekly=False, length=0.0416...)
-    >>> calendar_of([None, 1.0, 2.0]).count
-    0
-    """
-    known = np.array([start for start in starts if start is not None])
-    if len(known) < 3 or len(known) < len(starts):
-        return Calendar()
-    length = float(np.median(np.diff(known)))
-    covered = known[-1] - known[0] + length
-    if not 0 < length <= 1:
-        return Calendar()
-    daily = min(MOST_HARMONICS, math.floor(0.5 / length)) if covered >= 2 else 0
-    return Calendar(daily if length < 0.5 else 0, bool(covered >= 14), length)
 
 
 class ExpectedLevel:

@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from monitoring.budget import budget_of
 from monitoring.evidence import Detectors, threshold_for
-from monitoring.expected_level import ExpectedLevel, calendar_of
+from monitoring.expected_level import ExpectedLevel
+from monitoring.seasons import Seasons, seasons_at
 
 Array = npt.NDArray[np.float64]
 
@@ -312,7 +313,7 @@ class LossDetectors:
 
     def __init__(self, references: Sequence[LossReference], config: AlarmConfig, run_length: float) -> None:
         self._references, self._least_rows = references, config.least_rows
-        self._calendar = calendar_of([block.start for block in references[0].blocks])
+        self._calendar = Calendar.of([block.start for block in references[0].blocks])
         self.tests = LossTests(
             self._expected(),
             allowed=np.array([_allowed(reference, config.tolerance) for reference in references]),
@@ -372,6 +373,37 @@ def learn(
         if place and group != groups[place - 1]:
             expected.forget_level()
         expected.update(levels[..., place], variances[..., place], terms[place])
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The calendar terms that a reference can teach, for windows of this length in days."""
+
+    seasons: Seasons
+    length: float
+
+    @classmethod
+    def of(cls, starts: Sequence[float | None]) -> Calendar:
+        """For blocks that start so many days after 1970; no terms where a start is not known.
+
+        >>> Calendar.of([hour / 24 for hour in range(72)]).seasons
+        Seasons(daily=3, weekly=False, yearly=0)
+        """
+        known = np.array([start for start in starts if start is not None])
+        length = float(np.median(np.diff(known))) if len(known) > 2 else 0.0
+        if len(known) < len(starts) or length <= 0:
+            return cls(Seasons(), 0.0)
+        return cls(seasons_at(known + length / 2, length), length)
+
+    @property
+    def count(self) -> int:
+        return self.seasons.count
+
+    def terms(self, start: float | None) -> Array:
+        """Of the window that starts then, shape (count,); 0 where that is unknown."""
+        if start is None:
+            return np.zeros(self.count)
+        return np.asarray(self.seasons.terms_at(np.array([start + self.length / 2]))[0])
 
 
 class LossTests:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from monitoring.evidence import CLIP
-from monitoring.expected_level import MOST_LESSON, ExpectedLevel, calendar_of
+from monitoring.expected_level import MOST_LESSON, ExpectedLevel
+from monitoring.seasons import Seasons
 
 Array = np.ndarray
 NO_TERMS = np.zeros(0)
@@ -61,36 +62,13 @@ def test_a_stream_has_no_shape_of_its_own() -> None:
 
 
 def test_a_week_of_hours_is_learned_where_it_was_seen_twice() -> None:
-    calendar = calendar_of([hour / 24 for hour in range(21 * 24)])
-    assert (calendar.daily, calendar.weekly) == (3, True)
-    assert calendar.length == pytest.approx(1 / 24)
     hours = np.arange(28 * 24) / 24
-    terms = np.array([calendar.terms(hour) for hour in hours])
+    terms = Seasons(daily=3, weekly=True).terms_at(hours)
     season = 0.3 * np.sin(2 * np.pi * hours) - 0.15 * (hours % 7 >= 5)
     noise = 0.1 * np.random.default_rng(5).standard_normal((4, len(hours)))
     found = scores(noise + season, terms)[:, 21 * 24 :]
     assert found.std() == pytest.approx(1, abs=0.1)
     assert np.mean(found[:, 1:] * found[:, :-1]) == pytest.approx(0, abs=0.1)
-
-
-@pytest.mark.parametrize(
-    ("starts", "terms"),
-    [
-        ([], 0),
-        ([None] * 50, 0),
-        ([0.0, 1.0, 2.0], 0),  # three days, each a window: the week was not seen twice
-        (list(range(14)), 7),
-        (list(range(0, 140, 7)), 0),  # weeks
-        ([hour / 24 for hour in range(30)], 0),
-        ([hour / 24 for hour in range(48)], 6),
-        ([quarter / 4 for quarter in range(60)], 11),
-    ],
-)
-def test_a_calendar_has_the_terms_that_were_seen_twice(starts: list[float | None], terms: int) -> None:
-    calendar = calendar_of(starts)
-    assert calendar.count == terms
-    assert len(calendar.terms(3.25)) == terms
-    assert not calendar.terms(None).any()
 
 
 def test_a_fixed_level_learns_nothing_of_it() -> None:

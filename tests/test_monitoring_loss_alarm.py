@@ -10,6 +10,7 @@ import pytest
 
 from monitoring.loss_alarm import (
     AlarmConfig,
+    Calendar,
     LossAlarm,
     LossDetector,
     LossDetectors,
@@ -254,3 +255,23 @@ def test_losses_that_are_all_alike_are_no_reason_to_fail() -> None:
     reference = loss_reference(np.concatenate(past), past, windows=5)
     levels = [loss_level(np.full(50, value), 1.0, True) for value in (0.25, 0.25, 0.251, 0.25)]
     assert first_alarm(loss_alarms(reference, levels, AlarmConfig())) is None
+
+
+@pytest.mark.parametrize(
+    ("starts", "terms"),
+    [
+        ([], 0),
+        ([None] * 50, 0),
+        ([1.0, 2.0, None, 4.0] * 20, 0),
+        ([float(day) for day in range(20)], 6),
+        ([7.0 * week for week in range(20)], 0),
+        ([hour / 24 for hour in range(30)], 0),
+        ([hour / 24 for hour in range(72)], 6),
+        ([hour / 24 for hour in range(15 * 24)], 12),
+    ],
+)
+def test_a_calendar_has_the_terms_that_were_seen_twice(starts: list[float | None], terms: int) -> None:
+    calendar = Calendar.of(starts)
+    assert calendar.count == terms
+    assert len(calendar.terms(3.25)) == terms
+    assert not calendar.terms(None).any()
