@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from pipelines import heartbeat
-from pipelines.alerts import Alert, acknowledge, alerts_of
+from pipelines.alerts import KINDS, Alert, acknowledge, alerts_of
 from pipelines.errors import UserError
 from pipelines.outbox import Channel, ReceiverState, channels, open_alerts, receiver_states, send_all
 from pipelines.receivers import Message, plain_text
@@ -82,7 +82,7 @@ def _state(state: ReceiverState) -> str:
 
 def alerts(project: Project, now: datetime) -> AlertsResult:
     """Every alert of a project, what stands first and the gravest of it before the others."""
-    events = open_stores(project).log.events() if project.log_folder().is_dir() else []
+    events = open_stores(project).log.events(kind=KINDS) if project.log_folder().is_dir() else []
     past = [alert for alert in alerts_of(events).values() if not alert.open]
     return AlertsResult(
         project.name,
@@ -98,7 +98,7 @@ def alert_lines(stores: Stores, now: datetime) -> list[str]:
     late = monitor_late(stores, now)
     last = heartbeat.read(project.log_folder()).last
     ran = [str(late)] if late else [f"the monitor last ran at {last:%Y-%m-%d %H:%M}"] if last else []
-    events = stores.log.events()
+    events = stores.log.events(kind=KINDS)
     states = receiver_states(events, project.config.alerts.known(), now)
     down = receiver_lines([state for state in states if state.failures]) if states else []
     return [*ran, *(plain_text(f"alert {alert.line()}") for alert in open_alerts(events)), *down]

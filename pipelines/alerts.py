@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import UserError
 from pipelines.log import Event, Log
 from pipelines.receivers import SEVERITIES, AlertsConfig, Severity
+from pipelines.service import SERVICE, VERDICT
 
 if TYPE_CHECKING:
     from pipelines.stores import Stores
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RAISED, REMINDED, OVER, ACKNOWLEDGED = "alert", "alert reminder", "alert over", "alert acknowledged"
+SENT, NOT_SENT = "alert sent", "alert not sent"
+KINDS = (RAISED, REMINDED, OVER, ACKNOWLEDGED, SENT, NOT_SENT)  # of events
 AUTHOR = "monitor"
 STALE = timedelta(days=7)  # what was over for so long when it was found tells nobody anything new
 
@@ -199,7 +202,7 @@ class Book:
     def __init__(self, log: Log, name: str, config: AlertsConfig, now: datetime) -> None:
         """name: of the project; config: who is told; now: when what is added was known."""
         self._log, self._name, self._config, self._now = log, name, config, now
-        self.events = log.events()
+        self.events = log.events(kind=(*KINDS, VERDICT, SERVICE))
         self._keys = {event.key for event in self.events}
         self.alerts = alerts_of(self.events)
 
@@ -256,7 +259,7 @@ class Book:
         heard = {
             event.payload["receiver"]
             for event in self.events
-            if event.kind == "alert sent" and event.payload.get("alert") == message
+            if event.kind == SENT and event.payload.get("alert") == message
         }
         return [name for name in alert.receivers if name in heard]
 
@@ -305,13 +308,13 @@ def open_book(stores: Stores, now: datetime) -> Book:
 
 def acknowledge(log: Log, id: str, *, now: datetime, by: str, note: str = "") -> Alert:
     """Somebody knows of an alert: it is not told again until it gets worse. id: or the letters that it begins with."""
-    alert = _named(alerts_of(log.events()), id)
+    alert = _named(alerts_of(log.events(kind=KINDS)), id)
     if not alert.waits_for_somebody:
         return alert
     payload = {"id": alert.id, "stage": alert.stage, "note": note}
     key = f"{ACKNOWLEDGED}:{alert.id}.{alert.stage}"
     log.append_event(ACKNOWLEDGED, payload, known_at=now, author=by, key=key)
-    return alerts_of(log.events())[alert.id]
+    return alerts_of(log.events(kind=KINDS))[alert.id]
 
 
 def _named(alerts: Mapping[str, Alert], id: str) -> Alert:

@@ -247,12 +247,14 @@ def _versions(project: Project) -> list[Finding]:
 
 
 def _alerts(project: Project) -> list[Finding]:
+    from pipelines.alerts import KINDS
     from pipelines.outbox import receiver_states
 
     receivers = project.config.alerts.known()
     if not receivers:
         return [Finding("note", "alerts", "only in the log: [alerts] names no receiver")]
-    events = _stores(project).log.events() if project.log_folder().exists() else []
+    there = project.log_folder().exists()
+    events = _stores(project).log.events(kind=KINDS) if there else []
     states = receiver_states(events, receivers, project.now())
     return [_receiver(project, *one) for one in zip(receivers, states, strict=True)]
 

@@ -545,9 +545,12 @@ class Log:
         waiting = waiting_rows(self._folder / "arriving.db", landed)
         return {*found[name].to_pylist(), *(row.id if name == "id" else row.key for row in waiting)} & among
 
-    def events(self, known_until: datetime | None = None, kind: str | None = None) -> list[Event]:
-        """Events in the order in which they were known, then in which they were added."""
-        where: Where = [*_known(known_until), *([("kind", "=", kind)] if kind is not None else [])]
+    def events(
+        self, known_until: datetime | None = None, kind: str | Sequence[str] | None = None
+    ) -> list[Event]:
+        """Events in the order in which they were known, then in which they were added. kind: or several."""
+        kinds = [kind] if isinstance(kind, str) else kind
+        where: Where = [*_known(known_until), *([("kind", "in", list(kinds))] if kinds is not None else [])]
         found, _ = self._events.read(where)
         rows = sorted(found.to_pylist(), key=lambda row: (row["known_at"], row["number"]))
         return [

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.alerts import OVER, RAISED, REMINDED, STALE, Alert, alerts_of
+from pipelines.alerts import KINDS, NOT_SENT, OVER, RAISED, REMINDED, SENT, STALE, Alert, alerts_of
 from pipelines.errors import UserError
 from pipelines.file_lock import Locked, file_lock
 from pipelines.log import Event, Log
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SENT, NOT_SENT = "alert sent", "alert not sent"
 AUTHOR = "alerts"
 _FIRST, _LONGEST = (
     timedelta(minutes=1),
@@ -251,7 +250,7 @@ def deliver(
 
 
 def _deliver(log: Log, to: Sequence[Channel], now: datetime, at_once: bool) -> Delivered:
-    events = log.events()  # under the lock: what another process has sent is among them
+    events = log.events(kind=KINDS)  # under the lock: what another process has sent is among them
     left = waiting(events, to, now)
     states = {state.name: state for state in receiver_states(events, to, now)}
     sent: dict[str, int] = {}

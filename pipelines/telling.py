@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from monitoring.label_delay import Silence
 from pipelines import heartbeat
-from pipelines.alerts import Alert, Book, open_book
+from pipelines.alerts import KINDS, Alert, Book, open_book
 from pipelines.outbox import (
     Channel,
     Delivered,
@@ -84,7 +84,7 @@ def _send(stores: Stores, book: Book, now: datetime, *, at_once: bool = False) -
 
 def _note(stores: Stores, folder: Path, to: Sequence[Channel], now: datetime) -> None:
     """Leaves beside the log what the scoring server says of alerts, and when sending is to be tried again."""
-    events = stores.log.events()
+    events = stores.log.events(kind=KINDS)
     states = receiver_states(events, to, now)
     standing = Counter(alert.severity for alert in open_alerts(events))
     again = [state.last + pause(state.failures) for state in states if state.waiting and state.last]

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from monitoring.loss_alarm import LossReference
 from pipelines import heartbeat, watchdog
 from pipelines.heartbeat import Heartbeat
+from pipelines.log import Log
+from pipelines.project import open_project
+from pipelines.service import SERVICE
 from pipelines.watchdog import Watchdog, tell_in_a_process
 
 NOW = datetime(2024, 3, 1, 10, 5, tzinfo=UTC)
@@ -97,3 +103,26 @@ def test_a_fault_of_looking_does_not_end_it(
 def test_it_is_told_by_a_process_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tell_in_a_process(tmp_path)  # there is no project
     assert "losswatch alerts deliver ended with 2" in caplog.text
+
+
+def test_a_monitor_that_is_missed_reaches_people_through_that_process(
+    tmp_path: Path, beside: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with beside("listening").hook() as hook:
+        monkeypatch.setenv("TEAM_CHAT", hook.service)
+        (tmp_path / "losswatch.toml").write_text(
+            '[data]\npath = "rows.csv"\ntarget = "y"\n[alerts.receivers]\nteam = "env:TEAM_CHAT"\n'
+        )
+        log = Log(open_project(tmp_path).log_folder())
+        reference = asdict(LossReference(100, 0.5, 3.0, True, -0.69, 0.05, 0.05, 4.0))
+        served = {
+            "version": 1,
+            "anchor": NOW.isoformat(),
+            "window": "1 day",
+            "reference": reference,
+            "reason": "",
+        }
+        log.append_event(SERVICE, served, known_at=NOW, author="ann")
+        heartbeat.ran(open_project(tmp_path).log_folder(), NOW)  # years ago
+        tell_in_a_process(tmp_path)
+        assert [one["title"].partition(": ")[2] for one in hook.received][-1] == "the monitor does not run"
