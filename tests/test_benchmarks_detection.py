@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.detection import Cell, Found, Task, cusum, cusum_threshold, plan, work
+from benchmarks.detection import RAMP, Cell, Found, Task, cusum, cusum_threshold, plan, work
 from benchmarks.detection_peers import losses
 from benchmarks.detection_streams import FAMILIES, LISTED, OTHERS, TUNING, ramp, stream
 
@@ -72,3 +72,12 @@ def test_the_peers_get_the_same_rows() -> None:
     theirs = losses("ar.5", 0, 3, np.array([1.0, 1.0, 1.1]))
     assert len(theirs) == 103
     np.testing.assert_allclose(theirs[102], FAMILIES["ar.5"].losses(rows[102], factors[102] * 1.1))
+
+
+def test_the_oracle_of_the_ramp_is_the_sooner_the_more_rows_there_are() -> None:
+    delays = []
+    for rows in (200, 1000):
+        found = work(Task("rises", "chi2", rows, tuple(range(4)), 8, 60))
+        known = [place for place in found.first["oracle of the ramp", RAMP] if place >= 0]
+        delays.append(np.median(known))
+    assert 5 < delays[1] < delays[0] < 35
