@@ -1,6 +1,8 @@
 """How often the loss alarm is wrong where nothing changes, and how soon it is right: families of made streams.
 
-python -m benchmarks.detection [--quick] [--json FILE] [--seeds N] [--workers N] [--no-peers]
+python -m benchmarks.detection [--quick] [--json FILE] [--seeds N] [--workers N] [--no-peers | --own FILE]
+
+--own takes all but the peers from the JSON of a run with --no-peers, on another machine perhaps.
 
 Each stream has windows of a reference before the deployment, 50 windows in which nothing changes, then a rise. Beside
 ours: an oracle CUSUM that knows mean, deviation and rise; mean +- 3 deviations as NannyML has it and a CUSUM, both from
@@ -11,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import functools
 import json
 import math
 import subprocess
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -483,21 +485,17 @@ def peers(seeds: int) -> list[Result]:
     return [Result(**one) for one in json.loads(told)]
 
 
-def measure(
-    quick: bool, *, seeds: int | None = None, workers: int = 1, with_peers: bool = True
-) -> list[Result]:
-    """Every figure of this benchmark."""
-    count = seeds or (QUICK_SEEDS if quick else SEEDS)
-    tasks = plan(count, QUICK_QUIET if quick else QUIET, quick=quick)
+def own_half(seeds: int, workers: int, *, quick: bool) -> list[Result]:
+    """Every figure but those of the peers with an environment of their own."""
+    tasks = plan(seeds, QUICK_QUIET if quick else QUIET, quick=quick)
     cells, decided = cells_of(run(tasks, workers)), not quick
-    results = [
-        figure("seeds", count, ""),
+    return [
+        figure("seeds", seeds, ""),
         *false_alarms(cells, decided=decided),
         *delays(cells, decided=decided),
         *beside_the_oracle(cells, decided=decided),
         *after_short_histories(cells),
     ]
-    return results + (peers(PEER_SEEDS) if with_peers and not quick else [])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -506,9 +504,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--no-peers", action="store_true")
-    own, others = parser.parse_known_args(arguments)
-    ready = functools.partial(measure, seeds=own.seeds, workers=own.workers, with_peers=not own.no_peers)
-    return options.run("detection", ready, others)
+    parser.add_argument("--own", type=Path)
+    chosen, others = parser.parse_known_args(arguments)
+
+    def measure(quick: bool) -> list[Result]:
+        if chosen.own is not None:
+            content = json.loads(chosen.own.read_text("utf-8"))
+            results = [Result(**one) for one in content["results"]]
+        else:
+            seeds = chosen.seeds or (QUICK_SEEDS if quick else SEEDS)
+            results = own_half(seeds, chosen.workers, quick=quick)
+        return results + ([] if chosen.no_peers or quick else peers(PEER_SEEDS))
+
+    return options.run("detection", measure, others)
 
 
 if __name__ == "__main__":

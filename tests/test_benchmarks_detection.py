@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.detection import RAMP, Cell, Found, Task, cusum, cusum_threshold, plan, work
+from benchmarks.detection import RAMP, Cell, Found, Task, cusum, cusum_threshold, main, plan, work
 from benchmarks.detection_peers import losses
 from benchmarks.detection_streams import FAMILIES, LISTED, OTHERS, TUNING, ramp, stream
 
@@ -81,3 +83,11 @@ def test_the_oracle_of_the_ramp_is_the_sooner_the_more_rows_there_are() -> None:
         known = [place for place in found.first["oracle of the ramp", RAMP] if place >= 0]
         delays.append(np.median(known))
     assert 5 < delays[1] < delays[0] < 35
+
+
+def test_a_run_of_another_machine_is_taken_over(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    own = {"name": "false alarms, chi2", "value": 0.4, "unit": "in 1,000 windows", "asked": None, "met": None}
+    first.write_text(json.dumps({"results": [own]}), "utf-8")
+    assert main(["--own", str(first), "--no-peers", "--json", str(second)]) == 0
+    assert json.loads(second.read_text("utf-8"))["results"] == [own]
