@@ -144,7 +144,7 @@ def _window_judgement(
         verdict=found.verdict,
         harm_since=facts[min(start, len(facts) - 1)].window.start if start is not None else None,
         risen=found.alarm.raised,
-        blind=_blind(schema, found.shift),
+        blind=_blind(schema, found.shift, found.inputs),
         shift=found.shift,
         faults=found.faults,
         alarm=found.alarm,
@@ -156,7 +156,8 @@ def _window_judgement(
     )
 
 
-def _blind(schema: Schema, shift: ShiftResult) -> tuple[str, ...]:
-    """Columns that shifted and that the preparation passes on as a constant."""
+def _blind(schema: Schema, shift: ShiftResult, inputs: InputAlarm | None) -> tuple[str, ...]:
+    """Columns that shifted, in this window or by and by, and that the preparation passes on as a constant."""
     constant = {column.name for column in schema.columns if not getattr(column, "scale", 1.0)}
-    return tuple(name for name in shift.names if name in constant)
+    moved = dict.fromkeys((*shift.names, *(inputs.columns if inputs is not None else ())))
+    return tuple(name for name in moved if name in constant)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import numpy.typing as npt
@@ -89,7 +90,7 @@ def write_inputs(reference: InputReference, profiled: Profile) -> dict[str, Any]
                 block.window.start.isoformat(),
                 block.window.end.isoformat(),
                 _plain(block.values),
-                _plain(block.rows),
+                _runs(block.rows),
             ]
             for block in reference.blocks
         ],
@@ -111,7 +112,7 @@ def read_inputs(stored: Mapping[str, Any], profiled: Profile) -> InputReference:
             InputBlock(
                 Window(datetime.fromisoformat(start), datetime.fromisoformat(end)),
                 _numbers(values),
-                _numbers(rows),
+                _unrolled(rows),
             )
             for start, end, values, rows in stored["blocks"]
         ),
@@ -121,6 +122,15 @@ def read_inputs(stored: Mapping[str, Any], profiled: Profile) -> InputReference:
 def _plain(values: Sequence[float]) -> list[float | None]:
     """Numbers for JSON, which knows no nan."""
     return [None if value != value else round(value, MOST_PLACES) for value in values]
+
+
+def _runs(rows: Sequence[float]) -> list[list[float]]:
+    """Numbers of which many neighbours are the same: each with how often it comes."""
+    return [[value, len(list(same))] for value, same in groupby(rows)]
+
+
+def _unrolled(stored: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    return tuple(float(value) for value, times in stored for _ in range(int(times)))
 
 
 def _numbers(stored: Sequence[float | None]) -> tuple[float, ...]:

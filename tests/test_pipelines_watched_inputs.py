@@ -114,3 +114,13 @@ def test_a_column_that_is_not_kept_is_not_watched() -> None:
     fewer = reference().without(["x"]).inputs
     assert fewer is not None
     assert fewer.profile.names == ("level", "the prediction")
+
+
+def test_many_rows_behind_the_same_number_are_stored_once() -> None:
+    made = reference().inputs
+    assert made is not None
+    stored = write_reference(reference())["inputs"]["blocks"]
+    assert all(len(rows) < len(values) for _, _, values, rows in stored)
+    again = read_reference(json.loads(json.dumps(write_reference(reference())))).inputs
+    assert again is not None
+    assert [block.rows for block in again.blocks] == [block.rows for block in made.blocks]
