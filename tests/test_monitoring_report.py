@@ -138,9 +138,9 @@ def test_profiles_of_other_bins_are_refused(tmp_path: Path) -> None:
 def test_evidence_over_windows_names_columns_that_this_window_alone_would_not(tmp_path: Path) -> None:
     moved = profile(rows(50) | {"score": rows(51)["score"] + 2}, BINS)
     report = evidently_report(
-        REFERENCE, moved, THRESHOLDS, tmp_path / "report.html", shifted=("amount", "gone")
+        REFERENCE, moved, THRESHOLDS, tmp_path / "report.html", shifted=("amount", "level")
     )
-    assert sorted(report.shifted) == ["amount", "gone"]
+    assert sorted(report.shifted) == ["amount", "level"]
 
 
 def test_thresholds_are_moved_only_where_the_verdict_says_something_else() -> None:
