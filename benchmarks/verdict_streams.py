@@ -328,7 +328,9 @@ def _reference(stream: Stream, goal: Objective, rng: np.random.Generator) -> tup
     windows = [_window(stream, number) for number in range(-TAUGHT - UNSEEN, 0)]
     loss = make_loss_reference(losses, unseen, times, windows)
     correction = make_correction(inputs[unseen], predictions[unseen], target[unseen], goal)
-    slices = make_slices(columns, predictions, losses, times, windows, unseen=unseen, ceiling=loss.ceiling)
+    slices = make_slices(
+        columns, predictions, losses, times, windows, unseen=unseen, ceiling=loss.ceiling, targets=target
+    )
     answers = Answers(predictions[unseen], times[unseen])
     made = make_reference(
         columns, times, windows, loss=loss, correction=correction, slices=slices, answers=answers

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.loss_slices import ANSWER, CONFIDENCE, SliceReference, SliceSums, merge_sums
+from monitoring.loss_slices import ANSWER, CONFIDENCE, Cut, SliceReference, SliceSums, merge_sums
 
 Floats = NDArray[np.float64]
 
@@ -187,17 +187,12 @@ def _columns(
 
 
 def _slices(reference: SliceReference, now: SliceSums, then: SliceSums) -> tuple[SlicePart, ...]:
-    """The excess over the expected loss in the cells of the column between which it differs most."""
+    """The excess over the expected loss in the cells of the column that tells most."""
     known = ~reference.unknown & (now.rows > 0) & (then.rows > 0)
     usual = np.where(known, (then.loss - then.expected) / np.maximum(then.rows, 1.0), 0.0)
     excess = np.where(known, now.loss - now.expected - now.rows * usual, 0.0)
-    rows, mean = np.maximum(now.rows, 1.0), (now.all_loss - now.all_expected) / now.all_rows
-    mean -= (then.all_loss - then.all_expected) / then.all_rows
-    spread = max(then.all_square / then.all_rows - (then.all_loss / then.all_rows) ** 2, 1e-300)
-    away = np.where(known, (excess - rows * mean) ** 2 / rows / spread, 0.0)
     groups = list(zip(reference.cuts, reference.starts.tolist(), strict=True))
-    told = [float(away[start : start + cut.cells].sum()) - (cut.cells - 1) for cut, start in groups]
-    cut, start = groups[int(np.argmax(told))]
+    cut, start = groups[_most_telling(groups, known, excess, now, then)]
     part, share = excess / now.all_rows, now.rows / now.all_rows
     parts = [
         SlicePart(label, cut.name, float(part[start + k]), float(share[start + k]))
@@ -206,3 +201,39 @@ def _slices(reference: SliceReference, now: SliceSums, then: SliceSums) -> tuple
     ]
     parts.sort(key=lambda one: (-abs(one.part), one.name))
     return tuple(parts[:SHOWN])
+
+
+def _most_telling(
+    groups: Sequence[tuple[Cut, int]],
+    known: NDArray[np.bool_],
+    excess: Floats,
+    now: SliceSums,
+    then: SliceSums,
+) -> int:
+    """The column between whose cells losses and errors differ most from what they were, as two chi-squared statistics.
+
+    The loss of a row says how wrong an answer was, the sign of its error in which direction: where a column has come to
+    mean another thing, errors of one cell are too high and those of another too low. What the network answers is left
+    out while a column of the rows is there to be named.
+    """
+    spread = then.all_square / then.all_rows - (then.all_loss / then.all_rows) ** 2
+    usual = np.where(known, then.errors / np.maximum(then.rows, 1.0), 0.0)
+    told = []
+    for cut, start in groups:
+        cells = slice(start, start + cut.cells)
+        by_loss = _apart(excess[cells], now.rows[cells], known[cells], spread)
+        moved = now.errors[cells] - now.rows[cells] * usual[cells]
+        by_error = _apart(moved, now.rows[cells], known[cells], now.error_square / now.all_rows)
+        free = max(int(known[cells].sum()) - 1, 1)
+        answers = cut.name in (ANSWER, CONFIDENCE) and len(groups) > 2
+        told.append(-np.inf if answers else (by_loss + by_error - 2 * free) / np.sqrt(4 * free))
+    return int(np.argmax(told))
+
+
+def _apart(sums: Floats, rows: Floats, known: NDArray[np.bool_], variance: float) -> float:
+    """How far the means of cells lie apart, about chi-squared by chance; 0 where nothing varies."""
+    if variance <= 0 or not known.any():
+        return 0.0
+    sums, rows = sums[known], rows[known]
+    mean = sums.sum() / rows.sum()
+    return float(((sums - rows * mean) ** 2 / rows).sum() / variance)

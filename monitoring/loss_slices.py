@@ -117,6 +117,8 @@ class SliceReference:
     all_loss: float
     all_square: float
     floor: float = 0.0
+    errors: tuple[float, ...] = ()
+    error_square: float = 0.0
     restless: float = 1.0
     windows: int = 0
 
@@ -147,8 +149,9 @@ class SliceReference:
             np.array(one, float) for one in (self.rows, self.loss, self.square, self.expected)
         )
         nothing = np.zeros(len(self.cuts))
+        errors = np.array(self.errors, float) if self.errors else np.zeros(len(self.rows))
         every = (float(self.all_rows), self.all_loss, self.all_square, whole)
-        return SliceSums(rows, loss, square, expected, nothing, 0.0, *every, extreme=0.0)
+        return SliceSums(rows, loss, square, expected, nothing, 0.0, *every, 0.0, errors, self.error_square)
 
     def counted(self, losses: Floats) -> Floats:
         """Losses as they are added up: winsorised, from the floor on."""
@@ -170,7 +173,8 @@ class SliceSums:
     """What is left of the labelled rows of a window. rows, loss, square, expected: shape (cells,), losses winsorised.
 
     beyond: what rows in cells that the reference never had lost more than was to be expected, shape (columns,); a row
-    in several such cells is shared between them. extreme: what winsorising cut off.
+    in several such cells is shared between them. extreme: what winsorising cut off. errors: sums of target less
+    answer by cell, whose sign tells a change where the loss says little; error_square: of all rows; 0 where unknown.
     """
 
     rows: Floats
@@ -184,6 +188,8 @@ class SliceSums:
     all_square: float
     all_expected: float
     extreme: float
+    errors: Floats
+    error_square: float
 
 
 def with_answers(columns: Columns, predictions: Floats) -> dict[str, Any]:
@@ -209,6 +215,7 @@ def slice_reference(
     *,
     known: Columns | None = None,
     ceiling: float,
+    errors: Floats | None = None,
 ) -> SliceReference | None:
     """What the slices of the reference lose. None where there are too few rows or no columns.
 
@@ -227,7 +234,11 @@ def slice_reference(
     flat = _flat(cuts, coded)
     mean, effects = _effects(flat, clipped, sum(cut.cells for cut in cuts))
     made = _reference(tuple(cuts), flat, clipped, mean, effects)
-    return replace(made, ceiling=ceiling, floor=floor)
+    made = replace(made, ceiling=ceiling, floor=floor)
+    if errors is None:
+        return made
+    by_cell = tuple(_by_cell(flat, errors, len(made.rows)).tolist())
+    return replace(made, errors=by_cell, error_square=float((errors**2).sum()))
 
 
 def cut_column(name: str, values: Any) -> Cut:
@@ -353,8 +364,19 @@ def _by_cell(flat: Codes, values: Floats, cells: int) -> Floats:
 # --- a window ---
 
 
-def slice_sums(reference: SliceReference, columns: Columns, losses: Floats) -> SliceSums:
-    """Sums over labelled rows by the reference's cells. columns: with the answers; losses: shape (n,), finite."""
+def signed_errors(target: Floats, prediction: Floats) -> Floats | None:
+    """Target less answer, shape (n,); None where an answer is more than one number."""
+    return np.asarray(target - prediction[:, 0], np.float64) if prediction.shape[1] == 1 else None
+
+
+def slice_sums(
+    reference: SliceReference, columns: Columns, losses: Floats, errors: Floats | None = None
+) -> SliceSums:
+    """Sums over labelled rows by the reference's cells.
+
+    columns: with the answers; losses, errors: shape (n,), finite; the latter None where they are not known.
+    """
+    errors = np.zeros(len(losses)) if errors is None else errors
     coded = [cut.codes(columns.get(cut.name), len(losses)) for cut in reference.cuts]
     flat, cells = _flat(reference.cuts, coded), len(reference.rows)
     clipped = reference.counted(losses)
@@ -374,6 +396,8 @@ def slice_sums(reference: SliceReference, columns: Columns, losses: Floats) -> S
         all_square=float((clipped**2).sum()),
         all_expected=float(expected.sum()),
         extreme=float((losses - np.minimum(losses, reference.ceiling)).sum()),
+        errors=_by_cell(flat, errors, cells),
+        error_square=float((errors**2).sum()),
     )
 
 

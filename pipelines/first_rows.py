@@ -162,6 +162,7 @@ class FrameRows:
             windows,
             unseen=unseen,
             ceiling=loss.ceiling,
+            targets=targets,
         )
         answers = Answers(predictions[unseen], every.times[unseen])
         reference = make_reference(

@@ -14,7 +14,13 @@ from monitoring.feed import BEFORE, FeedReference, feed_reference, feed_sample
 from monitoring.input_alarm import InputReference
 from monitoring.loss_alarm import LossReference, loss_reference
 from monitoring.loss_estimate import LossEstimator, read_estimator, write_estimator
-from monitoring.loss_slices import SliceReference, slice_reference, slice_sums, with_answers
+from monitoring.loss_slices import (
+    SliceReference,
+    signed_errors,
+    slice_reference,
+    slice_sums,
+    with_answers,
+)
 from monitoring.profile import Profile, profile, reference_bins
 from monitoring.recovery import LabelledWindow, standing_correction
 from monitoring.shift import ShiftThresholds, calibrate
@@ -123,15 +129,18 @@ def make_slices(
     *,
     unseen: Array,
     ceiling: float,
+    targets: Array | None = None,
 ) -> SliceReference | None:
     """What the slices of the reference lose. All of rows with a target, in time order, shape (n, ...).
 
-    unseen: mask of the rows that the version was not trained on; without any, all rows are taken.
+    unseen: mask of the rows that the version was not trained on; without any, all rows are taken. targets: of the rows,
+    to tell by the sign of the errors what has changed.
     """
     known = with_answers(columns, predictions)
     chosen = np.flatnonzero(unseen) if unseen.any() else np.arange(len(losses))
     values = {name: np.asarray(column)[chosen] for name, column in known.items()}
-    reference = slice_reference(values, losses[chosen], known=known, ceiling=ceiling)
+    errors = signed_errors(targets[chosen], predictions[chosen]) if targets is not None else None
+    reference = slice_reference(values, losses[chosen], known=known, ceiling=ceiling, errors=errors)
     if reference is None:
         return None
     sums = [

@@ -338,7 +338,14 @@ def _register(
     loss = _reference_of(losses, late, known, service)
     watched = {name: columns[name] for name in schema.watched_names}
     slices = make_slices(
-        watched, predictions, losses, known.times[late], windows, unseen=newest, ceiling=loss.ceiling
+        watched,
+        predictions,
+        losses,
+        known.times[late],
+        windows,
+        unseen=newest,
+        ceiling=loss.ceiling,
+        targets=known.targets[late],
     )
     reference = make_reference(
         watched,

@@ -19,7 +19,7 @@ from monitoring.input_alarm import InputAlarm, InputDetector, InputWindow
 from monitoring.label_selection import WINDOWS, Selection, Stratum, corrected, selection
 from monitoring.loss_alarm import LossLevel, LossReference, loss_level
 from monitoring.loss_estimate import EstimatedRows
-from monitoring.loss_slices import SliceSums, merge_sums, slice_sums, with_answers
+from monitoring.loss_slices import SliceSums, merge_sums, signed_errors, slice_sums, with_answers
 from monitoring.profile import Columns, Profile, merge_all, profile
 from monitoring.recovery import (
     MEMORIES,
@@ -247,7 +247,8 @@ def count_rows(
     sums = None
     if reference.slices is not None:
         known = with_answers(labelled_columns, labelled.prediction)
-        sums = slice_sums(reference.slices, known, labelled.losses)
+        errors = signed_errors(labelled.target, labelled.prediction)
+        sums = slice_sums(reference.slices, known, labelled.losses, errors)
     return Counts(
         rows=len(times),
         served=served,

@@ -82,6 +82,18 @@ def test_the_slice_that_loses_more_is_named() -> None:
     assert found.slices[0].part == pytest.approx(found.within, rel=0.15)
 
 
+def test_the_sign_of_the_errors_names_a_column_that_came_to_mean_another_thing() -> None:
+    rng = np.random.default_rng(10)
+    columns = {"a": rng.standard_normal(4000), "b": rng.standard_normal(4000)}
+    noise = rng.standard_normal(4000)
+    known = slice_reference(columns, noise**2, ceiling=12.0, errors=noise)
+    assert known is not None
+    wrong = noise + 0.15 * columns["b"]  # the mean loss rises by a fiftieth
+    found = explain(known, [slice_sums(known, columns, wrong**2, wrong)])
+    assert found is not None
+    assert {part.column for part in found.slices} == {"b"}
+
+
 def test_what_the_reference_never_had_is_a_matter_of_the_inputs() -> None:
     rng = np.random.default_rng(5)
     columns = rows(rng, 3000)
