@@ -63,4 +63,4 @@ lock: env  ## write requirements.lock anew, with hashes and without hosts
 	$(RUN)/uv pip compile --universal --no-strip-extras --no-emit-index-url --no-annotate --no-header --generate-hashes --python-version 3.11 --all-extras pyproject.toml -o requirements.lock -q
 
 clean:  ## remove the environment and what the demo wrote
-	rm -rf $(VENV) .bench-env examples/*/.losswatch build *.egg-info
+	rm -rf $(VENV) .bench-env .spark-env examples/*/.losswatch build *.egg-info

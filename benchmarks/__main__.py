@@ -36,6 +36,8 @@ LONG = (
     "estimate",
     "input_detection",
     "log_kills",
+    "spark",
+    "wide",
 )
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, RESULTS = DOCS / "benchmarks.md", DOCS / "benchmarks"
