@@ -121,6 +121,34 @@ def test_the_index_of_stability_is_evidently_s_on_the_same_cells() -> None:
     assert found.psi == pytest.approx(score, rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_jensen_shannon_is_evidently_s_on_the_same_cells() -> None:
+    import pandas as pd
+    from evidently.legacy.calculations.stattests.jensenshannon import _jensenshannon as theirs
+    from evidently.legacy.core import ColumnType
+
+    rng = np.random.default_rng(4)
+    first, second = rng.choice(list("abcde"), 3000), rng.choice(list("abcd"), 900)
+    score, _ = theirs(pd.Series(first), pd.Series(second), ColumnType.Categorical, 0.1)
+    assert _distances(first.tolist(), second.tolist()).jensen_shannon == pytest.approx(score, rel=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_wasserstein_is_evidently_s_where_every_cell_is_one_value() -> None:
+    import pandas as pd
+    from evidently.legacy.calculations.stattests.wasserstein_distance_norm import (
+        _wasserstein_distance_norm as theirs,
+    )
+    from evidently.legacy.core import ColumnType
+
+    rng = np.random.default_rng(5)
+    first, second = rng.poisson(3, 3000).astype(float), rng.poisson(4, 900).clip(max=8).astype(float)
+    score, _ = theirs(pd.Series(first), pd.Series(second), ColumnType.Numerical, 0.1)
+    found = _distances(first, second).wasserstein
+    assert found is not None
+    assert found.value == found.least == found.most == pytest.approx(score, rel=1e-3)
+
+
 def test_missing_values_are_a_cell() -> None:
     rows = np.random.default_rng(1).normal(size=1000)
     holes = np.where(np.arange(1000) % 4 == 0, np.nan, rows)
