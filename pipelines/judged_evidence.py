@@ -25,6 +25,8 @@ SAYINGS = (
     "columns",
     "pairs",
 )
+SLICE = ("name", "rows", "loss", "reference_loss", "raised")
+MOST_SLICES = 12  # those that an alarm names come first
 MOST = 40  # records of one part: beyond it nobody reads, and a verdict has to stay small
 
 
@@ -32,7 +34,14 @@ def kept_evidence(judgement: WindowJudgement) -> dict[str, Any]:
     """The evidence of a judgement as plain values. "shifted": the columns that moved, the furthest first."""
     found = {name: plain(getattr(judgement, name, None)) for name in PARTS}
     kept = {name: value for name, value in found.items() if value not in (None, [], {})}
+    if isinstance(kept.get("slices"), dict):
+        kept["slices"] |= {"slices": [_slice(one) for one in kept["slices"].get("slices", ())[:MOST_SLICES]]}
     return kept | {"shifted": plain(judgement.shift.shifted_columns)}
+
+
+def _slice(one: dict[str, Any]) -> dict[str, Any]:
+    """What is drawn of a slice: there are many in every window, and every reader of verdicts reads them."""
+    return {name: one[name] for name in SLICE if name in one}
 
 
 def plain(value: Any) -> Any:

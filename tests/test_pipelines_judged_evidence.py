@@ -14,8 +14,9 @@ import orjson
 from monitoring.faults import DataFault
 from monitoring.loss_alarm import LossAlarm
 from monitoring.shift import ColumnShift, ShiftResult
+from monitoring.slice_alarm import SliceAlarm, SliceLoss
 from pipelines.bundle import plain as plain_json
-from pipelines.judged_evidence import MOST, kept_evidence, plain
+from pipelines.judged_evidence import MOST, MOST_SLICES, kept_evidence, plain
 
 ALARM = LossAlarm(800, 0.7, 0.5, 900.0, 20.0, 530.0, 3, enough=True)
 MOVED = ColumnShift("wind", 0.4, 0.2, 1.1, "above 9", 0.01, 0.3)
@@ -78,9 +79,17 @@ def test_times_and_numbers_of_numpy_can_be_written() -> None:
     assert kept == {"group": {"name": "a", "at": "2013-01-02T00:00:00+00:00", "raised": True}, "loss": 0.5}
 
 
-def test_a_thousand_slices_do_not_swell_the_log() -> None:
-    slices = tuple(Group(str(k), datetime(2013, 1, 2, tzinfo=UTC)) for k in range(1000))
-    assert len(kept_evidence(judgement(slices=slices))["slices"]) == MOST
+def test_a_thousand_records_do_not_swell_the_log() -> None:
+    faults = tuple(DataFault("wind", "constant", str(k)) for k in range(1000))
+    assert len(kept_evidence(judgement(faults=faults))["faults"]) == MOST
+
+
+def test_of_slices_the_first_are_kept_with_what_is_drawn_of_them() -> None:
+    slices = tuple(SliceLoss(f"carrier = {k}", "carrier", 90, 0.7, 0.5, 3.0, named=k == 0) for k in range(24))
+    kept = kept_evidence(judgement(slices=SliceAlarm(slices, 900.0, 500.0, 3)))["slices"]
+    assert len(kept["slices"]) == MOST_SLICES
+    first = {"name": "carrier = 0", "rows": 90, "loss": 0.7, "reference_loss": 0.5, "raised": True}
+    assert (kept["slices"][0], kept["raised"]) == (first, True)
 
 
 def test_an_interval_that_follows_from_a_record_is_kept() -> None:
