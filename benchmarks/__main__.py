@@ -32,12 +32,14 @@ LONG = (
     "serving_soak",
     "labels",
     "late_labels",
+    "verdicts",
     "detection",
     "estimate",
     "input_detection",
     "log_kills",
     "spark",
     "wide",
+    "alert_kills",
 )
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, RESULTS = DOCS / "benchmarks.md", DOCS / "benchmarks"

@@ -288,7 +288,8 @@ class Book:
             "receivers": receivers,
         }
         if self._append(RAISED, f"{RAISED}:{id}.{stage}", payload) and told:
-            logger.warning("%s: %s", finding.title, finding.body)
+            level = logging.INFO if finding.severity == "info" else logging.WARNING
+            logger.log(level, "%s: %s", finding.title, finding.body)
 
     def _append(self, kind: str, key: str, payload: Mapping[str, Any]) -> bool:
         """Adds an event, if neither this process nor another one has; what it says is known from then on."""

@@ -1,0 +1,263 @@
+"""Monitors killed with SIGKILL while they raise and send alerts, a receiver that is down for a day: none is lost.
+
+python -m benchmarks.alert_kills [--quick] [--json FILE]
+
+Each process is forked from one that has loaded the libraries and done nothing. It finds causes that stand and others
+that are over, drawn by chance, sends what waits, and is killed at any moment; ten minutes pass to the next one. The
+receiver is a process of its own, which refuses everything for a day of these.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import options
+from benchmarks.options import say
+from benchmarks.result import Result, at_most, figure
+
+if TYPE_CHECKING:
+    from pipelines.alerts import Finding
+    from pipelines.receivers import Severity
+
+KILLS, QUICK = 2_000, 20
+START, STEP = datetime(2024, 1, 1, tzinfo=UTC), timedelta(minutes=10)
+DAY = timedelta(days=1) // STEP  # kills
+LONGEST = 0.5  # seconds that a process lives after it has begun, at most
+CAUSES = 12
+SENDS = "sends"  # the word of a process that has found all and begins to send
+
+Plant = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Kills:
+    """What became of all messages. lost: that never reached the receiver; unsaid: causes that were found, by the word
+    of a process, and are in no log; twice: that came more than once; changed: of these with another text; strangers:
+    that came and are in no log; refused: while the receiver was down.
+    """
+
+    kills: int
+    messages: int
+    lost: int
+    unsaid: int
+    twice: int
+    changed: int
+    strangers: int
+    refused: int
+
+
+def measure(quick: bool) -> list[Result]:
+    """Every figure of this benchmark."""
+    with tempfile.TemporaryDirectory(prefix="losswatch-") as folder:
+        found = killed(Path(folder), QUICK if quick else KILLS)
+    return [
+        figure("kills", found.kills, ""),
+        figure("messages", found.messages, ""),
+        figure("attempts while the receiver was down", found.refused, ""),
+        figure("messages that came more than once, under the same id", found.twice, ""),
+        at_most(0, "messages lost", found.lost, ""),
+        at_most(0, "causes found and forgotten", found.unsaid, ""),
+        at_most(0, "repeated messages with another text", found.changed, ""),
+        at_most(0, "messages that nobody raised", found.strangers, ""),
+    ]
+
+
+def killed(folder: Path, kills: int, *, plant: Plant | None = None, seed: int = 0) -> Kills:
+    """Kills monitors of one log. plant: called in each of them, to make it a wrong one."""
+    for name in ("pipelines.alerts", "pipelines.outbox", "pyarrow.dataset", "pandas", "urllib.request"):
+        import_module(name)  # loaded once, before any process is forked
+    rng, said = random.Random(seed), set[str]()
+    with _receiver(folder) as port:
+        for number in range(kills):
+            _set_down(folder, kills // 3 <= number < kills // 3 + min(DAY, kills // 3))
+            with _forked(folder, port, number, rng.randrange(2**32), plant) as (child, words):
+                heard = _until_it_sends(words) if rng.random() < 0.5 else ""
+                time.sleep(rng.uniform(0.0, LONGEST))
+                os.kill(child, signal.SIGKILL)
+                said |= {one for one in (heard + _rest(words)).split() if one != SENDS}
+            if number % 100 == 99:
+                say(f"{number + 1} kills, {len(said):,} causes found")
+        _set_down(folder, False)
+        with _forked(folder, port, kills, None, plant) as (child, words):
+            _rest(words)  # it sends what is left and ends by itself
+    return _checked(folder, said, kills)
+
+
+# --- the receiver ---
+
+
+@contextmanager
+def _receiver(folder: Path) -> Iterator[int]:
+    """A process that writes down what it is posted, and refuses it while a file says that it is down."""
+    server = HTTPServer(("127.0.0.1", 0), _handler(folder))
+    child = os.fork()
+    if not child:
+        server.serve_forever()
+        os._exit(0)
+    port = server.server_port
+    server.server_close()
+    try:
+        yield port
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _handler(folder: Path) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            down = (folder / "down").exists()
+            with (folder / ("refused" if down else "received")).open("ab") as file:
+                file.write(body + b"\n")
+            self.send_response(503 if down else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    return Handler
+
+
+def _set_down(folder: Path, down: bool) -> None:
+    if down:
+        (folder / "down").touch()
+    else:
+        (folder / "down").unlink(missing_ok=True)
+
+
+# --- the monitors ---
+
+
+@contextmanager
+def _forked(
+    folder: Path, port: int, number: int, seed: int | None, plant: Plant | None
+) -> Iterator[tuple[int, int]]:
+    """A monitor, when it has begun. seed: of what it finds; None where it only sends."""
+    words, mouth = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            if plant is not None:
+                plant()
+            _work(folder, port, number, seed, mouth)
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        os._exit(0)
+    os.close(mouth)
+    try:
+        os.read(words, 1)  # it has begun
+        yield child, words
+    finally:
+        os.close(words)
+        os.waitpid(child, 0)
+
+
+def _work(folder: Path, port: int, number: int, seed: int | None, mouth: int) -> None:
+    from pipelines.alerts import Book
+    from pipelines.log import Log
+    from pipelines.outbox import Channel, deliver
+    from pipelines.receivers import AlertsConfig, Message, send
+
+    os.write(mouth, b"\n")
+    log, now = Log(folder / "log"), START + number * STEP
+
+    def post(message: Message) -> None:
+        send(message, f"http://127.0.0.1:{port}/", key="alerts.receivers.team")
+
+    if seed is not None:
+        book = Book(log, "bikes", AlertsConfig({"team": "env:TEAM"}), now)
+        for finding in _findings(random.Random(seed), now):
+            book.stand([finding], causes=(), over="")
+            os.write(mouth, f"{finding.cause}|{now.isoformat()}\n".encode())
+        book.stand([], causes=[f"cause{random.Random(seed).randrange(CAUSES)}"], over="it is over")
+    os.write(mouth, f"{SENDS}\n".encode())
+    deliver(log, [Channel("team", post)], lock=folder / "alerts.lock", now=now, at_once=seed is None)
+
+
+def _findings(rng: random.Random, now: datetime) -> list[Finding]:
+    from pipelines.alerts import Finding
+
+    severities: tuple[Severity, ...] = ("warning", "critical")
+    return [
+        Finding(
+            cause=f"cause{rng.randrange(CAUSES)}",
+            since=now,
+            kind="harmful shift",
+            severity=rng.choice(severities),
+            title="bikes: harm",
+            body=f"found at {now.isoformat()}",
+            next="losswatch retrain",
+        )
+        for _ in range(rng.randint(0, 2))
+    ]
+
+
+def _until_it_sends(words: int) -> str:
+    """What is said until a process has found all that it finds; half of them are killed after that."""
+    found = b""
+    while SENDS.encode() not in found and (part := os.read(words, 65_536)):
+        found += part
+    return found.decode()
+
+
+def _rest(words: int) -> str:
+    found = b""
+    while part := os.read(words, 65_536):
+        found += part
+    return found.decode()
+
+
+# --- what is left ---
+
+
+def _checked(folder: Path, said: set[str], kills: int) -> Kills:
+    received = [json.loads(line) for line in _lines(folder / "received")]
+    texts: dict[str, set[str]] = {}
+    for one in received:
+        texts.setdefault(one["key"], set()).add(one["text"])
+    meant, causes = _raised(folder)
+    return Kills(
+        kills=kills,
+        messages=len(meant),
+        lost=len(meant - set(texts)),
+        unsaid=sum(one.partition("|")[0] not in causes for one in said),
+        twice=sum(count > 1 for count in Counter(one["key"] for one in received).values()),
+        changed=sum(len(one) > 1 for one in texts.values()),
+        strangers=len(set(texts) - meant),
+        refused=len(_lines(folder / "refused")),
+    )
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.is_file() else []
+
+
+def _raised(folder: Path) -> tuple[set[str], set[str]]:
+    """The ids of all messages that the log says were to be sent, and the causes that were ever raised."""
+    from pipelines.alerts import KINDS, alerts_of
+    from pipelines.log import Log
+    from pipelines.outbox import messages
+
+    events = Log(folder / "log").events(kind=KINDS)
+    meant = {one.message.id for one in messages(events) if "team" in one.receivers}
+    return meant, {alert.cause for alert in alerts_of(events).values()}
+
+
+if __name__ == "__main__":
+    sys.exit(options.run("alert_kills", measure))
