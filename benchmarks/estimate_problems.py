@@ -254,7 +254,12 @@ def _network(task: str) -> Callable[[], Any]:
 
         kind = MLPRegressor if task == "number" else MLPClassifier
         network = kind(
-            (24,), max_iter=40, n_iter_no_change=40, learning_rate_init=0.01, random_state=0, tol=0.0
+            hidden_layer_sizes=(24,),
+            max_iter=40,
+            n_iter_no_change=40,
+            learning_rate_init=0.01,
+            random_state=0,
+            tol=0.0,
         )
         return make_pipeline(StandardScaler(), network)
 
