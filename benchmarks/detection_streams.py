@@ -1,7 +1,7 @@
 """Streams of row losses with a known truth, for `benchmarks.detection`; numpy alone, for the peers read it, too.
 
-Every family gives losses of unit mean in windows of so many rows; a rise is laid over them afterwards. `LISTED` are the
-seven of the goals. `OTHERS` were used for nothing but the final report. What was chosen about the alarm was chosen on
+Every family gives losses of unit mean in windows of so many rows; a rise is laid over them afterwards. `LISTED` are
+seven plain ones. `OTHERS` were used for nothing but the final report. What was chosen about the alarm was chosen on
 `TUNING`, on `LISTED` and on seeds from `TUNING_SEED` on.
 """
 
