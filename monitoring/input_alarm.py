@@ -46,6 +46,9 @@ MOST_ALIKE, WINDOWS_TO_KNOW = (
     0.9,
     20,
 )  # the autocorrelation of the wandering, assumed until 20 windows have been seen
+# What few windows cannot have shown of how a column wanders, in standard deviations of a row: 9.5 B^-1.25 after B
+# windows, 1.7 after 4, 0.2 after 20, 0.03 after 100; the root of `monitoring.shift.FEW_WINDOWS`, calibrated there
+FEW_WINDOWS, FEW_POWER = 9.5, -1.25
 # the last values are taken to say what they say of all numbers together, worth so many windows
 LAG_PRIOR = 10.0
 # the spread of a number is drawn towards that of all, worth so many windows
@@ -304,6 +307,7 @@ class _Forecasts:
         self._beta = np.zeros((count, width))
         self._beta[:, -LAGS:] = lags
         self._squares, self._freedom = np.zeros(count), np.full(count, -1.0 - seasons.count)
+        self._learned = np.zeros(count)  # windows that each number was learned from
         self._pooled = 1.0
         for number in range(len(blocks)):
             self.scores(values[number], rows[number], terms[number, 1:])
@@ -335,7 +339,7 @@ class _Forecasts:
         usual = np.maximum(spread * variance, by_chance)  # a spread below that of independent rows is luck
         residuals = np.where(known, values - forecast, 0.0)
         deviation = np.sqrt(usual + np.maximum(spread, 1.0) * doubt)
-        tolerated = WORTH + WANDERING * np.sqrt(self._wander)
+        tolerated = WORTH + WANDERING * np.sqrt(self._wander) + _unseen(self._learned)
         own = _both_ways(residuals, tolerated, deviation, freedom)
         level = self._fixed.scores(values, by_chance, np.concatenate([[1.0], terms]))
         score = np.clip(np.concatenate([own, level]), -self._furthest, self._furthest)
@@ -382,6 +386,7 @@ class _Forecasts:
         self._covariance[which] = covariance - gain[:, :, None] * carried[:, None, :]
         self._squares[which] += residuals**2 / size
         self._freedom[which] += 1.0
+        self._learned[which] += 1.0
 
 
 @dataclass(frozen=True)
@@ -398,6 +403,11 @@ def _column_means(values: Floats) -> Floats:
     """Means over windows; 0 where nothing was measured."""
     known = np.isfinite(values)
     return np.asarray(np.where(known, values, 0.0).sum(0) / np.maximum(known.sum(0), 1), dtype=np.float64)
+
+
+def _unseen(windows: Floats) -> Floats:
+    """How far numbers may lie for what so many windows cannot have shown."""
+    return np.asarray(FEW_WINDOWS * np.maximum(windows, 1.0) ** FEW_POWER, dtype=np.float64)
 
 
 def _both_ways(away: Floats, tolerated: Floats, deviation: Floats, freedom: Floats) -> Floats:
@@ -480,7 +490,8 @@ class _Fixed:
         error = np.sqrt(variance * self._unknown * float(terms @ np.linalg.solve(self._gram, terms)))
         away = np.where(np.isfinite(values), values - terms @ self._known.level, 0.0)
         freedom = self._known.freedom + SPREAD_PRIOR
-        return _both_ways(away, WORTH_LEVEL + REFERENCE_ERRORS * error, np.sqrt(variance), freedom)
+        tolerated = WORTH_LEVEL + REFERENCE_ERRORS * error + _unseen(self._known.windows)
+        return _both_ways(away, tolerated, np.sqrt(variance), freedom)
 
 
 def _weighted_fit(values: Floats, weights: Floats, terms: Floats) -> Floats:

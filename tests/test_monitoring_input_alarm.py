@@ -220,6 +220,11 @@ def test_a_short_reference_makes_no_noise(reference: int) -> None:
     assert not any(alarm.raised for run in alarms for alarm in run)
 
 
+@pytest.mark.parametrize("reference", [2, 4, 8])
+def test_a_season_of_which_a_short_reference_shows_nothing_makes_no_noise(reference: int) -> None:
+    assert not any(alarm.raised for alarm in alarms_of(same, 60, always=daily, reference=reference))
+
+
 def test_a_gross_shift_is_found_after_eight_windows_of_reference() -> None:
     def jumps(rows: Rows, number: int, rng: np.random.Generator) -> None:
         rows["x"] = rows["x"] + 2.0
