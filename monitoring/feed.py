@@ -43,7 +43,10 @@ RUN_ROWS, RUN_SHARE, RUN_PURE, RUN_MORE = (
 )  # of a value that stands still in time; times the usual
 MISSING_RUN = 0.05  # share of the rows in one stretch without a value
 OUTSIDE_ROWS, OUTSIDE_SHARE = 5, 0.005  # of one value that is far out of all that was seen
-APART = 0.2  # of the range that was seen, so far outside lies a mark for "unknown"; a whole range where values are few
+APART, APART_OF_FEW = (
+    0.2,
+    10.0,
+)  # of the range that was seen, so far outside lies a mark for "unknown"; few values may count on: months, years
 
 
 @dataclass(frozen=True)
@@ -199,9 +202,12 @@ def feed_reference(
     columns = []
     for k, (column, (low, high)) in enumerate(zip(bins, ranges, strict=True)):
         runs = [_runs(sample, k) for sample in usable]
-        stuck = max((run.share for run, _ in runs if run is not None), default=0.0)
+        # of few values one may stand for long: a season, a holiday, clear skies
+        stuck = 1.0 if column.points else max((run.share for run, _ in runs if run is not None), default=0.0)
         missing = max((run.share for _, run in runs if run is not None), default=0.0)
-        apart = None if low is None or high is None else (1.0 if column.points else APART) * (high - low)
+        apart = (
+            None if low is None or high is None else (high - low) * (APART_OF_FEW if column.points else APART)
+        )
         columns.append(FeedColumn(column.name, low, high, apart, stuck, missing))
     return FeedReference(
         tuple(rows), max(copies), float(np.median([one.rows for one in usable])), tuple(columns)
