@@ -168,6 +168,12 @@ def test_values_that_wander_far_out_are_a_shift_and_not_impossible() -> None:
     assert faults(columns) == []
 
 
+def test_a_column_that_counts_on_is_outside_as_a_whole_and_no_mark() -> None:
+    columns = rows(200)
+    columns["x"] = np.full(ROWS, 900.0)
+    assert "impossible values" not in [kind for _, kind in faults(columns)]
+
+
 def test_an_infinite_value_is_no_mark() -> None:
     columns = rows(200)
     columns["x"][:10] = np.inf
