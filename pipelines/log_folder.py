@@ -35,7 +35,7 @@ def written_place(folder: Path) -> Place | None:
     """What the folder says of its tables; None where they lie in it."""
     try:
         return Place(**json.loads((folder / PLACE).read_text("utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
@@ -56,7 +56,9 @@ def check_place(folder: Path, address: str | None) -> None:
 
 
 def check_version(folder: Path) -> None:
-    """`UserError` where another version of losswatch wrote the log."""
+    """`UserError` where another version of losswatch wrote the log, or the folder is an address."""
+    if folder.parts and folder.parts[0].endswith(":"):
+        raise UserError(f"{folder}: the log needs a folder on this machine; its tables may lie at an address")
     path = folder / "version"
     tables = any((folder / name).exists() for name in ("predictions", "labels", "events"))  # these come later
     found = path.read_text("utf-8", "replace").strip() if path.is_file() else None
