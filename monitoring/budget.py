@@ -2,8 +2,8 @@
 
 The user says how often a false alarm is accepted, "1 per year" or "1 per 1000 windows": over all columns, slices and
 tests together, while nothing changes. A test is given its share as a run length, the average number of windows
-between two false alarms of its own. Rates add up: tests of run lengths L1 and L2 have 1/L1 + 1/L2 false alarms a window at most,
-however they depend on each other, so the shares of all parts add up to 1.
+between two false alarms of its own. Rates add up: tests of run lengths L1 and L2 have 1/L1 + 1/L2 false alarms a window
+at most, however they depend on each other, so the shares of all parts add up to 1.
 """
 
 from __future__ import annotations

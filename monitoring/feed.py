@@ -334,7 +334,9 @@ def _impossible(column: FeedColumn, values: Floats) -> DataFault | None:
         return None
     finite = values[np.isfinite(values)]
     outside = finite[(finite < column.low - column.apart) | (finite > column.high + column.apart)]
-    if 2 * len(outside) > len(finite):  # a column that counts on, such as the number of a day, is outside as a whole
+    if 2 * len(outside) > len(
+        finite
+    ):  # a column that counts on, such as the number of a day, is outside as a whole
         return None
     if len(outside) < max(OUTSIDE_ROWS, OUTSIDE_SHARE * len(values)):
         return None

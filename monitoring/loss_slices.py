@@ -100,8 +100,8 @@ class SliceReference:
 
     effects: of each cell on the loss, besides `mean`. rows, loss, square, expected: sums over the unseen rows, losses
     winsorised at `ceiling` and counted from `floor` on, which is 0 unless losses may be negative. tested: whether a
-    cell is watched by itself. restless: how many times as much a slice differs from window to window as its rows
-    explain, 1 where they explain it all; windows: on how many that rests.
+    cell is watched by itself. restless: of each column, how many times as much its slices differ from window to
+    window as their rows explain, summed over `windows` windows; () where none is known.
     """
 
     cuts: tuple[Cut, ...]
@@ -119,7 +119,7 @@ class SliceReference:
     floor: float = 0.0
     errors: tuple[float, ...] = ()
     error_square: float = 0.0
-    restless: float = 1.0
+    restless: tuple[float, ...] = ()
     windows: int = 0
 
     @property

@@ -34,7 +34,13 @@ ERRORS = 2.0  # standard errors of the reference that are forgiven, as in the lo
 LEAST_LABELLED = 100  # labelled rows of a window, that its parts be looked at
 MOST_VARIANCE = 1.0  # of a ratio; with fewer rows than that a slice says nothing in a window
 SUSPICION = 0.25  # share of the threshold from which a slice's window does not enter its baseline
-PRIOR_WINDOWS = 10.0  # windows' worth of belief in how restless the reference was
+PRIOR_WINDOWS, PRIOR_OF_ALL = (
+    10.0,
+    4.0,
+)  # windows' worth of belief that rows explain all; that columns are alike
+MOST_WINDOWS = 12  # of the reference, that what comes may count
+FEWEST_SLICES = 4  # whose median says something
+MEDIAN_SQUARE = 0.455  # of a standard normal score
 SHOWN = 24  # slices of a window that are kept
 SLOW = 0.05  # a slice's share of a window that is remembered at least, so that a baseline never stands still
 
@@ -114,21 +120,23 @@ def slice_alarms(
 
 
 def calibrated(reference: SliceReference, windows: Sequence[SliceSums]) -> SliceReference:
-    """The reference with how restless its slices were over its own windows."""
+    """The reference with how restless the slices of each column were over its own windows."""
     values = (restlessness(reference, window) for window in windows)
     found = [value for value in values if value is not None]
     if not found:
         return reference
-    return replace(reference, restless=max(float(np.mean(found)), 1.0), windows=len(found))
+    return replace(reference, restless=tuple(np.sum(found, axis=0).tolist()), windows=len(found))
 
 
-def restlessness(reference: SliceReference, window: SliceSums) -> float | None:
-    """How many times as much the slices of a window differ from the reference as their rows explain; None without any.
+def restlessness(reference: SliceReference, window: SliceSums) -> Floats | None:
+    """How many times as much the slices of a column differ from the reference as their rows explain, shape (columns,).
 
-    From the median square of the scores, which one slice that has really risen does not move.
+    From the median square of the scores, which one slice that has really risen does not move; of a column with few
+    slices that of all. The rows of a slice may come together: those of a weekday share their weather, those of a
+    carrier do not. None where too few slices can be looked at.
     """
     found = _compared(reference, window)
-    return None if found is None else _restlessness(found)
+    return None if found is None else _restlessness(found, _columns_of_tested(reference), len(reference.cuts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +215,11 @@ class _Slices:
         self._scores: list[Floats] = []  # (2, slices), nan where a slice said nothing
         self._level = np.zeros(len(tested))  # weighted sum of log ratios of the windows before
         self._weight = np.zeros(len(tested))
-        self._restless = [reference.restless] * min(reference.windows, 12)
+        self._column = _columns_of_tested(reference)
+        known = min(reference.windows, MOST_WINDOWS)
+        share = known / reference.windows if reference.windows else 0.0
+        sums = np.array(reference.restless) if reference.restless else np.zeros(len(reference.cuts))
+        self._restless, self._seen = share * sums, float(known)
 
     def update(self, window: SliceSums | None) -> SliceAlarm | None:
         found = None if window is None else _compared(self._reference, window)
@@ -226,8 +238,7 @@ class _Slices:
 
     def _score(self, found: _Compared) -> Floats:
         """Against the reference, and against reference and windows before, shape (2, slices)."""
-        restless = (PRIOR_WINDOWS + sum(self._restless)) / (PRIOR_WINDOWS + len(self._restless))
-        variance = found.variance * max(restless, 1.0)
+        variance = found.variance * self._restless_now()[self._column]
         fixed = _scores(found.ratio, variance, (1 + TOLERANCE) * np.exp(ERRORS * found.error))
         error = np.maximum(found.error, 1e-6) ** 2
         known = 1 / error + self._weight
@@ -235,10 +246,17 @@ class _Slices:
         own = _scores(found.ratio, variance + 1 / known, usual * (1 + TOLERANCE / 2))
         return np.stack([fixed, own])
 
+    def _restless_now(self) -> Floats:
+        """Of each column, 1 or more: its own, with some windows' worth of belief in that of all columns."""
+        of_all = (PRIOR_WINDOWS + self._restless.mean()) / (PRIOR_WINDOWS + self._seen)
+        own = (PRIOR_OF_ALL * of_all + self._restless) / (PRIOR_OF_ALL + self._seen)
+        return np.asarray(np.maximum(own, 1.0))
+
     def _learn(self, found: _Compared) -> None:
-        value = _restlessness(found)
+        value = _restlessness(found, self._column, len(self._restless))
         if value is not None:
-            self._restless.append(value)
+            self._restless += value
+            self._seen += 1
         calm = found.usable & (self._evidence.mean(axis=2).max(axis=0) < SUSPICION * self._threshold)
         weight = np.where(calm, 1 / np.maximum(found.variance, SLOW**2), 0.0)
         logs = np.log(np.clip(found.ratio, 0.1, 10.0))
@@ -285,9 +303,21 @@ class _Slices:
         return ranked, start
 
 
-def _restlessness(found: _Compared) -> float | None:
-    scores = _scores(found.ratio, found.variance + found.error**2, 1.0)[found.usable]
-    return float(np.median(scores**2) / 0.455) if len(scores) > 3 else None
+def _columns_of_tested(reference: SliceReference) -> NDArray[np.intp]:
+    return reference.columns[np.flatnonzero(reference.tested)]
+
+
+def _restlessness(found: _Compared, column: NDArray[np.intp], columns: int) -> Floats | None:
+    square = _scores(found.ratio, found.variance + found.error**2, 1.0) ** 2 / MEDIAN_SQUARE
+    usable = np.flatnonzero(found.usable)
+    if len(usable) < FEWEST_SLICES:
+        return None
+    values = np.full(columns, np.median(square[usable]))
+    for place in np.unique(column[usable]):
+        own = square[usable[column[usable] == place]]
+        if len(own) >= FEWEST_SLICES:
+            values[place] = np.median(own)
+    return values
 
 
 def _start(scores: Floats) -> int:

@@ -93,9 +93,25 @@ def test_slices_that_differ_from_window_to_window_are_known_to_be_restless() -> 
         columns, losses = rows(rng, 600)
         mood = np.exp(0.5 * rng.standard_normal(20))
         moody.append(slice_sums(REFERENCE, columns, losses * mood[[int(r[1:]) for r in columns["region"]]]))
-    assert calibrated(REFERENCE, calm).restless < 1.3
-    assert calibrated(REFERENCE, moody).restless > calibrated(REFERENCE, calm).restless
+    known, unruly = calibrated(REFERENCE, calm), calibrated(REFERENCE, moody)
+    assert known.windows == unruly.windows == 12
+    assert np.mean(known.restless) < 1.3 * 12
+    assert max(unruly.restless) > 2 * max(known.restless)
     assert calibrated(REFERENCE, []) == REFERENCE
+
+
+def test_a_column_whose_slices_come_together_in_time_is_restless_and_the_others_are_not() -> None:
+    rng = np.random.default_rng(8)
+    shifts = []
+    for _ in range(16):  # every level of one column has a mood of its own in every window
+        columns, losses = rows(rng, 3000)
+        moods = dict(zip(sorted(set(columns["region"])), np.exp(0.4 * rng.standard_normal(20)), strict=True))
+        shifts.append(slice_sums(REFERENCE, columns, losses * [moods[one] for one in columns["region"]]))
+    names = [cut.name for cut in REFERENCE.cuts]
+    restless = dict(zip(names, np.array(calibrated(REFERENCE, shifts).restless) / 16, strict=True))
+    assert restless["region"] > 2 * max(value for name, value in restless.items() if name != "region")
+    judged = slice_alarms(calibrated(REFERENCE, shifts), shifts, RUN_LENGTH)
+    assert not any(alarm.raised for alarm in judged if alarm is not None)
 
 
 def test_without_a_reference_there_is_no_alarm() -> None:
