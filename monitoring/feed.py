@@ -44,7 +44,7 @@ RUN_ROWS, RUN_SHARE, RUN_PURE, RUN_MORE = (
 MISSING_RUN = 0.05  # share of the rows in one stretch without a value
 OUTSIDE_ROWS, OUTSIDE_SHARE = 5, 0.005  # of one value that is far out of all that was seen
 APART, APART_OF_FEW = (
-    0.2,
+    1.0,
     10.0,
 )  # of the range that was seen, so far outside lies a mark for "unknown"; few values may count on: months, years
 
