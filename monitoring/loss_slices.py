@@ -365,8 +365,11 @@ def _by_cell(flat: Codes, values: Floats, cells: int) -> Floats:
 
 
 def signed_errors(target: Floats, prediction: Floats) -> Floats | None:
-    """Target less answer, shape (n,); None where an answer is more than one number."""
-    return np.asarray(target - prediction[:, 0], np.float64) if prediction.shape[1] == 1 else None
+    """Target less answer, shape (n,), 0 where the answer is no number; None where one is more than one number."""
+    if prediction.shape[1] != 1:
+        return None
+    answers = np.where(np.isfinite(prediction[:, 0]), prediction[:, 0], target)
+    return np.asarray(target - answers, np.float64)
 
 
 def slice_sums(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -235,10 +235,8 @@ def _result(
 ) -> ReplayResult:
     blocks = rows_by_window(losses.times, course.windows)
     windows = tuple(
-        _window(
-            window, rows, losses, judged[window.start.isoformat()], retrained.get(window.start.isoformat())
-        )
-        for window, rows in zip(course.windows, blocks, strict=True)
+        _window(window, rows, losses, verdict, retrained.get(window.start.isoformat()))
+        for window, rows, verdict in zip(course.windows, blocks, _verdicts(course, judged), strict=True)
     )
     promotions = sum(result.promoted for result in retrained.values())
     summary = ReplaySummary(
@@ -258,6 +256,16 @@ def _result(
     goal = objective(stores.project, bundle_of(stores, 1).schema.target.task)
     page = str(stores.project.state / "replay.html")
     return ReplayResult(stores.project.name, goal.name, str(course.window), windows, summary, page, None)
+
+
+def _verdicts(course: Course, judged: dict[str, JudgedWindow]) -> Iterator[JudgedWindow]:
+    """One for each window; where another version had begun to serve before its truth was known there was none."""
+    last = next(iter(judged.values()))
+    for window in course.windows:
+        found = judged.get(window.start.isoformat())
+        reason = f"version {last.version}, which served it, was replaced before its truth was known"
+        last = found or replace(last, verdict="not enough evidence", action="keep", reasons=(reason,))
+        yield last
 
 
 def _window(

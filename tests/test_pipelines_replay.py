@@ -144,6 +144,18 @@ def test_truth_that_comes_late_is_judged_late(make_stores: Callable[..., Any], s
     assert told[4:6] == ["score 2021-01-06", "monitor 2021-01-06"]
 
 
+def test_a_window_whose_version_was_replaced_before_its_truth_came_is_told_as_not_judged(
+    make_stores: Callable[..., Any], streams: ModuleType
+) -> None:
+    more = 'label_delay = "3 d"\n' + SETTINGS
+    found = replay(make_stores(streams.stream(DAYS, ROWS, change_on=CHANGE), more).project)
+    assert found.summary.promotions > 0
+    gone = [window for window in found.windows if any("was replaced" in reason for reason in window.reasons)]
+    assert gone
+    assert {(window.verdict, window.action) for window in gone} == {("not enough evidence", "keep")}
+    assert all(window.rows == ROWS for window in gone)
+
+
 def test_rows_without_truth_are_scored_and_not_judged(
     make_stores: Callable[..., Any], streams: ModuleType
 ) -> None:
