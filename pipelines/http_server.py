@@ -13,9 +13,10 @@ import termios
 import time
 from array import array
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from socket import SHUT_WR, socket
 from typing import Protocol, cast
@@ -138,6 +139,7 @@ class HttpServer:
         self.clock = 0.0  # seconds, as of the last sweep: exact enough for limits of seconds
         self.draining = False
         self.turned_away = 0
+        self.leaving = 0  # connections that only wait for their client to close
         self._full_until = 0.0  # before which nobody can make room
 
     async def serve(self, listening: socket, stop: asyncio.Event, *, grace: float) -> None:
@@ -181,7 +183,8 @@ class HttpServer:
 
         coming: connections that are not counted yet.
         """
-        if len(self.connections) + coming < self.limits.connections:
+        at_work = len(self.connections) - min(self.leaving, MOST_TURNED_AWAY)
+        if at_work + coming < self.limits.connections:
             return True
         if self.clock < self._full_until:
             return False
@@ -210,6 +213,7 @@ class _Accepting:
         self._server, self._listening = server, listening
         self._loop = asyncio.get_running_loop()
         self.pending: set[asyncio.Task[object]] = set()
+        self._coming: set[socket] = set()  # those that `HttpServer.connections` does not count yet
         self._turned_away: deque[tuple[float, socket]] = deque()
         self._refusal = _closing_answer(
             503, server.application.refused(503, "too many connections; try again in a moment")
@@ -228,9 +232,10 @@ class _Accepting:
                 self._loop.remove_reader(self._listening.fileno())
                 self._loop.call_later(_SWEEP_SECONDS, self._go_on)
                 return
-            if not self._server.has_room(len(self.pending)):
+            if not self._server.has_room(len(self._coming)):
                 self._turn_away(connection)
                 continue
+            self._coming.add(connection)
             made = self._loop.create_task(self._connected(connection))
             self.pending.add(made)
             made.add_done_callback(self.pending.discard)
@@ -252,9 +257,11 @@ class _Accepting:
             _close_read(self._turned_away.popleft()[1])
 
     async def _connected(self, connection: socket) -> None:
+        made = partial(self._coming.discard, connection)
         try:
-            await self._loop.connect_accepted_socket(lambda: _Connection(self._server), connection)
+            await self._loop.connect_accepted_socket(lambda: _Connection(self._server, made), connection)
         except OSError:  # it has left already
+            made()
             connection.close()
 
     def _go_on(self) -> None:
@@ -281,8 +288,9 @@ def _close_read(connection: socket) -> None:
 class _Connection(asyncio.Protocol):
     """A client, request after request. since: when it last began to send, or was answered."""
 
-    def __init__(self, server: HttpServer) -> None:
-        self._server = server
+    def __init__(self, server: HttpServer, made: Callable[[], None]) -> None:
+        """made: told when the server counts this connection."""
+        self._server, self._made = server, made
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._reading: Exchange | None = None
@@ -300,9 +308,11 @@ class _Connection(asyncio.Protocol):
         address = transport.get_extra_info("peername")
         self.peer = str(address[0]) if address else ""
         self._server.connections.add(self)
+        self._made()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
+        self._server.leaving -= self._leaving
         self._leaving = True
         for exchange in (self._reading, self._active, *self._waiting):
             if exchange is not None and not exchange.answered:
@@ -476,6 +486,7 @@ class _Connection(asyncio.Protocol):
         if self._reading is not None:
             self._server.held -= self._reading.size
             self._reading = None
+        self._server.leaving += not self._leaving
         self._leaving, self.since = True, self._server.clock
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()

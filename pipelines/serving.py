@@ -377,7 +377,7 @@ def serve(project: Project, *, environ: Mapping[str, str] = os.environ) -> None:
 def prepare_process() -> None:
     """Many connections, short turns of the threads in the background, and no search for garbage in what stays."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = Limits().connections + MOST_TURNED_AWAY + 200
+    wanted = Limits().connections + 2 * MOST_TURNED_AWAY + 200
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
     sys.setswitchinterval(_SWITCH_SECONDS)
