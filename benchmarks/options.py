@@ -24,8 +24,12 @@ def run(name: str, measure: Measure, arguments: Sequence[str] | None = None) -> 
     if options.json is not None and not options.json.absolute().parent.is_dir():
         parser.error(f"the folder of {options.json} does not exist")
     quiet_environment(os.environ, None)
+    disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)  # alerts of made rows, and TensorFlow on small ones
-    results = measure(options.quick)
+    try:
+        results = measure(options.quick)
+    finally:
+        logging.disable(disabled)
     print(*lines(results), sep="\n")
     if options.json is not None:
         write_results(options.json, results, quick=options.quick)

@@ -85,7 +85,8 @@ def test_the_oracle_of_the_ramp_is_the_sooner_the_more_rows_there_are() -> None:
     assert 5 < delays[1] < delays[0] < 35
 
 
-def test_a_run_of_another_machine_is_taken_over(tmp_path: Path) -> None:
+def test_a_run_of_another_machine_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.options.quiet_environment", lambda environ, state: None)
     first, second = tmp_path / "first.json", tmp_path / "second.json"
     own = {"name": "false alarms, chi2", "value": 0.4, "unit": "in 1,000 windows", "asked": None, "met": None}
     first.write_text(json.dumps({"results": [own]}), "utf-8")
