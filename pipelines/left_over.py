@@ -83,10 +83,15 @@ def _is_ours(noted: Noted, folder: Path) -> bool:
     """Whether the group is still the one that was written down; its leader may have ended before the others."""
     group = _group(noted)
     leader = next((member for member in group if member.pid == noted.pid), None)
-    try:
+    with contextlib.suppress(psutil.Error):  # the leader ended meanwhile
         if leader is not None and abs(leader.create_time() - noted.began) > _SAME_START:
             return False
-        return any(Path(member.cwd()) == folder.resolve() for member in group)
+    return any(_runs_in(folder, member) for member in group)
+
+
+def _runs_in(folder: Path, process: psutil.Process) -> bool:
+    try:
+        return Path(process.cwd()) == folder.resolve()
     except psutil.Error:  # it ended meanwhile, or belongs to somebody else
         return False
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+from pipelines.environment import OWN_LOGGERS, LogFile
+from pipelines.progress import BehindProgress
 
 
 def _beside(name: str) -> ModuleType:
@@ -23,6 +28,34 @@ def _beside(name: str) -> ModuleType:
         sys.modules[known] = module
         spec.loader.exec_module(module)
     return sys.modules[known]
+
+
+@pytest.fixture(autouse=True)
+def _process_as_before() -> Iterator[None]:
+    """A command sets the environment and the logging of its process; here the process lives on.
+
+    Before the test too: a fixture of a whole module may have run a command.
+    """
+    _logging_as_at_the_start()
+    environ = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(environ)
+    _logging_as_at_the_start()
+
+
+def _logging_as_at_the_start() -> None:
+    logging.captureWarnings(False)
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
+    ours = [handler for handler in root.handlers if isinstance(handler, LogFile | BehindProgress)]
+    for handler in ours:
+        root.removeHandler(handler)
+        handler.close()
+    for name in ("py.warnings", *OWN_LOGGERS):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.NOTSET)
+        logger.handlers, logger.propagate = [], True
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import logging
-import os
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +13,10 @@ import pandas as pd
 import pytest
 
 from pipelines.cli import main
-from pipelines.environment import OWN_LOGGERS
 from pipelines.registry import _make_database
 
 ROWS = 60
 Complaint = Callable[..., str]
-
-
-@pytest.fixture(autouse=True)
-def _process_as_before() -> Iterator[None]:
-    """A command sets the environment and the logging of its process; here the process lives on."""
-    loggers = [logging.getLogger(name) for name in (None, "py.warnings", *OWN_LOGGERS)]
-    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
-    environ = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(environ)
-    logging.captureWarnings(False)
-    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
-        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
 
 
 def frame() -> pd.DataFrame:

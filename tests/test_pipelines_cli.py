@@ -1,12 +1,11 @@
 import json
-import logging
 import os
 import resource
 import shlex
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,6 @@ import pytest
 
 import pipelines
 from pipelines.cli import main, parser
-from pipelines.environment import OWN_LOGGERS
 from pipelines.errors import Failed, UserError
 
 COMMANDS = (
@@ -32,23 +30,6 @@ class Result:
 
     def lines(self) -> list[str]:
         return [f"it is {self.said}"]
-
-
-@pytest.fixture(autouse=True)
-def _process_as_before() -> Iterator[None]:
-    """A command sets the environment and the logging of its process; here the process lives on."""
-    loggers = [logging.getLogger(name) for name in (None, "py.warnings", *OWN_LOGGERS)]
-    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
-    environ = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(environ)
-    logging.captureWarnings(False)
-    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
-        for handler in logger.handlers:
-            if handler not in handlers:
-                handler.close()
-        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
 
 
 @pytest.fixture

@@ -2,28 +2,14 @@ import io
 import logging
 import subprocess
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipelines.config import check_tables
-from pipelines.environment import OWN_LOGGERS, PYTHON, plan_devices, quiet_environment, set_up_logging
+from pipelines.environment import PYTHON, plan_devices, quiet_environment, set_up_logging
 from pipelines.progress import Progress
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in (None, "py.warnings", *OWN_LOGGERS)]
-    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
-    yield
-    logging.captureWarnings(False)
-    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
-        for handler in logger.handlers:
-            if handler not in handlers:
-                handler.close()
-        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
 
 
 def test_libraries_are_kept_quiet_and_a_users_own_setting_stays(tmp_path: Path) -> None:
