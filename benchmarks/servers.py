@@ -68,13 +68,13 @@ def _answers(address: str) -> bool:
         return False
 
 
-def memory(pid: int) -> float:
+def memory(pid: int, *, children: bool = True) -> float:
     """MB that a process and its children hold (RSS)."""
     import psutil  # type: ignore[import-untyped]
 
     process = psutil.Process(pid)
     total = 0
-    for one in (process, *process.children(recursive=True)):
+    for one in (process, *(process.children(recursive=True) if children else ())):
         try:
             total += one.memory_info().rss
         except psutil.NoSuchProcess:
