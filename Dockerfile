@@ -12,8 +12,8 @@ COPY requirements.lock ./
 RUN python3 -m venv /opt/losswatch \
  && /opt/losswatch/bin/pip install --no-cache-dir --no-compile --no-deps --require-hashes -r requirements.lock \
  && /opt/losswatch/bin/pip uninstall --yes --quiet \
-      duckdb hypothesis moto mypy pandas-stubs playwright polars polars-runtime-32 py-partiql-parser pytest \
-      pytest-cov pytest-timeout responses ruff scipy-stubs uv xmltodict
+      duckdb execnet hypothesis moto mypy pandas-stubs playwright polars polars-runtime-32 py-partiql-parser pytest \
+      pytest-cov pytest-timeout pytest-xdist responses ruff scipy-stubs uv xmltodict
 COPY pyproject.toml README.md ./
 COPY models models
 COPY monitoring monitoring

@@ -31,12 +31,13 @@ endif
 
 QUIET := OPENBLAS_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 TF_ENABLE_ONEDNN_OPTS=0 DO_NOT_TRACK=true MLFLOW_DISABLE_TELEMETRY=true
 PYTEST := $(QUIET) $(RUN)/python -m pytest
+ON_ALL_CORES := -n logical --dist loadfile
 
 demo: env  ## a year of real flights: trained, watched, retrained; prints where to look
 	$(RUN)/losswatch replay --project examples/flights --flow
 
 test: env  ## the tests, without the slow ones
-	$(PYTEST) -m "not slow and not page"
+	$(PYTEST) $(ON_ALL_CORES) -m "not slow and not page"
 
 test-slow: env  ## real servers, kills, whole stories: minutes
 	$(PYTEST) -m "slow and not page"
@@ -48,7 +49,7 @@ check: env  ## format, lint, types, tests with coverage
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
-	$(PYTEST) -m "not slow and not page" --cov=models --cov=monitoring --cov=pipelines --cov-report=term:skip-covered
+	$(PYTEST) $(ON_ALL_CORES) -m "not slow and not page" --cov=models --cov=monitoring --cov=pipelines --cov-report=term:skip-covered
 
 bench-env: env  ## an environment of their own for the peers that benchmarks compare with
 	$(RUN)/python -m benchmarks.environment

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -341,23 +342,33 @@ class Log:
         """The number of the last batch that the tables hold."""
         return (self._predictions if queue == "requests" else self._labels).landed(self._mark)
 
-    def move(self) -> int:
-        """Moves the batches that the writer has numbered; any process may, and two at once do no harm."""
-        with file_lock(self._folder / MOVING, wait=MOVING_SECONDS):
-            return self._move()
+    def move(self, *, seconds: float = math.inf) -> int:
+        """Moves the batches that the writer has numbered; any process may, and two at once do no harm.
 
-    def _move(self) -> int:
-        path, moved = self._folder / "arriving.db", 0
+        seconds: after which no further batch is begun, so that the writer can delete what has landed.
+        """
+        with file_lock(self._folder / MOVING, wait=MOVING_SECONDS):
+            return self._move(time.monotonic() + seconds)
+
+    def _move(self, end: float) -> int:
+        """Of each queue at least one batch."""
         self._predictions.settle()
         self._labels.settle()
-        for batch in waiting_batches(path, "requests", self.landed("requests")):
-            rows = moving_rows(path, batch)
-            self._predictions.append(arrived_requests(rows).table, (self._mark, batch))
-            moved += len(rows.ids)
-        for batch in waiting_batches(path, "labels", self.landed("labels")):
-            labels = moving_labels(path, batch)
-            self._labels.append(arrived_labels(labels).table, (self._mark, batch))
-            moved += len(labels)
+        return sum(self._move_queue(queue, end) for queue in QUEUES)
+
+    def _move_queue(self, queue: Queue, end: float) -> int:
+        path, moved = self._folder / "arriving.db", 0
+        for batch in waiting_batches(path, queue, self.landed(queue)):
+            if queue == "requests":
+                rows = arrived_requests(moving_rows(path, batch))
+                self._predictions.append(rows.table, (self._mark, batch))
+                moved += len(rows.ids)
+            else:
+                labels = moving_labels(path, batch)
+                self._labels.append(arrived_labels(labels).table, (self._mark, batch))
+                moved += len(labels)
+            if time.monotonic() > end:
+                break
         return moved
 
     def open_for_arriving(self) -> None:

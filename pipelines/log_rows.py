@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -27,7 +28,7 @@ from pipelines.packing import (
     timestamps,
     unpack,
 )
-from pipelines.plain_columns import Array, columns_of, plain
+from pipelines.plain_columns import Array, columns_of, plain, plain_json
 
 PREDICTIONS = pa.schema(
     [
@@ -139,7 +140,7 @@ def arrived_requests(rows: MovingRows) -> ScoredRows:
         np.array(rows.known_at, dtype="datetime64[us]"),
         np.array(rows.versions, dtype=np.int64),
         padded(rows.predictions),
-        {name: plain(column) for name, column in rows.columns.items()},
+        {name: plain_json(column) for name, column in rows.columns.items()},
         rows.callers,
         rows.keys,
     )
@@ -204,7 +205,10 @@ def matrix(predictions: Any) -> Array:
 
 def padded(predictions: Sequence[Sequence[float | None]]) -> Array:
     """Rows of numbers as float64 (n, k), nan after the end of a shorter row and where a number is missing."""
-    width = max(map(len, predictions), default=1)
+    widths = set(map(len, predictions))
+    if widths == {1}:
+        return np.array(list(chain.from_iterable(predictions)), np.float64).reshape(-1, 1)
+    width = max(widths, default=1)
     if width == 1:
         return np.array([row[0] if row else None for row in predictions], np.float64).reshape(-1, 1)
     filled = np.full((len(predictions), width), np.nan)

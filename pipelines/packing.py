@@ -152,12 +152,16 @@ def integers(values: Array) -> Any:
 
 def strings(values: Sequence[str | None] | Array) -> Any:
     """Text, None where it is missing. A lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
-    encoded = [b"" if value is None else value.encode("utf-8", "replace") for value in values]
-    offsets = np.zeros(len(encoded) + 1, np.int32)
-    np.cumsum([len(value) for value in encoded], out=offsets[1:])
+    texts = [value or "" for value in values]
     valid = np.array([value is not None for value in values], dtype=bool)
-    buffers = [_valid(valid), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+    data = "".join(texts).encode("utf-8", "replace")
+    lengths = list(map(len, texts))
+    if len(data) != sum(lengths):  # not one byte for each letter
+        lengths = [len(text.encode("utf-8", "replace")) for text in texts]
+    offsets = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    buffers = [_valid(valid), pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
 
 
 def timestamps(values: Array) -> Any:

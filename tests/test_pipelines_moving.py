@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.arriving import Arrival, ArrivingLabel
+from pipelines.arriving import QUEUES, Arrival, ArrivingLabel
 from pipelines.errors import UserError
 from pipelines.keeping import LogConfig
 from pipelines.log import Log
@@ -50,6 +50,27 @@ def test_rows_and_labels_are_moved_once(moving: MovingLog, tmp_path: Path) -> No
     assert found.ids.tolist() == ["a", "b", "c", "d"]
     assert found.columns["wind"].tolist() == [0.0, 1.0, 0.0, 0.0]
     assert found.labels.tolist()[1] == 1.0
+
+
+def test_a_move_that_ends_before_all_has_landed_is_taken_up_by_the_next(
+    moving: MovingLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.arriving._BATCH", 2)
+    moving.arrive_together([arrival("a", "b"), arrival("c", "d"), arrival("e")])
+    moving.take_labels([ArrivingLabel("b", 1, MICROSECONDS)])
+    tables = Log(tmp_path / "log")
+
+    def at_once(_: MovingLog) -> dict[str, int]:
+        moved = tables.move(seconds=0)
+        return {queue: tables.landed(queue) for queue in QUEUES} | {"moved": moved}
+
+    monkeypatch.setattr(MovingLog, "_move", at_once)
+    monkeypatch.setattr(moving, "_landed", dict.fromkeys(QUEUES, 0))
+    assert moving.flush() == 3  # a batch of rows and one of labels
+    assert moving.flush() == 2
+    assert moving.flush() == 1
+    assert moving.flush() == 0
+    assert logged(tmp_path).ids.tolist() == ["a", "b", "c", "d", "e"]
 
 
 def test_a_move_that_fails_loses_nothing_and_the_next_one_goes_on(
