@@ -17,16 +17,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import options
+from benchmarks.forked import Plant, Tell, forked
 from benchmarks.options import say
 from benchmarks.result import Result, at_most, figure
 
@@ -38,9 +40,10 @@ KILLS, QUICK = 2_000, 20
 START, STEP = datetime(2024, 1, 1, tzinfo=UTC), timedelta(minutes=10)
 DAY = timedelta(days=1) // STEP  # kills
 CAUSES = 12
-SENDS = "sends"  # the word of a process that has found all and begins to send
-
-Plant = Callable[[], None]
+BEGUN, SENDS = (
+    "begun",
+    "sends",
+)  # the words of a process as it begins, and as it has found all and begins to send
 
 
 @dataclass(frozen=True)
@@ -85,26 +88,40 @@ def killed(folder: Path, kills: int, *, plant: Plant | None = None, seed: int = 
         longest = _seconds_of_one(folder, port, plant)
         for number in range(kills):
             _set_down(folder, kills // 3 <= number < kills // 3 + min(DAY, kills // 3))
-            with _forked(folder, port, number, rng.randrange(2**32), plant) as (child, words):
-                heard = _until_it_sends(words) if rng.random() < 0.5 else ""
+            work = partial(_work, folder, port, number, rng.randrange(2**32))
+            with forked(work, folder / "error", plant=plant) as process:
+                begun = process.hear(_begun if rng.random() < 0.5 else _all_found)
                 time.sleep(rng.uniform(0.0, 2 * longest))
-                os.kill(child, signal.SIGKILL)
-                said |= {one for one in (heard + _rest(words)).split() if one != SENDS}
+                process.kill()
+                said |= set((begun + process.rest()).split()) - {BEGUN, SENDS}
             if number % 100 == 99:
                 say(f"{number + 1} kills, {len(said):,} causes found")
         _set_down(folder, False)
-        with _forked(folder, port, kills, None, plant) as (child, words):
-            _rest(words)  # it sends what is left and ends by itself
+        _live(folder, port, kills, None, plant)  # it sends what is left
     return _checked(folder, said, kills)
+
+
+def _begun(heard: str) -> bool:
+    return BEGUN in heard
+
+
+def _all_found(heard: str) -> bool:
+    """Whether a process has found all that it finds; half of them are killed after that."""
+    return SENDS in heard
 
 
 def _seconds_of_one(folder: Path, port: int, plant: Plant | None) -> float:
     """How long a process lives that nobody kills: the second of two, for the first makes the log."""
     for number, seed in ((-2, 5), (-1, 6)):  # each of which finds two causes
         begun = time.monotonic()
-        with _forked(folder, port, number, seed, plant) as (_, words):
-            _rest(words)
+        _live(folder, port, number, seed, plant)
     return time.monotonic() - begun
+
+
+def _live(folder: Path, port: int, number: int, seed: int | None, plant: Plant | None) -> None:
+    """A process that ends by itself."""
+    with forked(partial(_work, folder, port, number, seed), folder / "error", plant=plant) as process:
+        process.rest()
 
 
 # --- the receiver ---
@@ -153,37 +170,14 @@ def _set_down(folder: Path, down: bool) -> None:
 # --- the monitors ---
 
 
-@contextmanager
-def _forked(
-    folder: Path, port: int, number: int, seed: int | None, plant: Plant | None
-) -> Iterator[tuple[int, int]]:
-    """A monitor, when it has begun. seed: of what it finds; None where it only sends."""
-    words, mouth = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            if plant is not None:
-                plant()
-            _work(folder, port, number, seed, mouth)
-        except BaseException as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        os._exit(0)
-    os.close(mouth)
-    try:
-        os.read(words, 1)  # it has begun
-        yield child, words
-    finally:
-        os.close(words)
-        os.waitpid(child, 0)
-
-
-def _work(folder: Path, port: int, number: int, seed: int | None, mouth: int) -> None:
+def _work(folder: Path, port: int, number: int, seed: int | None, tell: Tell) -> None:
+    """What a monitor does. seed: of what it finds; None where it only sends."""
     from pipelines.alerts import Book
     from pipelines.log import Log
     from pipelines.outbox import Channel, deliver
     from pipelines.receivers import AlertsConfig, Message, send
 
-    os.write(mouth, b"\n")
+    tell(BEGUN)
     log, now = Log(folder / "log"), START + number * STEP
 
     def post(message: Message) -> None:
@@ -193,9 +187,9 @@ def _work(folder: Path, port: int, number: int, seed: int | None, mouth: int) ->
         book = Book(log, "bikes", AlertsConfig({"team": "env:TEAM"}), now)
         for finding in _findings(random.Random(seed), now):
             book.stand([finding], causes=(), over="")
-            os.write(mouth, f"{finding.cause}|{now.isoformat()}\n".encode())
+            tell(f"{finding.cause}|{now.isoformat()}")
         book.stand([], causes=[f"cause{random.Random(seed).randrange(CAUSES)}"], over="it is over")
-    os.write(mouth, f"{SENDS}\n".encode())
+    tell(SENDS)
     deliver(log, [Channel("team", post)], lock=folder / "alerts.lock", now=now, at_once=seed is None)
 
 
@@ -215,21 +209,6 @@ def _findings(rng: random.Random, now: datetime) -> list[Finding]:
         )
         for _ in range(rng.randint(0, 2))
     ]
-
-
-def _until_it_sends(words: int) -> str:
-    """What is said until a process has found all that it finds; half of them are killed after that."""
-    found = b""
-    while SENDS.encode() not in found and (part := os.read(words, 65_536)):
-        found += part
-    return found.decode()
-
-
-def _rest(words: int) -> str:
-    found = b""
-    while part := os.read(words, 65_536):
-        found += part
-    return found.decode()
 
 
 # --- what is left ---

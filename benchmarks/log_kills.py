@@ -10,22 +10,21 @@ knows nothing of them reads the log.
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks import options
+from benchmarks.forked import Plant, Tell, forked
 from benchmarks.options import say
 from benchmarks.result import Result, at_most, figure
 
@@ -39,8 +38,6 @@ TOGETHER = 5  # rows of a request
 MOST_WORK, LONGEST = 4, 0.3  # works that a process may end, and seconds that it lives afterwards at most
 WORK = (("move", 40), ("compact", 15), ("forget", 30), ("retain", 15))
 PROJECT = '[data]\npath = "rows.csv"\ntarget = "y"\ntime = "when"\n[log]\nkeep = "1d"\n'
-
-Plant = Callable[[], None]
 
 
 @dataclass
@@ -97,56 +94,21 @@ def killed(folder: Path, kills: int, *, plant: Plant | None = None, seed: int = 
     (folder / "losswatch.toml").write_text(PROJECT, "utf-8")
     rng, said = random.Random(seed), Said()
     for number in range(kills):
-        with _forked(folder, said, rng.randrange(2**32), plant) as (child, words):
-            heard = _heard(words, rng.randint(0, MOST_WORK))
+        work = partial(_work, folder, said, random.Random(rng.randrange(2**32)))
+        with forked(work, folder / "error", plant=plant) as process:
+            heard = process.hear(partial(_enough, rng.randint(0, MOST_WORK)))
             time.sleep(rng.uniform(0.0, LONGEST))
-            os.kill(child, signal.SIGKILL)
-            for line in (heard + _rest(words)).decode().splitlines():
+            process.kill()
+            for line in (heard + process.rest()).splitlines():
                 _note(said, *line.split())
         if number % 100 == 99:
             say(f"{number + 1} kills, {len(said.rows):,} rows, {len(said.forgotten):,} forgotten")
     return _checked(folder, said, kills)
 
 
-@contextmanager
-def _forked(folder: Path, said: Said, seed: int, plant: Plant | None) -> Iterator[tuple[int, int]]:
-    words, mouth = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            if plant is not None:
-                plant()
-            _work(folder, mouth, said, random.Random(seed))
-        except BaseException:
-            import traceback
-
-            (folder / "error").write_text(traceback.format_exc(), "utf-8")
-        os._exit(1)
-    os.close(mouth)
-    try:
-        yield child, words
-    finally:
-        os.waitpid(child, 0)
-        os.close(words)
-
-
-def _heard(words: int, works: int) -> bytes:
-    """What is said until the first row is acknowledged and so many works are done."""
-    heard = b""
-    while b"row" not in heard or heard.count(b"done") < works:
-        part = os.read(words, 65536)
-        if not part:
-            raise RuntimeError("a process ended by itself; see the file error beside the log")
-        heard += part
-    return heard
-
-
-def _rest(words: int) -> bytes:
-    """What was said before the end."""
-    heard = b""
-    while part := os.read(words, 65536):
-        heard += part
-    return heard
+def _enough(works: int, heard: str) -> bool:
+    """Whether the first row is acknowledged and so many works are done."""
+    return "row" in heard and heard.count("done") >= works
 
 
 def _note(said: Said, what: str, name: str, number: str = "0") -> None:
@@ -180,12 +142,9 @@ def id_of(number: int) -> str:
     return f"row-{number:07d}"
 
 
-def _work(folder: Path, mouth: int, said: Said, rng: random.Random) -> None:
+def _work(folder: Path, said: Said, rng: random.Random, tell: Tell) -> None:
     stores, rows = opened(folder), set(said.rows)
     number = max(rows, default=-1) + 1
-
-    def tell(text: str) -> None:
-        os.write(mouth, f"{text}\n".encode())
 
     while True:
         some = range(number, number + TOGETHER)
@@ -221,7 +180,7 @@ def _microseconds(number: int) -> int:
     return round((START + number * STEP).timestamp() * 1e6)
 
 
-def _forget(stores: Stores, number: int, tell: Callable[[str], None]) -> int:
+def _forget(stores: Stores, number: int, tell: Tell) -> int:
     from pipelines.forgetting import forget
 
     def progress(text: str) -> None:
@@ -232,7 +191,7 @@ def _forget(stores: Stores, number: int, tell: Callable[[str], None]) -> int:
     return number
 
 
-def _retain(stores: Stores, number: int, tell: Callable[[str], None]) -> None:
+def _retain(stores: Stores, number: int, tell: Tell) -> None:
     from pipelines.forgetting import retain
 
     stores.log.flush()

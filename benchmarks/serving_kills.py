@@ -10,23 +10,22 @@ again to the next server. Afterwards the log is read by a process that knows not
 from __future__ import annotations
 
 import json
-import os
 import random
 import select
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from benchmarks import options
+from benchmarks.forked import Forked, Plant, Tell, forked
 from benchmarks.load import request
 from benchmarks.options import say
 from benchmarks.result import Result, at_most, figure
@@ -36,8 +35,6 @@ CLIENTS = 4
 LONGEST, RARELY = 0.25, 1.5  # seconds that a server lives after its first answer
 OFTEN = 0.9  # share of those that live less long; the rest have time to move rows into the tables
 FLUSH_EVERY = 0.05
-
-Plant = Callable[[], None]
 
 
 @dataclass
@@ -88,34 +85,16 @@ def killed(folder: Path, version: Path, kills: int, *, plant: Plant | None = Non
     rng, sent = random.Random(seed), Sent()
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
         for number in range(kills):
-            child = _forked(listening, folder, version, plant)
-            try:
+            work = partial(_serve, listening, folder, version)
+            with forked(work, folder.parent / "error", plant=plant) as server:
                 longest = LONGEST if rng.random() < OFTEN else RARELY
-                _ask(listening.getsockname()[1], sent, rng.uniform(0, longest), child)
-            finally:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
+                _ask(listening.getsockname()[1], sent, rng.uniform(0, longest), server)
             if number % 500 == 499:
                 say(f"{number + 1} kills, {len(sent.answered):,} rows acknowledged")
     return _checked(folder, sent, kills)
 
 
-def _forked(listening: socket.socket, folder: Path, version: Path, plant: Plant | None) -> int:
-    child = os.fork()
-    if child:
-        return child
-    try:
-        if plant is not None:
-            plant()
-        _serve(listening, folder, version)
-    except BaseException:
-        import traceback
-
-        (folder.parent / "error").write_text(traceback.format_exc(), "utf-8")
-    os._exit(1)
-
-
-def _serve(listening: socket.socket, folder: Path, version: Path) -> None:
+def _serve(listening: socket.socket, folder: Path, version: Path, _: Tell) -> None:
     from pipelines.champion import Served
     from pipelines.log import Log
     from pipelines.scoring import Scorer
@@ -184,7 +163,7 @@ def _body(id: str, number: int) -> bytes:
     return json.dumps({"dataframe_records": [row], "ids": [id]}).encode()
 
 
-def _ask(port: int, sent: Sent, seconds: float, child: int) -> None:
+def _ask(port: int, sent: Sent, seconds: float, server: Forked) -> None:
     """Asks for some time and kills; then reads what was sent before the end. Open requests go to the next server."""
     clients = {one.socket.fileno(): one for one in (_Client(port) for _ in range(CLIENTS))}
     again, under_way = list(sent.open), {}
@@ -194,13 +173,13 @@ def _ask(port: int, sent: Sent, seconds: float, child: int) -> None:
     while end is None or time.monotonic() < end:
         ready, _, _ = select.select(list(clients), [], [], 0.02 if end is not None else 20.0)
         if not ready and end is None:
-            raise RuntimeError(f"the server answers nothing; see the file error beside the log ({child})")
+            raise RuntimeError(f"the server answers nothing: {server.error or 'and says nothing'}")
         for number in ready:
             if clients[number].take(sent):
                 sent.open.pop(under_way[number], None)
                 end = end if end is not None else time.monotonic() + seconds
                 under_way[number] = _next(clients[number], sent, again)
-    os.kill(child, signal.SIGKILL)
+    server.kill()
     for number, client in clients.items():
         try:
             while not client.take(sent):

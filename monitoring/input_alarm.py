@@ -108,6 +108,20 @@ class InputReference:
         pairs = self.pairs.without(names) if self.pairs is not None else None
         return InputReference(Profile(self.profile.rows, columns), pairs, tuple(blocks))
 
+    def beside(self, other: InputReference) -> InputReference:
+        """The reference with further columns. other: of these alone, in the same windows, without pairs."""
+        margins = len(Measure(self.profile, None).statistics)  # those of pairs come last
+
+        def joined(own: tuple[float, ...], more: tuple[float, ...]) -> tuple[float, ...]:
+            return (*own[:margins], *more, *own[margins:])
+
+        blocks = (
+            InputBlock(one.window, joined(one.values, more.values), joined(one.rows, more.rows))
+            for one, more in zip(self.blocks, other.blocks, strict=True)
+        )
+        columns = (*self.profile.columns, *other.profile.columns)
+        return InputReference(Profile(self.profile.rows, columns), self.pairs, tuple(blocks))
+
 
 @dataclass(frozen=True)
 class Moved:

@@ -21,8 +21,17 @@ import psutil  # type: ignore[import-untyped]  # it publishes no types
 from models.row_files import RowWriter, open_rows
 from models.rows import Rows
 from models.schema import Schema
+from monitoring.feed import (
+    BEFORE,
+    FeedReference,
+    FeedSample,
+    feed_reference,
+    feed_sample,
+    merge_samples,
+)
 from monitoring.input_alarm import InputWindow, input_reference
 from monitoring.joint import pair_bins, pair_sums
+from monitoring.loss_slices import SliceReference
 from monitoring.profile import Profile, merge, profile, reference_bins
 from monitoring.shift import ShiftThresholds, calibrate
 from monitoring.window import Window, WindowLength, cut, locate
@@ -48,12 +57,26 @@ from pipelines.memory import in_words
 from pipelines.moments import moment_of
 from pipelines.objective import Objective
 from pipelines.packaging import CHECKED_ROWS
-from pipelines.prepared import fit_schema, folder_of, keep_rows, window_length
+from pipelines.prepared import fit_schema, folder_of, keep_rows, kept_table, window_length
 from pipelines.reading import InBatches
-from pipelines.reference import LEAST_BLOCK, MOST_BLOCKS, Reference, make_correction, make_loss_reference
+from pipelines.reference import (
+    LEAST_BLOCK,
+    MOST_BLOCKS,
+    Reference,
+    make_correction,
+    make_loss_reference,
+    make_slices,
+)
 from pipelines.row_times import Times
 from pipelines.sources import Table
-from pipelines.watched_inputs import InputCounts, merge_counts, read_inputs, write_inputs
+from pipelines.watched_inputs import (
+    Answers,
+    InputCounts,
+    merge_counts,
+    read_inputs,
+    with_answered,
+    write_inputs,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -63,6 +86,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
+LAST = MOST_BLOCKS + BEFORE  # windows, of which copies and pauses are looked for
 MOST_WINDOWS = 200  # of the reference are counted apart, spread over all; 20 already give sharp thresholds
 COUNTED_BATCHES = 4  # wait to be counted by window, together
 
@@ -70,7 +94,7 @@ MOST_CORRECTION = (
     50_000  # unseen rows from which a correction is learned; it has as many weights as a linear model
 )
 PREDICTED_AT_ONCE = 65_536
-_FORM = 2  # of these files; another one is prepared again
+_FORM = 3  # of these files; another one is prepared again
 _META, _SCHEMA, _PROFILES = "rows.json", "schema.json", "profiles.json"
 _NAMES = {TRAIN: "train", STOP: "validation"}
 
@@ -144,13 +168,51 @@ class FileRows:
         new = self._some(np.flatnonzero(unseen))
         stored = json.loads((self.folder / _PROFILES).read_text("utf-8"))
         whole = Profile.from_json(json.dumps(stored["profile"]))
+        inputs = read_inputs(stored["inputs"], whole)
+        sample = self._sampled(model)
         return Reference(
             loss,
             whole,
             ShiftThresholds.from_json(json.dumps(stored["thresholds"])),
             tuple(Profile.from_json(json.dumps(block)) for block in stored["blocks"]),
-            inputs=read_inputs(stored["inputs"], whole),
+            slices=self._slices(sample, goal, windows, loss.ceiling),
+            feed=FeedReference.from_plain(stored["feed"]) if stored["feed"] else None,
+            inputs=with_answered(inputs, Answers(sample.answers[sample.unseen], sample.times[sample.unseen])),
             **self._learned(model, goal, new, windows),
+        )
+
+    def _sampled(self, model: keras.Model) -> _Sampled:
+        """The rows that are kept as they came, with their targets, and what a model answers to them."""
+        from models.fit import predict
+
+        table = kept_table(self.folder.parent)
+        assert table.parts is not None  # which `_prepare` wrote
+        known = table.frame[self.schema.target.name].notna().to_numpy() & (table.parts != TEST)
+        table = table.rows(np.flatnonzero(known))
+        assert table.parts is not None
+        unseen = table.parts == STOP
+        if self.unseen_since is not None:
+            unseen |= table.times >= self.unseen_since
+        return _Sampled(
+            {name: table.frame[name].to_numpy() for name in self.schema.watched_names},
+            predict(model, self.schema.inputs(table.frame)).astype(np.float64),
+            self.schema.targets(table.frame).astype(np.float64),
+            table.times,
+            unseen,
+        )
+
+    def _slices(
+        self, sample: _Sampled, goal: Objective, windows: Sequence[Window], ceiling: float
+    ) -> SliceReference | None:
+        return make_slices(
+            sample.columns,
+            sample.answers,
+            goal.row_losses(sample.targets, sample.answers),
+            sample.times,
+            windows,
+            unseen=sample.unseen,
+            ceiling=ceiling,
+            targets=sample.targets,
         )
 
     def _learned(
@@ -194,6 +256,17 @@ class FileRows:
         import pandas as pd
 
         return pd.read_parquet(self.folder / f"{name}.parquet")[list(self.schema.column_names)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Sampled:
+    """Rows in time order, n of each. unseen: those that the version was not trained on."""
+
+    columns: Mapping[str, npt.NDArray[Any]]
+    answers: npt.NDArray[np.float64]
+    targets: npt.NDArray[np.float64]
+    times: Times
+    unseen: npt.NDArray[np.bool_]
 
 
 def picker(inputs: npt.NDArray[np.float32]) -> Callable[[npt.NDArray[np.intp]], npt.NDArray[np.float32]]:
@@ -414,11 +487,14 @@ class _Counts:
         learned = {name: sample.frame[name].to_numpy() for name in self._names}
         self._bins = reference_bins(learned)
         self._pairs = pair_bins(learned, profile(learned, self._bins))
-        self._windows = _some(cut(times[[0, -1]], moment_of(times[0]), window), times)
+        windows = cut(times[[0, -1]], moment_of(times[0]), window)
+        self._sizes = _sizes(windows, times)
+        self._windows = _some(windows, self._sizes)
         self._whole: Profile | None = None
         self._most = most
         self._parts: dict[int, InputCounts] = {}
-        self._waiting: list[tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.intp]]] = []
+        self._samples: dict[int, FeedSample] = {}
+        self._waiting: list[tuple[dict[str, npt.NDArray[Any]], Times, npt.NDArray[np.intp]]] = []
 
     def add(self, frame: pd.DataFrame, times: Times) -> None:
         if not len(frame):
@@ -429,22 +505,27 @@ class _Counts:
         number = locate(times, self._windows)
         inside = np.flatnonzero(number >= 0)
         if len(inside):
-            self._waiting.append(({name: values[inside] for name, values in columns.items()}, number[inside]))
-        if sum(len(windows) for _, windows in self._waiting) >= self._most:
+            chosen = {name: values[inside] for name, values in columns.items()}
+            self._waiting.append((chosen, times[inside], number[inside]))
+        if sum(len(windows) for *_, windows in self._waiting) >= self._most:
             self._count()
 
     def _count(self) -> None:
         """Counts the rows that wait: in files that are not in the order of time each batch has rows of all windows."""
         if not self._waiting:
             return
-        columns = {name: np.concatenate([one[name] for one, _ in self._waiting]) for name in self._names}
-        number = np.concatenate([windows for _, windows in self._waiting])
+        columns = {name: np.concatenate([one[name] for one, *_ in self._waiting]) for name in self._names}
+        times, number = (np.concatenate([one[place] for one in self._waiting]) for place in (1, 2))
         self._waiting = []
         for window, rows in _by_window(number):
             chosen = {name: values[rows] for name, values in columns.items()}
             part = InputCounts(profile(chosen, self._bins), pair_sums(chosen, self._pairs))
             known = self._parts.get(window)
             self._parts[window] = part if known is None else merge_counts([known, part])
+            if window >= len(self._windows) - LAST:
+                sample = feed_sample(chosen, times[rows], self._bins)
+                before = self._samples.get(window)
+                self._samples[window] = sample if before is None else merge_samples([before, sample])
 
     def found(self) -> dict[str, Any]:
         self._count()
@@ -459,7 +540,14 @@ class _Counts:
             "thresholds": json.loads(calibrate(blocks or [whole]).to_json()),
             "blocks": [json.loads(block.to_json()) for block in blocks[-MOST_BLOCKS:]],
             "inputs": write_inputs(input_reference(whole, counted, self._pairs), whole),
+            "feed": self._feed(whole),
         }
+
+    def _feed(self, whole: Profile) -> dict[str, Any] | None:
+        ranges = [(one.minimum, one.maximum) for one in whole.columns]
+        samples = [self._samples[number] for number in sorted(self._samples)]
+        found = feed_reference(samples, self._sizes[1:-1], self._bins, ranges)
+        return found.to_plain() if found is not None else None
 
 
 def _by_window(number: npt.NDArray[np.intp]) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
@@ -469,17 +557,23 @@ def _by_window(number: npt.NDArray[np.intp]) -> Iterator[tuple[int, npt.NDArray[
     yield from zip(found.tolist(), np.split(order, first[1:]), strict=True)
 
 
-def _some(windows: Sequence[Window], times: Times) -> list[Window]:
-    """The whole windows, as `reference.whole_blocks` has them; of many some, spread over all, and the last ones."""
+def _sizes(windows: Sequence[Window], times: Times) -> list[int]:
+    """How many of the rows each window has. times: ascending."""
     begins = np.array([np.datetime64(one.start.replace(tzinfo=None), "ns") for one in windows])
     ends = np.array([np.datetime64(one.end.replace(tzinfo=None), "ns") for one in windows])
-    sizes = np.searchsorted(times, ends) - np.searchsorted(times, begins)
-    if not (sizes > 0).any():
+    found: list[int] = (np.searchsorted(times, ends) - np.searchsorted(times, begins)).tolist()
+    return found
+
+
+def _some(windows: Sequence[Window], sizes: Sequence[int]) -> list[Window]:
+    """The whole windows, as `reference.whole_blocks` has them; of many some, spread over all, and the last ones."""
+    if not any(sizes):
         return []
-    whole = np.flatnonzero(sizes >= LEAST_BLOCK * float(np.median(sizes[sizes > 0])))
+    usual = float(np.median([size for size in sizes if size]))
+    whole = np.flatnonzero(np.array(sizes) >= LEAST_BLOCK * usual)
     if len(whole) > MOST_WINDOWS:
-        before, last = whole[:-MOST_BLOCKS], whole[-MOST_BLOCKS:]
-        spread = np.linspace(0, len(before) - 1, MOST_WINDOWS - MOST_BLOCKS).astype(np.int64)
+        before, last = whole[:-LAST], whole[-LAST:]
+        spread = np.linspace(0, len(before) - 1, MOST_WINDOWS - LAST).astype(np.int64)
         whole = np.concatenate([before[spread], last])
     return [windows[number] for number in whole.tolist()]
 

@@ -67,23 +67,28 @@ def keep_rows(
     return True
 
 
-def read_prepared(project: Project, identity: str) -> Prepared:
-    """The rows that an earlier `prepare_rows` kept."""
+def kept_table(folder: Path) -> Table:
+    """The rows that `keep_rows` put into a folder."""
     import pandas as pd
 
-    folder = folder_of(project, identity)
-    if not (folder / META).is_file():
-        raise UserError(
-            f"the prepared rows {identity} of {project.name} are gone from {folder.parent}; "
-            "run losswatch prepare on the data that the version was trained on"
-        )
     frame = pd.read_parquet(folder / FRAME)
     times, ids = frame.pop(_TIMES), frame.pop(_IDS)
     groups = frame.pop(_GROUPS).to_numpy() if _GROUPS in frame.columns else None
     weights = frame.pop(_WEIGHTS).to_numpy(np.float32) if _WEIGHTS in frame.columns else None
     parts = frame.pop(_PARTS).to_numpy(np.int8) if _PARTS in frame.columns else None
     moments = times.to_numpy(dtype="datetime64[ns]")
-    table = Table(frame, moments, ids.to_numpy(dtype=object), groups=groups, weights=weights, parts=parts)
+    return Table(frame, moments, ids.to_numpy(dtype=object), groups=groups, weights=weights, parts=parts)
+
+
+def read_prepared(project: Project, identity: str) -> Prepared:
+    """The rows that an earlier `prepare_rows` kept."""
+    folder = folder_of(project, identity)
+    if not (folder / META).is_file():
+        raise UserError(
+            f"the prepared rows {identity} of {project.name} are gone from {folder.parent}; "
+            "run losswatch prepare on the data that the version was trained on"
+        )
+    table = kept_table(folder)
     meta = json.loads((folder / META).read_text("utf-8"))
     length = window_length(project, table.times)
     if meta.get("sample_of") and not project.config.monitor.window:

@@ -595,8 +595,11 @@ class StatusResult:
         ]
         told += [self.spark] if self.spark else []
         where = self.standing.lines() if self.standing else []  # its last line says what to do next
-        told += [*where[:-1], *self.alerts, *where[-1:]]
-        return [*told, self.pending.line()] if self.pending else told
+        untold = self.pending is not None and not (
+            where and self.pending.trusted
+        )  # else the standing tells it
+        estimate = [self.pending.line()] if self.pending is not None and untold else []
+        return [*told, *where[:-1], *self.alerts, *estimate, *where[-1:]]
 
 
 def status(project: Project) -> StatusResult:

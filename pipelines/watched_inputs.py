@@ -66,6 +66,18 @@ def make_inputs(
     return input_reference(_beside(whole, answered.whole), counted, pairs)
 
 
+def with_answered(reference: InputReference, answers: Answers) -> InputReference:
+    """The reference of inputs alone, with what a version answers beside them."""
+    windows = [block.window for block in reference.blocks]
+    answered = _answered(answers, windows)
+    counted = [
+        InputWindow(window, Profile(len(answers.times), columns))
+        for window, columns in zip(windows, answered.blocks, strict=True)
+    ]
+    whole = Profile(len(answers.times), answered.whole)
+    return reference.beside(input_reference(whole, counted, None)) if answered.whole else reference
+
+
 def count_inputs(reference: InputReference, columns: Mapping[str, Array], predictions: Array) -> InputCounts:
     """Rows of a window, or of a part of it. predictions: shape (n, outputs), of the version in service."""
     known = with_answers(columns, predictions)
