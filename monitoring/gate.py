@@ -1,8 +1,8 @@
 """The gate: champion and challenger on the same unseen rows, with paired intervals.
 
 A challenger serves only if its loss is lower, beyond chance, on rows newer than all that any version was trained
-on, and not clearly higher on the anchor: older rows that never trained any version, which guard what had been
-learned before. After a concept change the anchor no longer tells the truth and does not count.
+on, and has not risen by more than it fell there on the anchor: older rows that never trained any version, which
+guard what had been learned before. After a concept change the anchor no longer tells the truth and does not count.
 """
 
 from __future__ import annotations
@@ -64,11 +64,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Promotion:
-    """Whether the challenger may serve. `new` and `anchor` are the evidence, `faults` what speaks against it."""
+    """Whether the challenger may serve. `new` and `anchor` are the evidence, `faults` what speaks against it.
+
+    settled: whether enough of the newest rows showed no gain, so that the champion's loss is what can be had now.
+    """
 
     new: Comparison | None
     anchor: Comparison | None
     faults: tuple[str, ...]
+    settled: bool = False
 
     @property
     def promoted(self) -> bool:
@@ -127,10 +131,10 @@ def judge_challenger(
             f"gain {new.gain:.3g} (at least {new.lower:.3g}, needed above 0)"
         )
     if anchor_counts and anchor is not None and anchor.rows >= config.least_rows:
-        allowed = config.anchor_tolerance * abs(anchor.champion)
-        if not -anchor.lower <= allowed:
+        allowed = max(config.anchor_tolerance * abs(anchor.champion), new.gain)
+        if not -anchor.gain <= allowed:
             faults.append(
                 f"forgets: loss on {anchor.rows:,} older rows {anchor.champion:.4g} → {anchor.challenger:.4g}, "
                 f"allowed {anchor.champion + allowed:.4g}"
             )
-    return Promotion(new, anchor, tuple(faults))
+    return Promotion(new, anchor, tuple(faults), settled=not new.lower > 0)

@@ -484,9 +484,11 @@ def _conclude(
 def _new_reference(
     stores: Stores, service: Service, retraining: Retraining, known: KnownRows, goal: Objective
 ) -> LossReference:
-    """The winner's own reference, or the level to which the champion's loss has moved and stays."""
+    """The winner's own; the champion's loss of today where nothing betters it; else what it was: it can be had."""
     if retraining.promoted:
         return read_reference(bundle_of(stores, retraining.challenger).reference).loss
+    if not retraining.promotion.settled:
+        return service.reference
     late = np.flatnonzero(known.times >= known.change)
     losses = _served_losses(bundle_of(stores, retraining.champion), known, late, goal)
     return _reference_of(losses, late, known, service)

@@ -96,11 +96,28 @@ def test_without_rows_to_judge_on_nobody_is_let_in(new: Comparison | None) -> No
     assert "unseen rows to judge on, 50 are needed" in promotion.reasons[0]
 
 
-def test_forgetting_what_was_learned_before_is_refused() -> None:
-    anchor = comparison(-0.10)
-    promotion = judge_challenger(comparison(0.2), anchor, GateConfig())
-    assert promotion.reasons == ("forgets: loss on 500 older rows 1 → 1.1, allowed 1.05",)
-    assert judge_challenger(comparison(0.2), comparison(-0.03), GateConfig()).promoted
+def test_forgetting_more_than_is_won_is_refused() -> None:
+    promotion = judge_challenger(comparison(0.08), comparison(-0.10), GateConfig())
+    assert promotion.reasons == ("forgets: loss on 500 older rows 1 → 1.1, allowed 1.08",)
+    assert judge_challenger(comparison(0.2), comparison(-0.10), GateConfig()).promoted
+
+
+def test_a_rise_below_the_tolerance_is_no_forgetting() -> None:
+    assert judge_challenger(comparison(0.02), comparison(-0.04), GateConfig()).promoted
+    refused = judge_challenger(comparison(0.02), comparison(-0.06), GateConfig())
+    assert refused.reasons == ("forgets: loss on 500 older rows 1 → 1.06, allowed 1.05",)
+
+
+def test_older_rows_that_tell_little_but_nothing_bad_refuse_nobody() -> None:
+    unsure = comparison(0.1, margin=0.5)
+    assert judge_challenger(comparison(0.02), unsure, GateConfig()).promoted
+
+
+def test_only_where_nothing_is_better_the_loss_of_the_champion_is_settled() -> None:
+    assert judge_challenger(comparison(0.05, margin=0.06), None, GateConfig()).settled
+    assert not judge_challenger(comparison(0.08), comparison(-0.10), GateConfig()).settled
+    assert not judge_challenger(comparison(-0.5, rows=49), None, GateConfig()).settled
+    assert not judge_challenger(comparison(0.2), None, GateConfig()).settled
 
 
 def test_after_a_change_of_concept_the_older_rows_do_not_count() -> None:
@@ -114,4 +131,4 @@ def test_few_older_rows_do_not_count() -> None:
 def test_losses_below_zero_have_their_tolerance_too() -> None:
     worse = Comparison(500, -2.0, -1.95, -0.06, -0.04)
     assert judge_challenger(comparison(0.2), worse, GateConfig()).promoted
-    assert not judge_challenger(comparison(0.2), worse, GateConfig(anchor_tolerance=0.01)).promoted
+    assert not judge_challenger(comparison(0.03), worse, GateConfig(anchor_tolerance=0.01)).promoted
