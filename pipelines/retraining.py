@@ -296,6 +296,7 @@ def _learn(
         goal.row_losses,
         rng=rng,
         risen=judgement.risen,
+        link=goal.link,
         objects=user_objects(project),
     )
 

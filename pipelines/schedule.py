@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from pipelines.retraining import RECENT, judge_from
 if TYPE_CHECKING:
     from pipelines.bundle import Bundle
     from pipelines.course import Course
+    from pipelines.objective import Objective
     from pipelines.stores import Stores
 
 
@@ -29,7 +29,7 @@ def scheduled_predictions(
     learn: Examples,
     first: Bundle,
     retrainings: int,
-    row_losses: Callable[[Any, Any], Any],
+    goal: Objective,
 ) -> npt.NDArray[np.float32]:
     """Answers to every row by the first version, retrained so many times at equal distances.
 
@@ -68,9 +68,10 @@ def scheduled_predictions(
                     lesson,
                     config.retrain,
                     fit_config_of(stores.project, first.schema, seed=seed),
-                    row_losses,
+                    goal.row_losses,
                     rng=np.random.default_rng((seed, number)),
                     risen=False,
+                    link=goal.link,
                     objects=objects,
                 )
                 model, last = learned.model, numpy_moment(window.end)
