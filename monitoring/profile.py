@@ -18,6 +18,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from monitoring.first_bits import FirstBits, Space, begin_steps, first_bits, octaves_of
+
 Kind = Literal["number", "category"]
 Floats = NDArray[np.float64]
 _Key = TypeVar("_Key", int, str)
@@ -29,7 +31,9 @@ LARGEST = 1e150  # a number beyond it cannot be squared and is counted as invali
 STEPS_AN_OCTAVE = 8  # of the histogram of magnitudes: one step is 9 %
 LONGEST_LEVEL = 200  # characters; a level may be a whole text by mistake
 COMPARED = 48  # edges up to which it is quicker to compare every number with each than to sort the numbers
-_MANTISSA = 45  # bits of a float64 below its sign, its exponent and the first 7 bits of its mantissa
+FEWEST_COUNTED = 1000  # numbers; of fewer it takes no longer to compare each with every edge
+ROOM = 0.1  # of a cell, by which an edge may be moved to where numbers are counted quickly
+_FEWER, _CUT = 1, 45  # magnitudes are of numbers of whose mantissa 7 bits are left
 
 
 @dataclass(frozen=True)
@@ -301,7 +305,9 @@ def _edges(ordered: Floats, distinct: Floats, bins: int) -> tuple[float, ...]:
     inner = ordered[np.ceil((len(ordered) - 1) * (np.arange(1, bins) / bins)).astype(np.intp)]
     repeated = inner[1:][np.diff(inner) == 0]  # a value that fills a whole cell: it gets a cell of its own
     beyond = [distinct[0], np.nextafter(distinct[-1], np.inf)]  # two empty cells for what was never seen
-    return tuple(np.unique([*inner, *np.nextafter(repeated, np.inf), *beyond]).tolist())
+    edges = np.unique([*inner, *np.nextafter(repeated, np.inf), *beyond])
+    gaps = np.diff(edges, prepend=-np.inf, append=np.inf)
+    return tuple(begin_steps(edges, ROOM * np.minimum(gaps[:-1], gaps[1:])).tolist())
 
 
 def _edges_between(distinct: Floats) -> tuple[float, ...]:
@@ -353,7 +359,7 @@ class _Space:
     """Memory for steps in between, for all columns of a batch: the system clears what each would take anew."""
 
     def __init__(self, rows: int) -> None:
-        self._numbers, self._flags = np.empty(rows), np.empty(rows, np.bool_)
+        self._numbers, self._flags, self.bits = np.empty(rows), np.empty(rows, np.bool_), Space(rows)
 
     def numbers(self, count: int) -> Floats:
         return self._numbers[:count]
@@ -375,59 +381,84 @@ def _column_profile(
 
 
 def _number_profile(bins: ColumnBins, values: NDArray[Any], space: _Space) -> ColumnProfile:
-    numbers = _as_numbers(values)
-    good, missing = _usable(numbers, space)
-    below = _below(good, bins.edges, space)
+    numbers = np.ascontiguousarray(_as_numbers(values))
+    good, missing, ends = _usable(numbers, space)
+    counted = first_bits(good, space.bits) if len(good) >= FEWEST_COUNTED else None
+    below = _below(good, bins.edges, counted, space)
+    magnitudes = _magnitudes(good, counted, space)
     away = np.subtract(good, bins.centre, out=space.numbers(len(good)))
     total = float(away.sum())
     # not `away @ away`: the threads that it wakes wait for more of it on the CPU
     total_square = float(np.square(away, out=away).sum())
     return ColumnProfile(
         bins,
-        (*np.diff(below, prepend=0, append=len(good)).tolist(), missing),
+        (*_between(below, len(good)), missing),
         invalid=len(numbers) - len(good) - missing,
         total=total,
         total_square=total_square,
-        minimum=float(good.min()) if len(good) else None,
-        maximum=float(good.max()) if len(good) else None,
-        magnitudes=_magnitudes(good, space),
+        minimum=ends[0],
+        maximum=ends[1],
+        magnitudes=magnitudes,
     )
 
 
-def _usable(numbers: Floats, space: _Space) -> tuple[Floats, int]:
-    """The numbers that can be squared, and how many are missing."""
+def _between(below: NDArray[np.int64], rows: int) -> list[int]:
+    """How many numbers lie before, between and behind edges. below: each of them."""
+    if not len(below):
+        return [rows]
+    return [int(below[0]), *np.subtract(below[1:], below[:-1]).tolist(), rows - int(below[-1])]
+
+
+def _usable(numbers: Floats, space: _Space) -> tuple[Floats, int, tuple[float | None, float | None]]:
+    """The numbers that can be squared, how many are missing, and the smallest and the largest."""
+    if not len(numbers):
+        return numbers, 0, (None, None)
+    least, most = float(numbers.min()), float(numbers.max())
+    if least > -LARGEST and most < LARGEST:  # false where one is nan
+        return numbers, 0, (least, most)
     sizes, flags = space.numbers(len(numbers)), space.flags(len(numbers))
     missing = int(np.count_nonzero(np.isnan(numbers, out=flags)))
     # false for nan and for infinite numbers
     usable = np.less(np.abs(numbers, out=sizes), LARGEST, out=flags)
-    return numbers if usable.all() else numbers[usable], missing
+    good = numbers[usable]
+    return good, missing, (float(good.min()), float(good.max())) if len(good) else (None, None)
 
 
-def _below(numbers: Floats, edges: Sequence[float], space: _Space) -> NDArray[np.int64]:
-    """How many of the numbers lie below each edge."""
+def _below(
+    numbers: Floats, edges: Sequence[float], counted: FirstBits | None, space: _Space
+) -> NDArray[np.int64]:
+    """How many of the numbers lie below each edge. counted: the same numbers by their first bits."""
+    if counted is None:
+        return _below_each(numbers, edges, space)
+    found, known = counted.below(tuple(edges))
+    if not known.all():
+        found[~known] = _below_each(numbers, np.array(edges)[~known].tolist(), space)
+    return found
+
+
+def _below_each(numbers: Floats, edges: Sequence[float], space: _Space) -> NDArray[np.int64]:
     if len(edges) > COMPARED:
         return np.searchsorted(np.sort(numbers), np.array(edges), side="left").astype(np.int64)
     flags = space.flags(len(numbers))
     return np.array([np.count_nonzero(np.less(numbers, edge, out=flags)) for edge in edges], dtype=np.int64)
 
 
-def _magnitudes(numbers: Floats, space: _Space) -> tuple[tuple[int, int], ...]:
+def _magnitudes(numbers: Floats, counted: FirstBits | None, space: _Space) -> tuple[tuple[int, int], ...]:
     """Counted by the first bits of the numbers themselves: a logarithm of every one would cost most of a profile."""
-    if not len(numbers):
+    if counted is not None:
+        counts = counted.sizes()
+        steps = octaves_of(STEPS_AN_OCTAVE, _FEWER)[counted.lowest : counted.lowest + counted.width]
+    else:
+        away = np.abs(numbers, out=space.numbers(len(numbers)))
+        bits, counts = np.unique(away.view(np.int64) >> _CUT << _CUT, return_counts=True)
+        counts = counts[bits > 0]
+        steps = np.floor(np.log2(bits[bits > 0].view(np.float64)) * STEPS_AN_OCTAVE).astype(np.int16)
+    if not len(steps):
         return ()
-    bits = np.abs(numbers, out=space.numbers(len(numbers))).view(np.int64)
-    np.right_shift(bits, _MANTISSA, out=bits)
-    lowest = bits.min()
-    counts = np.bincount(np.subtract(bits, lowest, out=bits))
-    known = np.flatnonzero(counts)
-    sizes = ((known + lowest) << _MANTISSA).view(np.float64)
-    known, sizes = known[sizes > 0], sizes[sizes > 0]
-    if not len(known):
-        return ()
-    steps = np.floor(np.log2(sizes) * STEPS_AN_OCTAVE).astype(np.int64)
-    rows = np.bincount(steps - steps[0], weights=counts[known]).astype(np.int64)
+    first = int(steps[0])
+    rows = np.bincount(steps - first, weights=counts).astype(np.int64)
     kept = np.flatnonzero(rows)
-    return tuple(zip((kept + steps[0]).tolist(), rows[kept].tolist(), strict=True))
+    return tuple(zip((kept + first).tolist(), rows[kept].tolist(), strict=True))
 
 
 def _number_cells(values: NDArray[Any], bins: ColumnBins) -> NDArray[np.intp]:

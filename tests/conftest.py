@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ import pytest
 
 from pipelines.environment import OWN_LOGGERS, LogFile
 from pipelines.progress import BehindProgress
+
+CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+CHROMIUM += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 def _beside(name: str) -> ModuleType:
@@ -74,6 +78,19 @@ def streams() -> ModuleType:
 def commands() -> ModuleType:
     """The command line in child processes: tests/commands.py."""
     return _beside("commands")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, which asks nobody for anything: playwright's Browser."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium")
+    assert program, "Debian's chromium is not installed: apt-get install chromium"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="module")

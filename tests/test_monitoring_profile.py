@@ -71,7 +71,7 @@ def test_cells_hold_about_the_same_number_of_reference_rows_and_none_beyond() ->
     values = np.random.default_rng(0).normal(size=2000)
     counted = counts(reference_bins({"x": values})[0], values)
     assert len(counted.counts) == 23
-    assert set(counted.counts[1:-2]) <= {99, 100, 101}
+    assert set(counted.counts[1:-2]) <= {97, 98, 99, 100, 101, 102, 103}
     assert (counted.counts[0], counted.counts[-2:]) == (0, (0, 0))
 
 

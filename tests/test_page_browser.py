@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,15 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from playwright.sync_api import Page as Tab
 
 from pipelines.page import Page, PageWindow, VersionCurve, write_page
 
 pytestmark = pytest.mark.page
 
-CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-CHROMIUM += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 START = datetime(2013, 3, 4, tzinfo=UTC)
 EVENTS = {0.12: "benign shift", 0.2: "harmful shift", 0.36: "concept change", 0.5: "data fault"}
 EVENTS |= {0.62: "harmful shift", 0.72: "not enough evidence", 0.8: "harmful shift"}
@@ -75,16 +72,6 @@ def made_page(windows: int = 44, length: timedelta = timedelta(days=7), seed: in
         months,
         "losswatch 0.1.0 · replay with seed 7",
     )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    assert program, "Debian's chromium is not installed: apt-get install chromium"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from playwright.sync_api import Page as Tab
 
 from pipelines.document import write_whole
@@ -21,8 +20,6 @@ from pipelines.standing import Circumstances, standing
 
 pytestmark = pytest.mark.page
 
-CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-CHROMIUM += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 SCHEMES = ("light", "dark")
 
 
@@ -37,16 +34,6 @@ def usual(lives: ModuleType) -> ReportPage:
     """Sixty days, six columns, everything that may happen."""
     page: ReportPage = lives.made_page(pages={45: "window-2013-04-18.html"})
     return page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    assert program, "Debian's chromium is not installed: apt-get install chromium"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 
 (() => {
 "use strict";
-const {add, r, path, lonely, ticks, logTicks, tickLabel, present, timeTicks, two, MONTHS} = chart;
+const {add, r, path, lonely, ticks, logTicks, tickLabel, present, sign} = chart;
 const data = JSON.parse(document.getElementById("data").textContent);
 const plot = document.getElementById("plot");
 if (!plot) return;
@@ -19,36 +19,19 @@ const hidden = new Set();
 let log = false, curve = 0, at = -1, pinned = false, view = null;
 
 // ---- words and numbers
-const number = v => v === null || v === undefined ? "–"
-  : Math.abs(v) >= 1e7 ? v.toExponential(1).replace("-", "−")
-  : v.toLocaleString("en", {minimumFractionDigits: data.decimals, maximumFractionDigits: data.decimals}).replace("-", "−");
-function date(time, hours = data.hours) {
-  const d = new Date(time);
-  return `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]} ${d.getUTCFullYear()}`
-    + (hours ? `, ${two(d.getUTCHours())}:${two(d.getUTCMinutes())}` : "");
-}
+const number = v => chart.number(v, data.decimals);
+const date = (time, hours = data.hours) => chart.date(time, hours);
 
 // ---- drawing
-const sign = (parent, name, x, y, size) =>
-  add(parent, "use", {href: "#s-" + name, class: "sign " + name, x: r(x - size / 2), y: r(y - size / 2), width: size, height: size});
-
 const shown = name => series[name] && !hidden.has(name);
 
-/** Losses that the axis must hold; a steep first epoch may stretch it by half, not more. */
+/** Losses that the axis must hold. */
 function domain() {
   const values = [];
   for (const name of LINES) if (shown(name)) values.push(...present(series[name].values));
   for (const name of LEVELS) if (shown(name) && series[name].mean !== null) values.push(series[name].mean);
   const training = curves[curve] ? present([...curves[curve].training, ...curves[curve].validation]) : [];
-  if (!values.length) values.push(...(training.length ? training : [0, 1]));
-  const to = log ? Math.log : v => v, back = log ? Math.exp : v => v;
-  let low = to(Math.min(...values)), high = to(Math.max(...values));
-  if (high - low < Math.abs(high) * 1e-6 + 1e-12) { low -= Math.abs(low) * 0.1 + 1e-3; high += Math.abs(high) * 0.1 + 1e-3; }
-  const span = high - low, reach = training.map(to), floor = low - span * 0.5, ceiling = high + span * 0.5;
-  low = Math.max(Math.min(low, ...reach), floor);
-  high = Math.min(Math.max(high, ...reach), ceiling);
-  const pad = (high - low) * 0.05;
-  return [back(low - pad), back(high + pad)];
+  return chart.stretched(values, training, log, 0.05);
 }
 
 function layout(room) {
@@ -77,10 +60,7 @@ function draw(room = plot.clientWidth) {
   svg.setAttribute("aria-hidden", "true");
   const clip = add(add(svg, "defs", {}), "clipPath", {id: "inside"});
   add(clip, "rect", {x: 0, y: v.top - 4, width: v.width, height: v.height + 8});
-  v.marks.forEach((mark, i) => {
-    add(svg, "line", {class: "grid", x1: v.left, x2: v.right, y1: r(v.y(mark)), y2: r(v.y(mark))});
-    add(svg, "text", {x: v.left - 8, y: r(v.y(mark) + 4), "text-anchor": "end"}, v.labels[i]);
-  });
+  chart.grid(svg, v);
   if (count) drawService(svg);
   if (curves.length) drawTraining(svg);
   v.overlay = add(svg, "g", {});
@@ -90,20 +70,10 @@ function draw(room = plot.clientWidth) {
 
 function drawTraining(svg) {
   const v = view, chosen = curves[curve], end = v.left + v.training;
-  const first = Math.min(...chosen.epoch), last = Math.max(...chosen.epoch), inner = v.training - 10;
-  const x = e => v.left + 5 + (last > first ? (e - first) / (last - first) : 0.5) * inner;
+  const first = Math.min(...chosen.epoch), last = Math.max(...chosen.epoch);
   add(svg, "line", {class: "axis", x1: v.left, x2: end, y1: v.bottom, y2: v.bottom});
   const group = add(svg, "g", {"clip-path": "url(#inside)", class: "training-panel"});
-  curves.forEach((other, k) => {
-    if (k === curve || other.epoch.length < 2) return;
-    const low = Math.min(...other.epoch), span = Math.max(...other.epoch) - low;
-    add(group, "path", {class: "line ghost", d: path(other.validation, i => v.left + 5 + (other.epoch[i] - low) / span * inner, v.y)});
-  });
-  for (const name of ["training", "validation"]) {
-    const values = chosen[name];
-    add(group, "path", {class: "line " + name, d: path(values, i => x(chosen.epoch[i]), v.y), "data-curve": name});
-    values.forEach((value, i) => lonely(values, i) && add(group, "circle", {class: "dot", cx: r(x(chosen.epoch[i])), cy: r(v.y(value)), r: 2.5}));
-  }
+  const x = chart.epochs(svg, group, v, curves, curve);
   drawBest(svg, chosen, x);
   const above = Math.max(...present(chosen.training.concat(chosen.validation)), v.low);
   if (above > v.high) add(svg, "text", {x: v.left + 6, y: v.top + 2}, "↑ " + number(above));
@@ -111,7 +81,7 @@ function drawTraining(svg) {
   if (last > first) add(svg, "text", {x: v.left, y}, String(first));
   add(svg, "text", {x: end, y, "text-anchor": "end"}, v.narrow ? String(last) : (last > first ? "" : "epoch ") + last);
   if (!v.narrow && last > first) add(svg, "text", {x: v.left + v.training / 2, y, "text-anchor": "middle"}, "epochs of v" + chosen.version);
-  if (!v.narrow) labelTraining(svg, chosen, x);
+  if (!v.narrow) chart.nameEnds(svg, v, chosen, x);
 }
 
 /** The epoch that was kept, and its loss as a promise up to where its version served. */
@@ -124,31 +94,10 @@ function drawBest(svg, chosen, x) {
   add(svg, "circle", {class: "dot", cx: r(px), cy: r(py), r: 4});
 }
 
-/** Names beside the two curves, at the end where there is room. */
-function labelTraining(svg, chosen, x) {
-  const v = view, k = chosen.epoch.length - 1;
-  const ends = ["training", "validation"].map(name => ({name, y: chosen[name][k] === null ? NaN : v.y(chosen[name][k])}));
-  if (k < 3 || !(Math.abs(ends[0].y - ends[1].y) > 6)) return;
-  ends.sort((a, b) => a.y - b.y);
-  ends.forEach(({name, y}, lower) => {
-    const at = y + (lower ? 16 : -10);
-    if (at > v.top + 8 && at < v.bottom - 3) add(svg, "text", {x: r(x(chosen.epoch[k])), y: r(at), "text-anchor": "end"}, name);
-  });
-}
-
 function drawService(svg) {
   const v = view, wide = (v.right - v.from) / count;
   add(svg, "line", {class: "axis", x1: v.from, x2: v.right, y1: v.bottom, y2: v.bottom});
-  const room = (v.right - v.from) / 62;
-  let free = -Infinity;
-  for (const [t, label] of timeTicks(v.first, v.last, room)) {
-    const px = v.time(t), half = label.length * 3.4;
-    add(svg, "line", {class: "axis", x1: r(px), x2: r(px), y1: v.bottom, y2: v.bottom + 5});
-    const start = px - half < v.from - 4; // would meet the epochs: begin at the tick instead
-    if ((start ? px : px - half) < free || px + half > v.width) continue;
-    add(svg, "text", {x: r(px), y: v.bottom + 17, "text-anchor": start ? "start" : "middle"}, label);
-    free = px + (start ? 2 : 1) * half + 8;
-  }
+  chart.timeAxis(svg, v, v.bottom, v.from, v.right, v.width, v.time);
   drawVersions(svg);
   const inside = add(svg, "g", {"clip-path": "url(#inside)"});
   const thickness = wide < 1.3 ? " hair" : wide < 3 ? " fine" : "";

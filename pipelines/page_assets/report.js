@@ -1,20 +1,14 @@
 
 (() => {
 "use strict";
-const {add, r, path, lonely, ticks, logTicks, tickLabel, present, timeTicks, two, MONTHS} = chart;
+const {add, r, lonely, ticks, logTicks, tickLabel, present, timeTicks, sign} = chart;
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = id => document.getElementById(id);
 const count = data.start.length, curves = data.curves, estimate = data.estimate, columns = data.columns;
-const number = v => v === null || v === undefined ? "–"
-  : Math.abs(v) >= 1e7 ? v.toExponential(1).replace("-", "−")
-  : v.toLocaleString("en", {minimumFractionDigits: data.decimals, maximumFractionDigits: data.decimals}).replace("-", "−");
+const number = v => chart.number(v, data.decimals);
 const whole = n => n.toLocaleString("en");
 const percent = share => share === null ? "–" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
-function date(time, hours = data.hours) {
-  const d = new Date(time);
-  return `${d.getUTCDate()} ${MONTHS[d.getUTCMonth()]} ${d.getUTCFullYear()}`
-    + (hours ? `, ${two(d.getUTCHours())}:${two(d.getUTCMinutes())}` : "");
-}
+const date = (time, hours = data.hours) => chart.date(time, hours);
 const span = i => data.end[i] - data.start[i] <= 864e5 && !data.hours ? date(data.start[i])
   : `${date(data.start[i])} to ${date(data.hours ? data.end[i] : data.end[i] - 1)}`;
 function element(name, text, className) {
@@ -23,8 +17,6 @@ function element(name, text, className) {
   if (className) node.className = className;
   return node;
 }
-const sign = (parent, name, x, y, size) =>
-  add(parent, "use", {href: "#s-" + name, class: "sign " + name, x: r(x - size / 2), y: r(y - size / 2), width: size, height: size});
 const tall = (svg, width, height) => {
   svg.setAttribute("viewBox", `0 0 ${r(width)} ${r(height)}`);
   svg.setAttribute("aria-hidden", "true");
@@ -66,15 +58,7 @@ function domain() {
   for (const [, since, until, loss] of data.services)
     if (count && loss !== null && since < data.end[to] && (until === null || until > data.start[from])) values.push(loss);
   const training = curves[curve] ? present([...curves[curve].training, ...curves[curve].validation]) : [];
-  if (!values.length) values.push(...(training.length ? training : [0, 1]));
-  const scale = log ? Math.log : v => v, back = log ? Math.exp : v => v;
-  let low = scale(Math.min(...values)), high = scale(Math.max(...values));
-  if (high - low < Math.abs(high) * 1e-6 + 1e-12) { low -= Math.abs(low) * 0.1 + 1e-3; high += Math.abs(high) * 0.1 + 1e-3; }
-  const wide = high - low, reach = training.map(scale);
-  low = Math.max(Math.min(low, ...reach), low - wide * 0.5);
-  high = Math.min(Math.max(high, ...reach), high + wide * 0.5);
-  const pad = (high - low) * 0.06;
-  return [back(low - pad), back(high + pad)];
+  return chart.stretched(values, training, log, 0.06);
 }
 
 function layout(room) {
@@ -99,10 +83,7 @@ function draw(room = plot.clientWidth) {
   const defs = add(svg, "defs", {});
   add(add(defs, "clipPath", {id: "inside"}), "rect", {x: 0, y: v.top - 4, width: v.begin - 6, height: v.height + 8});
   add(add(defs, "clipPath", {id: "served"}), "rect", {x: v.begin, y: v.top - 6, width: v.right - v.begin + 6, height: v.height + 12});
-  v.marks.forEach((mark, i) => {
-    add(svg, "line", {class: "grid", x1: v.left, x2: v.right, y1: r(v.y(mark)), y2: r(v.y(mark))});
-    add(svg, "text", {x: v.left - 8, y: r(v.y(mark) + 4), "text-anchor": "end"}, v.labels[i]);
-  });
+  chart.grid(svg, v);
   if (count) drawService(svg);
   if (curves.length) drawTraining(svg);
   v.overlay = add(svg, "g", {});
@@ -111,21 +92,11 @@ function draw(room = plot.clientWidth) {
 }
 
 function drawTraining(svg) {
-  const v = view, chosen = curves[curve], end = v.left + v.training, inner = v.training - 10;
+  const v = view, chosen = curves[curve], end = v.left + v.training;
   const first = Math.min(...chosen.epoch), last = Math.max(...chosen.epoch);
-  const x = e => v.left + 5 + (last > first ? (e - first) / (last - first) : 0.5) * inner;
   add(svg, "line", {class: "axis", x1: v.left, x2: end, y1: v.bottom, y2: v.bottom});
   const group = add(svg, "g", {...(count ? {"clip-path": "url(#inside)"} : {}), class: "training-panel"});
-  curves.forEach((other, k) => {
-    if (k === curve || other.epoch.length < 2) return;
-    const low = Math.min(...other.epoch), wide = Math.max(...other.epoch) - low;
-    add(group, "path", {class: "line ghost", d: path(other.validation, i => v.left + 5 + (other.epoch[i] - low) / wide * inner, v.y)});
-  });
-  for (const name of ["training", "validation"]) {
-    const values = chosen[name];
-    add(group, "path", {class: "line " + name, d: path(values, i => x(chosen.epoch[i]), v.y), "data-curve": name});
-    values.forEach((value, i) => lonely(values, i) && add(group, "circle", {class: "dot", cx: r(x(chosen.epoch[i])), cy: r(v.y(value)), r: 2.5}));
-  }
+  const x = chart.epochs(svg, group, v, curves, curve);
   const known = present(chosen.validation);
   if (known.length) {
     const best = Math.min(...known);
@@ -139,25 +110,14 @@ function drawTraining(svg) {
     add(svg, "text", {x: v.left, y}, String(first));
     add(svg, "text", {x: end, y, "text-anchor": "end"}, String(last));
     add(svg, "text", {x: v.left + v.training / 2, y, "text-anchor": "middle"}, "epochs of v" + chosen.version);
-    nameEnds(svg, chosen, x);
+    chart.nameEnds(svg, v, chosen, x);
   }
-}
-
-/** Names beside the two curves, where there is room. */
-function nameEnds(svg, chosen, x) {
-  const v = view, k = chosen.epoch.length - 1;
-  const ends = ["training", "validation"].map(name => ({name, y: chosen[name][k] === null ? NaN : v.y(chosen[name][k])}));
-  if (k < 3 || !(Math.abs(ends[0].y - ends[1].y) > 6)) return;
-  ends.sort((a, b) => a.y - b.y).forEach(({name, y}, lower) => {
-    const place = y + (lower ? 16 : -10);
-    if (place > v.top + 8 && place < v.bottom - 3) add(svg, "text", {x: r(x(chosen.epoch[k])), y: r(place), "text-anchor": "end"}, name);
-  });
 }
 
 function drawService(svg) {
   const v = view, wide = (v.right - v.begin) / (to - from + 1);
   add(svg, "line", {class: "axis", x1: v.begin, x2: v.right, y1: v.bottom, y2: v.bottom});
-  drawTimes(svg, v.bottom, v.begin, v.right, v.time);
+  chart.timeAxis(svg, view, v.bottom, v.begin, v.right, v.right + 8, v.time);
   drawVersions(svg);
   const inside = add(svg, "g", {"clip-path": "url(#served)"});
   for (const [, since, until, loss] of data.services) {
@@ -203,18 +163,6 @@ function drawEstimate(parent) {
     if (!(k && found[k - 1][1] === start) && !(found[k + 1] && found[k + 1][0] === end))
       add(parent, "circle", {class: "dot estimate", cx: r(v.time((start + end) / 2)), cy: r(v.y(loss)), r: 2.8});
   });
-}
-
-function drawTimes(svg, y, left, right, time) {
-  let free = -Infinity;
-  for (const [t, label] of timeTicks(view.first, view.last, (right - left) / 62)) {
-    const px = time(t), half = label.length * 3.4;
-    add(svg, "line", {class: "axis", x1: r(px), x2: r(px), y1: y, y2: y + 5});
-    const start = px - half < left - 4; // would meet the epochs: begin at the tick instead
-    if ((start ? px : px - half) < free || (start ? px + 2 * half : px + half) > right + 8) continue;
-    add(svg, "text", {x: r(px), y: y + 17, "text-anchor": start ? "start" : "middle"}, label);
-    free = px + (start ? 2 : 1) * half + 8;
-  }
 }
 
 /** The versions as bands under the axis, and a thin line where one takes over. */
