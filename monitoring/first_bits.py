@@ -46,7 +46,7 @@ class Space:
 
 @dataclass(frozen=True, eq=False)
 class FirstBits:
-    """Numbers by their first bits. counts: of positive sizes from `lowest` on, then of negative ones; zeros: of both."""
+    """Numbers by their first bits. counts: of positive sizes from `lowest` on, then of negative; zeros: of both."""
 
     lowest: int
     counts: Whole
