@@ -2,6 +2,8 @@
 
 python -m benchmarks.serving_kills [--quick] [--json FILE]
 
+It takes an hour; interrupted (Ctrl+C) it checks what was killed so far.
+
 Each server is a process of its own, forked from one that has loaded the libraries; it moves rows into the tables all
 the time, so that kills fall into that, too. Four clients send rows with ids of their own; what was not answered is sent
 again to the next server. Afterwards the log is read by a process that knows nothing of the servers.
@@ -12,11 +14,14 @@ from __future__ import annotations
 import json
 import random
 import select
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -82,16 +87,28 @@ def killed(folder: Path, version: Path, kills: int, *, plant: Plant | None = Non
     """Kills servers on one log. version: a bundle; plant: called in each server, to make it a wrong one."""
     for name in ("log", "scoring", "serving"):
         import_module(f"pipelines.{name}")  # loaded once, before any process is forked
-    rng, sent = random.Random(seed), Sent()
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
-        for number in range(kills):
+    rng, sent, done = random.Random(seed), Sent(), 0
+    with _until_interrupted() as go_on, socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        while done < kills and go_on():
             work = partial(_serve, listening, folder, version)
             with forked(work, folder.parent / "error", plant=plant) as server:
                 longest = LONGEST if rng.random() < OFTEN else RARELY
                 _ask(listening.getsockname()[1], sent, rng.uniform(0, longest), server)
-            if number % 500 == 499:
-                say(f"{number + 1} kills, {len(sent.answered):,} rows acknowledged")
-    return _checked(folder, sent, kills)
+            done += 1
+            if done % 500 == 0:
+                say(f"{done} kills, {len(sent.answered):,} rows acknowledged")
+    return _checked(folder, sent, done)
+
+
+@contextmanager
+def _until_interrupted() -> Iterator[Callable[[], bool]]:
+    """Whether to go on: until SIGINT comes, which ends nothing in the middle."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield lambda: not heard
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _serve(listening: socket.socket, folder: Path, version: Path, _: Tell) -> None:

@@ -21,7 +21,7 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def killed(folder: Path, version: Path, kills: int, plant: Plant | None = None) -> Kills:
     """In a process that has done nothing yet: what Delta has begun in this one does not survive a fork."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(serving_kills.killed, folder, version, kills, plant=plant).result(timeout=900)
+        return pool.submit(serving_kills.killed, folder, version, kills, plant=plant).result(timeout=1700)
 
 
 def faultless(found: Kills) -> bool:
@@ -29,10 +29,11 @@ def faultless(found: Kills) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_no_acknowledged_row_is_lost_or_twice_after_kills(version: Path, tmp_path: Path) -> None:
-    found = killed(tmp_path / "log", version, 100)
+    found = killed(tmp_path / "log", version, 1000)
     assert faultless(found)
-    assert found.acknowledged > 100
+    assert found.acknowledged > 1000
 
 
 # --- faults that are made, so that it is seen that they would be found ---
