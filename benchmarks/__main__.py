@@ -40,6 +40,7 @@ LONG = (
     "spark",
     "wide",
     "alert_kills",
+    "loop",
 )
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, RESULTS = DOCS / "benchmarks.md", DOCS / "benchmarks"

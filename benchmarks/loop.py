@@ -9,9 +9,11 @@ fixed schedule without a gate. Nothing in losswatch was chosen on these years.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,15 +41,16 @@ class Replayed:
 
 def measure(quick: bool) -> list[Result]:
     """Every figure of this benchmark."""
-    families = FAMILIES[:1] if quick else FAMILIES
-    results: list[Result] = []
-    for family in families:
-        years = []
-        for seed in SEEDS[:1] if quick else SEEDS:
-            years.append(replayed(family, seed, days=QUICK_DAYS if quick else DAYS))
-            say(f"{family.name}, seed {seed}: {years[-1]}")
-        results += _figures(family, years, decided=not quick)
-    return results
+    families, seeds = (FAMILIES[:1], SEEDS[:1]) if quick else (FAMILIES, SEEDS)
+    days = QUICK_DAYS if quick else DAYS
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # what works are processes of their own
+        begun = {
+            (family.name, seed): pool.submit(replayed, family, seed, days=days)
+            for family in families
+            for seed in seeds
+        }
+        found = {family.name: [begun[family.name, seed].result() for seed in seeds] for family in families}
+    return [one for family in families for one in _figures(family, found[family.name], decided=not quick)]
 
 
 def replayed(family: Family, seed: int, *, days: int) -> Replayed:
@@ -60,7 +63,7 @@ def replayed(family: Family, seed: int, *, days: int) -> Replayed:
         _losswatch("replay", "--project", project, "--json", str(folder / "found.json"))
         found = json.loads((folder / "found.json").read_text("utf-8"))
     summary, windows = found["summary"], found["windows"]
-    return Replayed(
+    year = Replayed(
         summary["loss"],
         summary["loss_never"],
         summary["loss_schedule"],
@@ -69,6 +72,8 @@ def replayed(family: Family, seed: int, *, days: int) -> Replayed:
         sum(window["verdict"] in HARMFUL for window in windows),
         len(windows),
     )
+    say(f"{family.name}, seed {seed}: {year}")
+    return year
 
 
 def _losswatch(*arguments: str) -> None:
