@@ -65,9 +65,15 @@ def _spread(rows: int) -> np.ndarray:
 
 
 def takes_correction(model: keras.Model) -> bool:
-    """Whether `correct` can be told to a network: it has the straight line, one answer, and nothing bends its units."""
+    """Whether `correct` can be told to a network: it has the straight line, one answer, and nothing bends its units.
+
+    A user's own network may have a layer of that name for something else: it counts where it takes the inputs.
+    """
     names = {getattr(layer, "name", "") for layer in getattr(model, "layers", ())}
-    return LAYER in names and POSITIVE not in names and model.get_layer(LAYER).units == 1
+    if LAYER not in names or POSITIVE in names:
+        return False
+    weights = model.get_layer(LAYER).get_weights()
+    return [part.shape for part in weights] == [(model.input_shape[-1], 1), (1,)]
 
 
 def correct(model: keras.Model, correction: NDArray[np.float64]) -> None:

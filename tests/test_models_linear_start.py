@@ -123,3 +123,12 @@ def test_what_a_correction_cannot_be_told_to_says_so() -> None:
     assert not takes_correction(positive)
     own = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     assert not takes_correction(own)
+    named = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(3),
+            keras.layers.Dense(1, name="linear"),
+            keras.layers.Dense(1),
+        ]
+    )
+    assert not takes_correction(named)
