@@ -567,6 +567,16 @@ def waiting_rows(
         return tuple(row for arrival in found for row in _rows_of(arrival) if start <= row.time < end)
 
 
+def waiting_count(path: Path, landed: int) -> int:
+    """How many rows the tables lack; see `waiting_rows`."""
+    if not _has_tables(path):
+        return 0
+    with _reading(path) as connection:
+        where = "SELECT coalesce(sum(rows), 0) FROM requests WHERE number > ?"
+        (rows,) = connection.execute(where, (_last_of(connection, "requests", landed),)).fetchone()
+        return int(rows)
+
+
 def rows_with(path: Path, names: Sequence[str]) -> tuple[ArrivingRow, ...]:
     """The rows of requests in which one of these ids or keys occurs, also of those that were moved on."""
     if not _has_tables(path):

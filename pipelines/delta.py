@@ -187,6 +187,14 @@ class Table:
         chosen = columns(dataset.schema) if columns is not None else None
         return dataset.to_table(columns=chosen, filter=_expression(datasets, where)), landed
 
+    def count(self, *, mark: str = "") -> tuple[int, int]:
+        """How many rows there are, as their files say at the end, and the number of the last `mark` among them."""
+        with self._reaching(), self._lock:
+            table = self._current()
+            if table is None:
+                return 0, 0
+            return self._dataset(table, []).count_rows(), _landed(table, mark)
+
     def _dataset(self, table: DeltaTable, where: Where) -> Any:
         """The rows of a version, without files of which their least and greatest values say that none is meant."""
         files = None if self._address is not None else self._files()

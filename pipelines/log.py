@@ -34,6 +34,7 @@ from pipelines.arriving import (
     moving_labels,
     moving_rows,
     waiting_batches,
+    waiting_count,
     waiting_labels,
     waiting_rows,
 )
@@ -568,6 +569,11 @@ class Log:
             Event(row["kind"], row["known_at"], row["author"], orjson.loads(row["payload"]), row["key"])
             for row in rows
         ]
+
+    def count(self) -> int:
+        """How many rows were scored."""
+        rows, landed = self._predictions.count(mark=self._mark)
+        return rows + waiting_count(self._folder / "arriving.db", landed)
 
     def span(self) -> Span | None:
         """First and last time and number of the rows that were scored; None of an empty log."""

@@ -613,7 +613,6 @@ def status(project: Project) -> StatusResult:
     if not project.state.exists():
         return StatusResult(project.name, None, None, 0, 0, 0, 0, 0, None)
     verdicts = stores.log.events(kind=VERDICT)
-    span = stores.log.span()
     retrainings = past_retrainings(stores, now)
     found, life = read_standing(stores, now)
     return StatusResult(
@@ -621,7 +620,7 @@ def status(project: Project) -> StatusResult:
         champion=service.version if service else None,
         since=service.since.isoformat() if service else None,
         versions=len(stores.registry.versions()) if service else version_count(stores),
-        rows_logged=span.rows if span else 0,
+        rows_logged=stores.log.count(),
         windows_judged=len(verdicts),
         retrainings=len(retrainings),
         promotions=sum(retraining.promoted for retraining in retrainings),

@@ -110,6 +110,7 @@ def test_an_empty_log_has_no_rows_and_no_span_and_makes_no_folder(log: Log, tmp_
     assert rows.predictions.shape == (0, 1)
     assert rows.labelled.tolist() == []
     assert log.span() is None
+    assert log.count() == 0
     assert log.events() == []
     assert not (tmp_path / "log").exists()
 
@@ -120,6 +121,9 @@ def test_the_span_counts_rows_of_both_stores(log: Log) -> None:
     span = log.span()
     assert span is not None
     assert (span.first, span.last, span.rows) == (START, START + 2 * DAY, 3)
+    assert log.count() == 3
+    log.flush()
+    assert log.count() == 3
 
 
 def test_a_batch_lands_once(log: Log) -> None:
