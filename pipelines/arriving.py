@@ -27,6 +27,7 @@ _KEPT_FOR_READERS = 600 * 1_000_000  # a reader looks at the tables first: what 
 _NEWEST = 2**63 - 1
 _BATCH = 20_000  # rows that are moved on at once: of 20 columns some 50 MB in memory
 _CHUNK = 1000  # rows that are deleted at once, for requests wait meanwhile
+_TURNS = 3.0  # times as long as a deletion took, the others have their turn
 _CHECKPOINT = (
     4000  # pages of 4 KiB, after which the file itself is written; at 1,000 an insert cost a third more
 )
@@ -354,36 +355,31 @@ class Arriving:
         Rows with an id of the client's stay for a day, by which a retry is recognised; all others for as long as a
         reader may take that looked at the tables before they landed.
         """
-        with self._transaction() as connection:
-            last = _last_of(connection, queue, landed)
-            newest = connection.execute(
-                f"SELECT known_at FROM {queue} ORDER BY number DESC LIMIT 1"
-            ).fetchone()
+        with _reading(self.path) as beside:  # it takes its time, and nobody waits for it
+            last, newest = _last_of(beside, queue, landed), _newest(beside, queue)
             if newest is None:
                 return
             after = self._forgotten if queue == "requests" else 0
-            readers = min(last, _older(connection, queue, int(newest[0]) - _KEPT_FOR_READERS, after))
-            retries = min(last, _older(connection, queue, int(newest[0]) - _KEPT, 0))
-        if queue == "labels":
-            self._delete(queue, 0, readers)
-            return
-        self._delete(queue, 0, retries)
-        self._delete(queue, max(self._forgotten, retries), readers, " AND own = 0")
-        self._forgotten = max(self._forgotten, readers)
+            readers = min(last, _older(beside, queue, newest - _KEPT_FOR_READERS, after))
+            retries = min(last, _older(beside, queue, newest - _KEPT, 0)) if queue == "requests" else readers
+            whole = _pieces(beside, queue, 0, retries)
+            others = _pieces(beside, queue, max(after, retries), readers, " AND own = 0")
+        self._delete(queue, whole)
+        self._delete(queue, others, " AND own = 0")
+        if queue == "requests":
+            self._forgotten = max(self._forgotten, readers)
 
-    def _delete(self, queue: Queue, after: int, last: int, where: str = "") -> None:
-        with self._transaction() as connection:
-            (first,) = connection.execute(
-                f"SELECT coalesce(min(number), 0) FROM {queue} WHERE number > ?", (after,)
-            ).fetchone()
-        for start in range(int(first), last + 1, _CHUNK) if first else ():
-            end = min(start + _CHUNK - 1, last)
+    def _delete(self, queue: Queue, pieces: Sequence[tuple[int, int]], where: str = "") -> None:
+        """Deletes rows piece by piece; between two of them the others have their turn."""
+        for first, last in pieces:
+            begun = time.perf_counter()
             with self._transaction() as connection:
                 if queue == "requests" and not where:
-                    self._delete_ids(connection, start, end)
+                    self._delete_ids(connection, first, last)
                 connection.execute(
-                    f"DELETE FROM {queue} WHERE number >= ? AND number <= ?{where}", (start, end)
+                    f"DELETE FROM {queue} WHERE number >= ? AND number <= ?{where}", (first, last)
                 )
+            time.sleep(_TURNS * (time.perf_counter() - begun))
 
     def _delete_ids(self, connection: sqlite3.Connection, start: int, end: int) -> None:
         old = _requests(connection, "number >= ? AND number <= ? AND own = 1", (start, end))
@@ -647,6 +643,33 @@ def _older(connection: sqlite3.Connection, queue: Queue, known_at: int, after: i
         (after, known_at),
     ).fetchone()
     return int(found[0]) - 1 if found else after
+
+
+def _newest(connection: sqlite3.Connection, queue: Queue) -> int | None:
+    """When the newest row became known; None without any."""
+    found = connection.execute(f"SELECT known_at FROM {queue} ORDER BY number DESC LIMIT 1").fetchone()
+    return None if found is None else int(found[0])
+
+
+def _pieces(
+    connection: sqlite3.Connection, queue: Queue, after: int, last: int, where: str = ""
+) -> list[tuple[int, int]]:
+    """First and last numbers of pieces of few rows, so that deleting one of them takes a moment only."""
+    if last <= after:
+        return []
+    rows = "rows" if queue == "requests" else "1"
+    pieces: list[tuple[int, int]] = []
+    first = count = end = 0
+    for number, held in connection.execute(
+        f"SELECT number, {rows} FROM {queue} WHERE number > ? AND number <= ?{where} ORDER BY number",
+        (after, last),
+    ):
+        if count and count + held > _CHUNK:
+            pieces.append((first, end))
+            count = 0
+        first, end = number if not count else first, number
+        count += held
+    return [*pieces, (first, end)] if count else pieces
 
 
 def _numbered(connection: sqlite3.Connection, queue: Queue) -> tuple[int, int]:

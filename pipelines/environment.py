@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipelines.config import ProjectConfig
 
 OWN_LOGGERS = ("models", "monitoring", "pipelines")
+NOISY = "tensorflow"  # it warns of what every new training does, and nobody who reads it can change
 LOG_FILE = "losswatch.log"
 
 # each was found to be needed for a command that prints nothing but its own words
@@ -95,6 +96,7 @@ def set_up_logging(stderr: TextIO, log_file: Path | None, *, progress: Progress 
     logging.captureWarnings(True)
     warnings = logging.getLogger("py.warnings")
     warnings.handlers, warnings.propagate = handlers or [logging.NullHandler()], False
+    logging.getLogger(NOISY).setLevel(logging.ERROR)
     for name in OWN_LOGGERS:
         own = logging.getLogger(name)
         own.setLevel(logging.INFO)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.environment import OWN_LOGGERS, LogFile
+from pipelines.environment import NOISY, OWN_LOGGERS, LogFile
 from pipelines.progress import BehindProgress
 
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -56,7 +56,7 @@ def _logging_as_at_the_start() -> None:
     for handler in ours:
         root.removeHandler(handler)
         handler.close()
-    for name in ("py.warnings", *OWN_LOGGERS):
+    for name in ("py.warnings", NOISY, *OWN_LOGGERS):
         logger = logging.getLogger(name)
         logger.setLevel(logging.NOTSET)
         logger.handlers, logger.propagate = [], True

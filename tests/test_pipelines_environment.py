@@ -108,3 +108,11 @@ def test_pythons_warnings_go_to_the_file_alone(tmp_path: Path) -> None:
     warnings.showwarning("old form", DeprecationWarning, "library.py", 3)
     assert "old form" in (tmp_path / "losswatch.log").read_text()
     assert stderr.getvalue() == ""
+
+
+def test_what_a_library_says_of_itself_is_not_told(tmp_path: Path) -> None:
+    stderr = io.StringIO()
+    set_up_logging(stderr, tmp_path / "losswatch.log", progress=None, spoken=False)
+    logging.getLogger("tensorflow").warning("5 out of the last 13 calls triggered retracing")
+    logging.getLogger("tensorflow").error("a fault")
+    assert stderr.getvalue() == "losswatch: a fault\n"
