@@ -12,10 +12,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import hypothesis
 import pytest
 
 from pipelines.environment import NOISY, OWN_LOGGERS, LogFile
 from pipelines.progress import BehindProgress
+
+# a machine that is busy is no fault
+hypothesis.settings.register_profile("losswatch", deadline=None)
+hypothesis.settings.load_profile("losswatch")
 
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 CHROMIUM += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]

@@ -234,7 +234,7 @@ def test_the_image_leaves_the_tools_of_the_developers_out() -> None:
     removed = re.search(r"pip uninstall --yes --quiet([^&]*)", _commands())
     assert removed is not None
     wanted = tools - {"setuptools"}  # which builds the package itself
-    brought = {"polars-runtime-32", "py-partiql-parser", "responses", "xmltodict"}  # by them alone
+    brought = {"execnet", "polars-runtime-32", "py-partiql-parser", "responses", "xmltodict"}  # by them alone
     assert set(removed[1].split()) == wanted | brought
 
 

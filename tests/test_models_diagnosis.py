@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.curve import Curve
@@ -80,7 +80,6 @@ def test_a_single_epoch_can_be_read() -> None:
 
 
 @given(st.sampled_from([1e-3, 0.1, 7.0, 1e4]), st.sampled_from(range(8)))
-@settings(deadline=None)
 def test_the_unit_of_the_loss_changes_no_kind(factor: float, which: int) -> None:
     one = EXAMPLES[which][1]
     scaled = replace(
@@ -299,7 +298,6 @@ def test_there_is_a_rule_for_every_fault_in_the_order_of_their_gravity() -> None
     st.fixed_dictionaries({}, optional={name: st.floats(0, 100) for name in ("constant", "simple", "trees")}),
     st.booleans(),
 )
-@settings(deadline=None)
 def test_any_curve_can_be_read(
     losses: tuple[list[float], list[float]], baselines: dict[str, float], negative: bool
 ) -> None:

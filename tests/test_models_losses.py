@@ -204,7 +204,7 @@ def answers(name: str, parameters: dict[str, Any], raw: np.ndarray) -> np.ndarra
 
 
 @pytest.mark.parametrize(("name", "parameters"), SETTINGS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_every_loss_is_keras_own_row_by_row(name: str, parameters: dict[str, Any], data: Any) -> None:
     several = CATALOGUE[name].fits == ("multiclass",)
@@ -265,7 +265,7 @@ def test_mistaken_parameters_are_told_all_at_once() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(CATALOGUE) - {"poisson"}))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_no_loss_is_below_its_lowest_value_where_it_gets_what_it_takes(name: str, data: Any) -> None:
     outputs = 3 if "multiclass" in CATALOGUE[name].fits and "regression" not in CATALOGUE[name].fits else 1

@@ -78,7 +78,7 @@ def test_losses_that_are_no_numbers_are_where_it_diverged() -> None:
     assert (nothing.suggested, nothing.diverged_at) == (None, RATES[0])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(factor=st.floats(1e-6, 1e6), floor=st.floats(1e-4, 0.3))
 def test_the_unit_of_the_loss_does_not_matter(factor: float, floor: float) -> None:
     plain = read_losses(RATES, valley(floor), before=1.0)

@@ -444,7 +444,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(VALUES, VALUES, VALUES), max_size=5))
 def test_any_rows_are_either_refused_with_faults_or_become_finite_inputs(
     cells: list[tuple[Any, Any, Any]],

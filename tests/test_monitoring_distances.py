@@ -49,7 +49,7 @@ def test_the_same_rows_are_no_distance_apart() -> None:
 counts = st.lists(st.integers(0, 60), min_size=3, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(before=counts, after=counts)
 def test_categories_are_as_far_apart_as_scipy_says(before: list[int], after: list[int]) -> None:
     names = [f"level {place}" for place in range(max(len(before), len(after)))]
@@ -75,7 +75,7 @@ def test_categories_are_as_far_apart_as_scipy_says(before: list[int], after: lis
 numbers = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=2, max_size=300)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(before=numbers, after=numbers, seed=st.integers(0, 2**16))
 def test_the_bounds_hold_on_the_rows_themselves(before: list[float], after: list[float], seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -92,7 +92,7 @@ def test_the_bounds_hold_on_the_rows_themselves(before: list[float], after: list
     assert found.wasserstein.least <= found.wasserstein.value <= found.wasserstein.most
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     before=st.lists(st.integers(0, 9), min_size=1, max_size=200),
     after=st.lists(st.integers(0, 9), min_size=1, max_size=200),

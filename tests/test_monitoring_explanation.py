@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitoring.explanation import Explanation, explain
@@ -116,7 +116,6 @@ def test_a_column_that_moves_and_does_not_matter_has_no_part() -> None:
     assert abs(part) < 0.05
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), share=st.floats(0.05, 0.9), worse=st.floats(0.2, 5.0))
 def test_the_parts_add_up_to_the_rise(seed: int, share: float, worse: float) -> None:
     found = explained(window(seed, shares=((1 - share) / 2, (1 - share) / 2, share), worse=worse))

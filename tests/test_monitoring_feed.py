@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitoring.faults import DataFault
@@ -200,7 +200,6 @@ def test_few_rows_prove_nothing() -> None:
 # --- the sample ---
 
 
-@settings(deadline=None)
 @given(cuts=st.lists(st.integers(0, 3000), max_size=5))
 def test_samples_of_parts_add_up_to_the_sample_of_the_whole(cuts: list[int]) -> None:
     columns, moments = rows(7, 3000), times(7, 3000)

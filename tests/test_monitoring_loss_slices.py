@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitoring.loss_slices import (
@@ -90,7 +90,6 @@ def test_a_window_expects_more_where_more_rows_are_in_the_worse_cell() -> None:
     assert worse.all_expected / worse.all_rows > 1.4 * made.all_loss / made.all_rows
 
 
-@settings(deadline=None)
 @given(cuts=st.lists(st.integers(0, 2000), max_size=4))
 def test_parts_add_up_to_the_whole(cuts: list[int]) -> None:
     made = MADE

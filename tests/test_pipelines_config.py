@@ -301,7 +301,7 @@ TABLES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TABLES)
 def test_any_table_is_read_or_refused_never_a_crash(tables: dict[str, Any]) -> None:
     with suppress(ConfigError):

@@ -235,7 +235,7 @@ def test_what_is_left_can_be_filtered_like_any_row(tmp_path: Path) -> None:
     st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=5), min_size=1, max_size=6),
     st.sets(st.integers(0, 30)),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_whatever_is_removed_all_else_stays(parts: list[list[int]], gone: set[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         table = Table(Path(folder) / "table", TIMES)

@@ -424,7 +424,7 @@ def test_at_the_end_requests_that_were_sent_ahead_are_answered_too() -> None:
         assert answer.index(b"GET /2") < answer.index(LAST) < answer.index(b"GET /3")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.sampled_from(

@@ -262,4 +262,4 @@ class Truthful(RuleBasedStateMachine):
 
 
 TestTruthful = Truthful.TestCase
-TestTruthful.settings = settings(max_examples=8, stateful_step_count=12, deadline=None)
+TestTruthful.settings = settings(max_examples=8, stateful_step_count=12)

@@ -300,7 +300,7 @@ moves = st.lists(
 
 
 @given(moves, st.integers(0, 2))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_whatever_happens_each_message_is_taken_once_while_the_receiver_is_up(
     wanted: list[tuple[str, int, int]], fails: int
 ) -> None:

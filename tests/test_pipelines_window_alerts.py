@@ -123,7 +123,7 @@ weeks = st.lists(st.tuples(st.sampled_from(VERDICTS), st.sampled_from(("keep", "
     st.lists(st.integers(0, 12), max_size=3, unique=True),
     st.randoms(use_true_random=False),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_backfill_in_any_order_finds_what_a_live_run_found(
     verdicts: list[tuple[str, str]], services: list[int], random: Any
 ) -> None:
