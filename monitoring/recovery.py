@@ -115,14 +115,6 @@ def standing_correction(window: LabelledWindow, link: Link) -> Array:
 
     A network may be too timid or too bold from the start. That is no change: see `with_correction`.
     """
-    return correction_of(window, link)
-
-
-def correction_of(window: LabelledWindow, link: Link) -> Array:
-    """The correction of some rows, in time order, taken for `STANDING_PARTS` windows: (1 + outputs + width, outputs).
-
-    The rows of the result: a shift, a slope of the output before the last activation, a weight of every input.
-    """
     parts = [
         LabelledWindow(window.inputs[rows], window.prediction[rows], window.target[rows], window.losses[rows])
         for rows in np.array_split(np.arange(len(window.losses)), STANDING_PARTS)

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from models.rows import Rows, rehearsal
 from monitoring.decision import RetrainPolicy
 from monitoring.gate import compare_losses
-from monitoring.recovery import LabelledWindow, Link, correction_of
 
 if TYPE_CHECKING:
     import keras
@@ -33,7 +32,6 @@ RowLosses = Callable[[Array, Array], Array]
 # an update learns from what is new; beyond this, more old rows cost time and no longer change the network
 MOST_ROWS = 20_000
 CLEARLY = 0.99  # one-sided confidence at which less memory is preferred to more
-LEAST_CORRECTED = 100  # rows; of fewer a correction is mostly chance
 LEAST_VALIDATION = 20  # below this, epochs are compared by chance
 
 
@@ -109,15 +107,11 @@ Name = Literal[
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to retrain that was tried. loss: on the newest rows, which it had not seen.
-
-    corrected: whether it set out from the champion with a correction of its new rows.
-    """
+    """One way to retrain that was tried. loss: on the newest rows, which it had not seen."""
 
     name: Name
     rows: int
     loss: float
-    corrected: bool = False
 
 
 @dataclass(frozen=True)
@@ -241,17 +235,14 @@ def bake_off(
     *,
     rng: np.random.Generator,
     risen: bool,
-    link: Link | None = None,
     objects: Mapping[str, Any] | None = None,
 ) -> Learned:
     """Updates the champion in the ways that the rows allow, and keeps the best on the newest rows.
 
-    champion: its .keras file; every candidate starts from it, optimiser included, and where that helps from a linear
-    correction of it, as the monitor fits them. What is best after a sudden
+    champion: its .keras file; every candidate starts from it, optimiser included. What is best after a sudden
     change (only the new rows), a slow one (new and old) or none is not known beforehand: it is tried, and one that
     remembers less has to be clearly better than one that remembers more. The gate
-    allows for the choice, see `monitoring.gate.compare_losses`. objects: a user's own layers and loss. link: how
-    answers may be corrected; None where no way is known.
+    allows for the choice, see `monitoring.gate.compare_losses`. objects: a user's own layers and loss.
     risen: whether the loss itself has risen; only then is it tried to forget the old rows, for what makes them wrong
     shows in the loss. A calm time looks like a new concept, too, and a network that knows nothing else fails after it.
     """
@@ -264,13 +255,11 @@ def bake_off(
     start, best, tried = state_of(model), None, []
     newest = lesson.newest.rows
     validation = lesson.validation.rows if len(lesson.validation) >= LEAST_VALIDATION else newest
-    for name, new, chosen in _candidates(lesson, policy, rng, forget=risen):
+    for name, chosen in _candidates(lesson, policy, rng, forget=risen):
         restore(model, start)
-        corrected = link is not None and _correct(model, new, validation, link, row_losses)
         fitted = update(model, chosen.rows, validation, config)
         losses = row_losses(newest.targets.astype(float), predict(model, newest.inputs).astype(float))
-        mean = float(losses.mean()) if len(losses) else float("nan")
-        candidate = Candidate(name, len(chosen), mean, corrected)
+        candidate = Candidate(name, len(chosen), float(losses.mean()) if len(losses) else float("nan"))
         tried.append(candidate)
         if best is None or _clearly_better(losses, than=best[3]):
             best = (state_of(model), fitted.history, candidate, losses)
@@ -278,31 +267,6 @@ def bake_off(
         raise ValueError("No rows to learn from came; expected at least one since the change.")
     restore(model, best[0])
     return Learned(model, best[1], best[2], tuple(tried))
-
-
-def _correct(model: keras.Model, new: Examples, validation: Rows, link: Link, row_losses: RowLosses) -> bool:
-    """Gives a network the correction of its new rows, where that is better on the validation rows; whether it has it.
-
-    What a straight line can put right needs few rows and no epochs, which are then for the rest.
-    """
-    from models.fit import predict
-    from models.linear_start import correct, takes_correction
-
-    def losses_of(rows: Rows) -> Array:
-        return row_losses(rows.targets.astype(float), predict(model, rows.inputs).astype(float))
-
-    if len(new) < LEAST_CORRECTED or not len(validation) or not takes_correction(model):
-        return False
-    rows = new.take(np.linspace(0, len(new) - 1, min(len(new), MOST_ROWS)).astype(np.intp)).rows
-    answers = predict(model, rows.inputs).astype(np.float64)
-    targets = rows.targets.astype(np.float64)
-    start, before = float(losses_of(validation).mean()), model.get_weights()
-    window = LabelledWindow(rows.inputs, answers, targets, row_losses(targets, answers))
-    correct(model, correction_of(window, link))
-    if float(losses_of(validation).mean()) < start:
-        return True
-    model.set_weights(before)
-    return False
 
 
 def _clearly_better(losses: Array, *, than: Array) -> bool:
@@ -315,24 +279,20 @@ def _clearly_better(losses: Array, *, than: Array) -> bool:
 
 def _candidates(
     lesson: Lesson, policy: RetrainPolicy, rng: np.random.Generator, *, forget: bool
-) -> Sequence[tuple[Name, Examples, Examples]]:
-    """What is worth trying, that which remembers most first: its new rows, and all that it learns from.
-
-    Those that hold the same are tried once.
-    """
-    found: list[tuple[Name, Examples, Examples]] = []
+) -> Sequence[tuple[Name, Examples]]:
+    """The sets of rows worth trying, that which remembers most first; those that hold the same are tried once."""
+    found: list[tuple[Name, Examples]] = []
     if len(lesson.recent) > 1.2 * len(lesson.since):
         recent = _newest(lesson.recent)
         older = lesson.old.take(np.flatnonzero(lesson.old.times < recent.times[0]))
         if len(older) and policy.rehearsal:
-            found.append(("recent, with rehearsal", recent, _rehearsed(recent, older, policy, rng)))
+            found.append(("recent, with rehearsal", _rehearsed(recent, older, policy, rng)))
     if len(lesson.since):
         since = _newest(lesson.since)
         if len(lesson.old) and policy.rehearsal:
-            rehearsed = _rehearsed(since, lesson.old, policy, rng)
-            found.append(("since the change, with rehearsal", since, rehearsed))
+            found.append(("since the change, with rehearsal", _rehearsed(since, lesson.old, policy, rng)))
         if forget or not found:
-            found.append(("since the change", since, since))
+            found.append(("since the change", since))
     return found
 
 

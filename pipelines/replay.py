@@ -203,7 +203,7 @@ def _compare(
     never = _scorer(stores, 1).predict(columns)
     from pipelines.schedule import scheduled_predictions
 
-    scheduled = scheduled_predictions(stores, course, rows, learn, first, len(retrained), goal)
+    scheduled = scheduled_predictions(stores, course, rows, learn, first, len(retrained), goal.row_losses)
     return _Losses(
         times=rows.times,
         served=_served(stores, course, known, schema, goal),

@@ -296,7 +296,6 @@ def _learn(
         goal.row_losses,
         rng=rng,
         risen=judgement.risen,
-        link=goal.link,
         objects=user_objects(project),
     )
 

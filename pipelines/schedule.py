@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from pipelines.retraining import RECENT, judge_from
 if TYPE_CHECKING:
     from pipelines.bundle import Bundle
     from pipelines.course import Course
-    from pipelines.objective import Objective
     from pipelines.stores import Stores
 
 
@@ -29,7 +29,7 @@ def scheduled_predictions(
     learn: Examples,
     first: Bundle,
     retrainings: int,
-    goal: Objective,
+    row_losses: Callable[[Any, Any], Any],
 ) -> npt.NDArray[np.float32]:
     """Answers to every row by the first version, retrained so many times at equal distances.
 
@@ -68,10 +68,9 @@ def scheduled_predictions(
                     lesson,
                     config.retrain,
                     fit_config_of(stores.project, first.schema, seed=seed),
-                    goal.row_losses,
+                    row_losses,
                     rng=np.random.default_rng((seed, number)),
                     risen=False,
-                    link=goal.link,
                     objects=objects,
                 )
                 model, last = learned.model, numpy_moment(window.end)

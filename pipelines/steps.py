@@ -500,11 +500,7 @@ class RetrainResult:
         if self.challenger is None:
             return [*self.reasons]
         outcome = "promoted: it serves now" if self.promoted else "refused: the champion stays"
-        tried = [
-            f"  tried {one.name}: {one.rows:,} rows, loss {one.loss:.4g}"
-            + (", begun with a linear correction" if one.corrected else "")
-            for one in self.tried
-        ]
+        tried = [f"  tried {one.name}: {one.rows:,} rows, loss {one.loss:.4g}" for one in self.tried]
         page = [f"its curve: {self.page}"] if self.page else []
         return [
             f"{self.action} for {self.cause}: version {self.challenger}",

@@ -9,7 +9,6 @@ import pytest
 
 from models.baselines import fit_simple
 from models.fit import fit, predict, untrained
-from models.linear_start import correct, takes_correction
 from models.recipe import FitConfig, NetworkConfig, recipe_from
 from models.rows import Rows
 from models.schema import Schema, Task
@@ -76,59 +75,3 @@ def test_few_rows_of_a_linear_concept_cost_no_more_than_the_simple_model() -> No
 
     simple = fit_simple("binary", few.inputs, few.targets).predict(judge.inputs)
     assert loss(predict(fitted.model, judge.inputs)) < loss(simple) + 0.005
-
-
-# --- an update ---
-
-
-def _learned(task: Task, hidden: tuple[int, ...] = (8,)) -> tuple[keras.Model, Rows]:
-    """A network whose hidden layers say something, too."""
-    schema, rows = _schema_and_rows(task)
-    model = untrained(recipe_from(NetworkConfig(hidden=hidden), task), schema, rows, FitConfig())
-    if hidden:
-        deep = model.get_layer("deep")
-        deep.set_weights([np.random.default_rng(0).normal(size=part.shape) for part in deep.get_weights()])
-    return model, rows
-
-
-@pytest.mark.parametrize("hidden", [(), (8,)])
-def test_a_correction_changes_the_answer_as_it_says(hidden: tuple[int, ...]) -> None:
-    model, rows = _learned("regression", hidden)
-    before = predict(model, rows.inputs).astype(np.float64)
-    weights = np.array([[12.0], [-0.3], [5.0], [0.0], [-7.0], [1.0]])
-    correct(model, weights)
-    wanted = before + 12.0 - 0.3 * before + rows.inputs.astype(np.float64) @ weights[2:]
-    np.testing.assert_allclose(predict(model, rows.inputs), wanted, rtol=1e-4, atol=1e-3)
-
-
-def test_a_correction_of_a_chance_is_one_of_its_log_odds() -> None:
-    model, rows = _learned("binary")
-    before = predict(model, rows.inputs).astype(np.float64)
-    weights = np.array([[0.5], [-0.2], [0.1], [0.3], [0.0], [-0.4]])
-    correct(model, weights)
-    sure = ((before > 1e-4) & (before < 1 - 1e-4))[:, 0]
-    odds = np.log(before[sure] / (1 - before[sure]))
-    wanted = odds + 0.5 - 0.2 * odds + rows.inputs[sure].astype(np.float64) @ weights[2:]
-    found = predict(model, rows.inputs[sure]).astype(np.float64)
-    assert sure.sum() > 500
-    np.testing.assert_allclose(np.log(found / (1 - found)), wanted, atol=5e-3)
-
-
-def test_what_a_correction_cannot_be_told_to_says_so() -> None:
-    assert takes_correction(_learned("binary")[0])
-    assert takes_correction(_learned("regression", ())[0])
-    assert not takes_correction(_learned("multiclass")[0])
-    schema, _ = _schema_and_rows("regression")
-    positive = recipe_from(NetworkConfig(loss="poisson"), "regression").compiled(schema, seed=0)
-    assert not takes_correction(positive)
-    own = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-    assert not takes_correction(own)
-    named = keras.Sequential(
-        [
-            keras.Input((4,)),
-            keras.layers.Dense(3),
-            keras.layers.Dense(1, name="linear"),
-            keras.layers.Dense(1),
-        ]
-    )
-    assert not takes_correction(named)

@@ -15,7 +15,6 @@ from models.losses import row_losses
 from pipelines.course import Course, plan
 from pipelines.first_rows import examples
 from pipelines.learning import Examples
-from pipelines.objective import Objective
 from pipelines.prepared import prepare_rows
 from pipelines.schedule import scheduled_predictions
 from pipelines.service import bundle_of
@@ -25,7 +24,6 @@ from pipelines.training import train_version
 
 DAYS, ROWS, CHANGE = 25, 100, 9
 LOSSES = partial(row_losses, "binary_crossentropy")
-GOAL = Objective("binary_crossentropy", "logit", LOSSES)
 World = tuple[Stores, Course, Examples, Examples]
 
 
@@ -43,7 +41,7 @@ def world(make_stores: Callable[..., Any], streams: ModuleType) -> World:
 def answers(world: World, retrainings: int) -> Any:
     stores, course, rows, learn = world
     first = bundle_of(stores, 1)
-    return scheduled_predictions(stores, course, rows, learn, first, retrainings, GOAL)
+    return scheduled_predictions(stores, course, rows, learn, first, retrainings, LOSSES)
 
 
 def begun_to_differ(world: World, found: Any) -> Any:
