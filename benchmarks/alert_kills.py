@@ -40,10 +40,7 @@ KILLS, QUICK = 2_000, 20
 START, STEP = datetime(2024, 1, 1, tzinfo=UTC), timedelta(minutes=10)
 DAY = timedelta(days=1) // STEP  # kills
 CAUSES = 12
-BEGUN, SENDS = (
-    "begun",
-    "sends",
-)  # the words of a process as it begins, and as it has found all and begins to send
+BEGUN, SENDS = "begun", "sends"  # words of a process: as it begins, and as it has found all and sends
 
 
 @dataclass(frozen=True)

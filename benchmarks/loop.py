@@ -91,14 +91,13 @@ def _figures(family: Family, years: list[Replayed], *, decided: bool) -> list[Re
     never = at_most(
         1.0, f"{family.name}: loss, of never", mean("loss") / mean("never"), "times", decided=decided
     )
-    figures = [
+    return [
         never if family.harm else figure(never.name, never.value, "times"),
         figure(f"{family.name}: loss, of a schedule", mean("loss") / mean("schedule"), "times"),
         figure(f"{family.name}: retrainings", mean("retrainings"), "a year"),
         figure(f"{family.name}: promotions", mean("promotions"), "a year"),
         figure(f"{family.name}: harmful verdicts, of {years[0].windows}", mean("harmful"), ""),
     ]
-    return figures
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ _MINUS_ZERO = -(1 << 19)
 _UPPER = 1 if sys.byteorder == "little" else 0
 _MOST = (
     1 << 16
-)  # steps from the smallest to the largest number; with more the counts take longer than the numbers
+)  # steps from the smallest number to the largest; more take longer to add up than numbers to count
 _TINIEST = float(np.nextafter(0.0, 1.0))
 
 

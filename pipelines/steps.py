@@ -595,10 +595,9 @@ class StatusResult:
         ]
         told += [self.spark] if self.spark else []
         where = self.standing.lines() if self.standing else []  # its last line says what to do next
-        untold = self.pending is not None and not (
-            where and self.pending.trusted
-        )  # else the standing tells it
-        estimate = [self.pending.line()] if self.pending is not None and untold else []
+        estimate = []
+        if self.pending is not None and not (where and self.pending.trusted):  # else the standing tells it
+            estimate = [self.pending.line()]
         return [*told, *where[:-1], *self.alerts, *estimate, *where[-1:]]
 
 
