@@ -38,7 +38,7 @@ _HUGE_BODY = (
     256 * 2**10
 )  # bytes; reading more keeps even other threads waiting, so a process of its own does it
 _ROWS_A_TURN = 2048  # rows after which what is read is scored and committed; then others are heard again
-_MOST_ROWS = 32_768  # rows that wait, about half a second; more are asked to come again
+_MOST_ROWS = 49_152  # rows that wait, about half a second's work; more are asked to come again
 _MOST_LARGE = 8  # large requests that wait; more are asked to come again
 _AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
 _DEADLINE = 60.0  # seconds for a large request
