@@ -144,6 +144,9 @@ class Forgetful:
     def flush(self) -> int:
         return 0
 
+    def hurry(self) -> None:
+        return None
+
 
 def unlogged(port: int, bundle: Path) -> None:
     """Our server without its log."""

@@ -64,6 +64,8 @@ class Store(Protocol):
 
     def flush(self) -> int: ...
 
+    def hurry(self) -> None: ...
+
 
 Score = Callable[[], tuple[Invocation, list[list[float]]]]  # reads the rows of a request and answers them
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -190,6 +189,7 @@ class Log:
         )
         self._arriving: Arriving | None = None
         self._opening = threading.Lock()
+        self._hurried = threading.Event()
 
     # --- in bulk -------------------------------------------------------------------------------------
 
@@ -329,10 +329,14 @@ class Log:
         erase_waiting(self._folder, writer)
         for queue in QUEUES:
             writer.to_move(queue, self.landed(queue))
-        moved = self.move()
+        moved = self.move(enough=self._hurried.is_set)
         for queue in QUEUES:
             writer.forget(queue, self.landed(queue))
         return moved
+
+    def hurry(self) -> None:
+        """A move that is under way, and each further one, ends after a batch; the next writer moves the rest."""
+        self._hurried.set()
 
     @property
     def _mark(self) -> str:
@@ -343,21 +347,18 @@ class Log:
         """The number of the last batch that the tables hold."""
         return (self._predictions if queue == "requests" else self._labels).landed(self._mark)
 
-    def move(self, *, seconds: float = math.inf) -> int:
+    def move(self, *, enough: Callable[[], bool] = lambda: False) -> int:
         """Moves the batches that the writer has numbered; any process may, and two at once do no harm.
 
-        seconds: after which no further batch is begun, so that the writer can delete what has landed.
+        enough: asked after each batch whether no further one of its queue is to be begun, so that the writer can delete
+        what has landed; at least one of each queue is moved.
         """
         with file_lock(self._folder / MOVING, wait=MOVING_SECONDS):
-            return self._move(time.monotonic() + seconds)
+            self._predictions.settle()
+            self._labels.settle()
+            return sum(self._move_queue(queue, enough) for queue in QUEUES)
 
-    def _move(self, end: float) -> int:
-        """Of each queue at least one batch."""
-        self._predictions.settle()
-        self._labels.settle()
-        return sum(self._move_queue(queue, end) for queue in QUEUES)
-
-    def _move_queue(self, queue: Queue, end: float) -> int:
+    def _move_queue(self, queue: Queue, enough: Callable[[], bool]) -> int:
         path, moved = self._folder / "arriving.db", 0
         for batch in waiting_batches(path, queue, self.landed(queue)):
             if queue == "requests":
@@ -368,7 +369,7 @@ class Log:
                 labels = moving_labels(path, batch)
                 self._labels.append(arrived_labels(labels).table, (self._mark, batch))
                 moved += len(labels)
-            if time.monotonic() > end:
+            if enough():
                 break
         return moved
 

@@ -1,6 +1,7 @@
 """Rows that wait, moved into the tables of the log by a process of its own, now and then.
 
-python -m pipelines.moving FOLDER DURABILITY    moves what is numbered and says on which batch the tables stand
+python -m pipelines.moving FOLDER DURABILITY    moves what is numbered and says on which batch the tables stand; as soon
+                                                as its input ends, no further batch is begun
 
 The scoring server itself then needs no table library: a hundred MB less, and no answer waits for the packing.
 """
@@ -10,9 +11,11 @@ from __future__ import annotations
 import gc
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -47,6 +50,8 @@ class MovingLog:
         self._landed: dict[str, int] | None = None
         self._moved_of = -1
         self._moving = threading.Lock()
+        self._hurrying = threading.Lock()
+        self._input, self._go_on = os.pipe()  # of the processes that move: it ends when they are to hurry
 
     def arrive_together(
         self, arrivals: Sequence[Arrival], *, wait: bool = True
@@ -80,7 +85,12 @@ class MovingLog:
     def _move(self) -> dict[str, int]:
         command = [*PYTHON, "-m", "pipelines.moving", str(self._folder), self._config.durability]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_SECONDS, start_new_session=True
+            command,
+            stdin=self._input,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            start_new_session=True,
         )
         if done.returncode:
             raise RuntimeError(f"moving ended with {done.returncode}: {done.stderr.strip()[-500:]}")
@@ -88,8 +98,20 @@ class MovingLog:
         self._landed = landed
         return landed
 
+    def hurry(self) -> None:
+        """See `Log.hurry`."""
+        with self._hurrying:
+            if self._go_on >= 0:
+                os.close(self._go_on)
+            self._go_on = -1
+
     def close(self) -> None:
-        """Lets go of the right to write arriving rows. Nothing is lost without it."""
+        """Lets go of the right to write arriving rows. Nothing is lost without it. A second call does nothing."""
+        self.hurry()
+        with self._moving:
+            if self._input >= 0:
+                os.close(self._input)
+            self._input = -1
         self._arriving.close()
 
 
@@ -100,9 +122,14 @@ def main(folder: Path, durability: Durability) -> None:
     os.nice(_NICE)
     gc.disable()  # it lives for a minute and makes many lists and no circles: a fifth of the time
     log = Log(folder, LogConfig(durability=durability))
-    moved = log.move(seconds=_ROUND)
+    end = time.monotonic() + _ROUND
+    moved = log.move(enough=lambda: time.monotonic() > end or _input_ended())
     said = {queue: log.landed(queue) for queue in QUEUES} | {"moved": moved}
     sys.stdout.write(json.dumps(said))
+
+
+def _input_ended() -> bool:
+    return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
 if __name__ == "__main__":

@@ -125,6 +125,7 @@ class ScoringServer:
                 runner.run(self._serve(listening, grace, signals))
         finally:
             self._ended.set()
+            self._log.hurry()
             self._answering.close()
             self._labelling.shutdown()
             flushing.join()

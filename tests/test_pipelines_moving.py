@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -61,7 +64,7 @@ def test_a_move_that_ends_before_all_has_landed_is_taken_up_by_the_next(
     tables = Log(tmp_path / "log")
 
     def at_once(_: MovingLog) -> dict[str, int]:
-        moved = tables.move(seconds=0)
+        moved = tables.move(enough=lambda: True)
         return {queue: tables.landed(queue) for queue in QUEUES} | {"moved": moved}
 
     monkeypatch.setattr(MovingLog, "_move", at_once)
@@ -71,6 +74,46 @@ def test_a_move_that_ends_before_all_has_landed_is_taken_up_by_the_next(
     assert moving.flush() == 1
     assert moving.flush() == 0
     assert logged(tmp_path).ids.tolist() == ["a", "b", "c", "d", "e"]
+
+
+def test_who_hurries_moves_a_batch_and_leaves_the_rest_to_the_next_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.arriving._BATCH", 2)
+    moving = MovingLog(tmp_path / "log")
+    moving.arrive_together([arrival("a", "b"), arrival("c", "d"), arrival("e")])
+    moving._arriving.to_move("requests", 0)  # numbered, as after a move that was cut off
+    moving.hurry()
+    moving.hurry()
+    assert (
+        moving.flush() == 2
+    )  # the third and fourth; the first two were moved while it looked where the tables stand
+    assert logged(tmp_path).ids.tolist() == ["a", "b", "c", "d", "e"]  # a reader finds them wherever they are
+    assert Log(tmp_path / "log").landed("requests") == 2
+    moving.close()
+    moving.close()
+    with closing(MovingLog(tmp_path / "log")) as after:
+        after.flush()
+    assert Log(tmp_path / "log").landed("requests") == 3
+
+
+def test_a_move_that_is_under_way_ends_after_its_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.arriving._BATCH", 1)
+    moving = MovingLog(tmp_path / "log")
+    assert moving.flush() == 0
+    moving.arrive_together([arrival(str(number)) for number in range(2000)])
+    flushing = threading.Thread(target=moving.flush)
+    flushing.start()
+    tables, end = Log(tmp_path / "log"), time.monotonic() + 60
+    while not tables.landed("requests"):
+        assert time.monotonic() < end
+    moving.close()  # it waits for the move
+    flushing.join(60)
+    assert not flushing.is_alive()
+    assert 0 < Log(tmp_path / "log").landed("requests") < 2000
+    assert len(logged(tmp_path).ids) == 2000
 
 
 def test_a_move_that_fails_loses_nothing_and_the_next_one_goes_on(
