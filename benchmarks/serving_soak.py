@@ -2,8 +2,7 @@
 
 python -m benchmarks.serving_soak [--quick] [--json FILE]
 
-Saturation is what clients that wait for their answers get for a minute, in which rows are moved as they will be for the
-hour. Then requests come by the clock, whatever the answers do: at
+Saturation is what clients that wait for their answers get. Then requests come by the clock, whatever the answers do: at
 70 % of it for an hour, and at three times for a quarter of one, from so many connections that the server cannot have
 them all. Who is refused comes again when its next request is due.
 """
@@ -29,8 +28,7 @@ from benchmarks.serving_switches import percentile
 
 STEADY, QUICK_STEADY = 3600.0, 12.0  # seconds at 70 % of saturation
 FLOOD, QUICK_FLOOD = 900.0, 8.0  # seconds at three times saturation
-SATURATING, QUICK_SATURATING = 60.0, 5.0  # seconds
-CLIENTS, ALONE = 32, 50
+SATURATING, CLIENTS, ALONE = 5.0, 32, 50
 SHARE, TIMES = 0.7, 3.0
 ROWS = 64  # of a request, so that the client, which is Python as well, can send three times what the server answers
 MOST_CONNECTIONS = 1400  # more than the server has room for
@@ -93,7 +91,7 @@ class Soak:
 def measure(quick: bool) -> list[Result]:
     """Every figure of this benchmark."""
     with tempfile.TemporaryDirectory(prefix="losswatch-") as folder:
-        times = (QUICK_SATURATING, QUICK_STEADY, QUICK_FLOOD) if quick else (SATURATING, STEADY, FLOOD)
+        times = (QUICK_STEADY, QUICK_FLOOD) if quick else (STEADY, FLOOD)
         found = soaked(Path(folder) / "project", *times)
     decided, steady, flood = not quick, found.steady, found.flood
     return [
@@ -126,13 +124,13 @@ def measure(quick: bool) -> list[Result]:
     ]
 
 
-def soaked(folder: Path, saturating: float, steady: float, flood: float, *, plant: str = "") -> Soak:
-    """Loads one server. folder: is made; seconds of each load; plant: see `benchmarks.serving_faults`."""
+def soaked(folder: Path, steady: float, flood: float, *, plant: str = "") -> Soak:
+    """Loads one server. folder: is made; steady, flood: seconds; plant: a fault of `benchmarks.serving_faults`."""
     made_project(folder)
     with started(folder, Settings(flush_every=5.0, plant=plant)) as server:
         before = cpu(server)
-        rate, calm = saturation(server.port, saturating)
-        per_cpu = (rate * saturating + ALONE) / (cpu(server) - before)
+        rate, calm = saturation(server.port)
+        per_cpu = (rate * SATURATING + ALONE) / (cpu(server) - before)
         say(f"saturation: {rate:,.0f} requests of {ROWS} rows a second")
         below = period(server, rate * SHARE, steady)
         say(f"at 70 %: {len(below.answered):,} answers, {below.failed} errors")
@@ -159,8 +157,8 @@ def _request() -> bytes:
     return request("/invocations", json.dumps({"dataframe_records": [ROW] * ROWS}).encode())
 
 
-def saturation(port: int, seconds: float) -> tuple[float, float]:
-    """Requests a second that waiting clients get for some time, and the median of one's milliseconds alone before."""
+def saturation(port: int) -> tuple[float, float]:
+    """Requests a second that waiting clients get, and the median of their milliseconds alone."""
     sent, alone = _request(), []
     connection = Connection(port)
     for _ in range(ALONE):
@@ -175,7 +173,7 @@ def saturation(port: int, seconds: float) -> tuple[float, float]:
         poll.register(number, select.EPOLLIN)
         client.send(sent)
     begun = time.perf_counter()
-    while time.perf_counter() < begun + seconds:
+    while time.perf_counter() < begun + SATURATING:
         for number, _ in poll.poll(1.0):
             for _ in clients[number].take():
                 count += 1

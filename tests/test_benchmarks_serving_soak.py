@@ -23,7 +23,7 @@ def test_growth_is_counted_from_when_the_server_is_warm() -> None:
 
 @pytest.mark.slow
 def test_nothing_fails_below_or_above_saturation(tmp_path: Path) -> None:
-    found = soaked(tmp_path / "project", 5.0, 6.0, 6.0)
+    found = soaked(tmp_path / "project", 6.0, 6.0)
     assert found.steady.failed == found.flood.failed == 0
     assert found.steady.answered
     assert found.flood.answered
@@ -33,9 +33,9 @@ def test_nothing_fails_below_or_above_saturation(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_memory_that_grows_is_found(tmp_path: Path) -> None:
-    assert soaked(tmp_path / "project", 5.0, 6.0, 1.0, plant="keep_every_body").steady.growth > FLAT
+    assert soaked(tmp_path / "project", 6.0, 1.0, plant="keep_every_body").steady.growth > FLAT
 
 
 @pytest.mark.slow
 def test_a_refusal_that_does_not_say_when_to_come_again_is_found(tmp_path: Path) -> None:
-    assert soaked(tmp_path / "project", 5.0, 1.0, 6.0, plant="forget_to_say_when").flood.failed > 0
+    assert soaked(tmp_path / "project", 1.0, 6.0, plant="forget_to_say_when").flood.failed > 0
