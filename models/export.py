@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.fit import predict
+from models.last_layer import last_activations
 
 TOLERANCE = 1e-4  # of the answers' size; float32 arithmetic in another order differs by about 1e-6
 
@@ -73,15 +74,16 @@ def load_keras(path: Path, *, objects: Mapping[str, Any] | None = None, compiled
 def export_onnx(model: keras.Model, path: Path, inputs: NDArray[np.float32]) -> OnnxExport:
     """Writes the network as ONNX and compares it with Keras on these rows.
 
+    Its first output is the answer; where `last_activations` knows the last layer, a second one is what that reads.
     inputs: float32 (n, width), at least one row as they come in service.
     Raises NotExportable where the conversion fails or the answers differ by more than rounding; no file is
     left then.
     """
     if len(inputs) == 0:
         raise ValueError("export_onnx got no rows. Give some, so that the export can be compared with Keras.")
-    expected = predict(model, inputs)  # before the conversion, which takes only networks that have answered
+    expected = predict(model, inputs)
     with _unfinished(path) as part:
-        _convert(model, part)
+        _convert(model, part, inputs)
         export = _compared(expected, _answers(part, np.ascontiguousarray(inputs, np.float32)))
         if not export.faithful:
             raise NotExportable(
@@ -91,7 +93,11 @@ def export_onnx(model: keras.Model, path: Path, inputs: NDArray[np.float32]) -> 
     return export
 
 
-def _convert(model: keras.Model, path: Path) -> None:
+def _convert(model: keras.Model, path: Path, inputs: NDArray[np.float32]) -> None:
+    hidden = last_activations(model)
+    if hidden is not None:
+        model = keras.Model(model.inputs[0], [model.outputs[0], hidden.outputs[0]])
+        model(inputs[:1], training=False)  # only networks that have answered can be converted
     try:
         with _quiet("tf2onnx", "tensorflow", "absl"), _as_keras_warns():
             model.export(path, format="onnx", verbose=False)

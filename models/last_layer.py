@@ -1,4 +1,4 @@
-"""What a network ends with: its last activation, and the numbers that it can answer at all."""
+"""What a network ends with: its last activation, the numbers that it can answer, and what its last layer reads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
+MOST_UNITS = 4096  # of activations; more would cost each row more than its answer
 _EVERYTHING = (-math.inf, math.inf)
 # least and largest value of an activation of Keras, by its name; the others reach every number
 _REACH = {
@@ -72,6 +73,64 @@ def last_layer(model: keras.Model) -> LastLayer:
         ends = sorted(offset + scale * end for end in _REACH.get(name, _EVERYTHING))
         return LastLayer(name, *ends)
     return LastLayer(None)
+
+
+def last_activations(model: keras.Model) -> keras.Model | None:
+    """What the last layer with weights reads, as a network of its own: the same inputs to float32 (n, units).
+
+    Of several that are added up, such as the linear part beside a deep one, what each of them reads that is itself
+    made by weights. None where the last layer reads the inputs themselves, and where Keras knows no graph.
+    """
+    import keras
+
+    graph = _graph(model)
+    if graph is None:
+        return None
+    read = {id(one): one for one in graph.read_last(model.outputs[0]) if graph.is_made(one)}
+    tensors = list(read.values())
+    if not tensors or any(len(one.shape) != 2 or one.shape[1] is None for one in tensors):
+        return None
+    if sum(one.shape[1] for one in tensors) > MOST_UNITS:
+        return None
+    joined = tensors[0] if len(tensors) == 1 else keras.layers.Concatenate()(tensors)
+    return keras.Model(model.inputs[0], joined)
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """Which layer made a tensor; those of plain operations, of which nothing is known, are not here."""
+
+    made_by: dict[int, keras.layers.Layer]
+
+    def read_last(self, tensor: Any) -> list[Any]:
+        """What the last layers with weights on the way to a tensor read."""
+        layer = self.made_by.get(id(tensor))
+        if layer is None:
+            return []
+        before = _tensors(layer.input)
+        return before if _has_weights(layer) else [one for each in before for one in self.read_last(each)]
+
+    def is_made(self, tensor: Any) -> bool:
+        """Whether a layer with weights stands before a tensor."""
+        layer = self.made_by.get(id(tensor))
+        return layer is not None and (_has_weights(layer) or any(map(self.is_made, _tensors(layer.input))))
+
+
+def _graph(model: keras.Model) -> _Graph | None:
+    inputs, outputs = (getattr(model, name, None) or () for name in ("inputs", "outputs"))
+    if len(inputs) != 1 or len(outputs) != 1:  # a class of the user's own has none
+        return None
+    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    return _Graph({id(tensor): layer for layer in layers for tensor in _tensors(layer.output)})
+
+
+def _tensors(found: Any) -> list[Any]:
+    return list(found) if isinstance(found, list | tuple) else [found]
+
+
+def _has_weights(layer: keras.layers.Layer) -> bool:
+    """A layer that only scales what comes has learned nothing."""
+    return bool(layer.weights) and type(layer).__name__ != "Normalization"
 
 
 def _activation(layer: keras.layers.Layer) -> str | None:

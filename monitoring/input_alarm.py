@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from monitoring.activations import is_last_layer
 from monitoring.evidence import RATES
 from monitoring.input_statistics import Measure, Statistic
 from monitoring.joint import PairBins, PairSums
@@ -289,11 +290,16 @@ def _block(measure: Measure, block: InputWindow) -> InputBlock:
 
 
 def _named(parts: Mapping[tuple[str, ...], Floats], threshold: float) -> list[tuple[str, ...]]:
-    """The columns and pairs that moved: with evidence enough, or with the most; no pair of a column that moved."""
+    """The columns and pairs that moved: with evidence enough, or with the most.
+
+    No pair of a column that moved, and of the last layer nothing where a column moved: it follows from the columns.
+    """
     sums = {columns: float(evidence.sum()) for columns, evidence in parts.items()}
     least = min(NAMED * threshold, max(sums.values()))
     moved = [columns for columns, evidence in sums.items() if evidence >= least]
     alone = {columns[0] for columns in moved if len(columns) == 1}
+    own = any(not is_last_layer(name) for name in alone)
+    moved = [columns for columns in moved if not (own and is_last_layer(columns[0]))]
     return [columns for columns in moved if len(columns) == 1 or not alone.intersection(columns)]
 
 

@@ -69,9 +69,11 @@ from pipelines.reference import (
 )
 from pipelines.row_times import Times
 from pipelines.sources import Table
+from pipelines.version_reference import answers_of
 from pipelines.watched_inputs import (
     Answers,
     InputCounts,
+    last_layer_of,
     merge_counts,
     read_inputs,
     with_answered,
@@ -170,6 +172,8 @@ class FileRows:
         whole = Profile.from_json(json.dumps(stored["profile"]))
         inputs = read_inputs(stored["inputs"], whole)
         sample = self._sampled(model)
+        answers = sample.answers_of(model)
+        last_layer = last_layer_of(answers)
         return Reference(
             loss,
             whole,
@@ -177,7 +181,8 @@ class FileRows:
             tuple(Profile.from_json(json.dumps(block)) for block in stored["blocks"]),
             slices=self._slices(sample, goal, windows, loss.ceiling),
             feed=FeedReference.from_plain(stored["feed"]) if stored["feed"] else None,
-            inputs=with_answered(inputs, Answers(sample.answers[sample.unseen], sample.times[sample.unseen])),
+            inputs=with_answered(inputs, answers, last_layer),
+            last_layer=last_layer,
             **self._learned(model, goal, new, windows),
         )
 
@@ -193,9 +198,11 @@ class FileRows:
         unseen = table.parts == STOP
         if self.unseen_since is not None:
             unseen |= table.times >= self.unseen_since
+        inputs = self.schema.inputs(table.frame)
         return _Sampled(
             {name: table.frame[name].to_numpy() for name in self.schema.watched_names},
-            predict(model, self.schema.inputs(table.frame)).astype(np.float64),
+            inputs,
+            predict(model, inputs).astype(np.float64),
             self.schema.targets(table.frame).astype(np.float64),
             table.times,
             unseen,
@@ -263,10 +270,16 @@ class _Sampled:
     """Rows in time order, n of each. unseen: those that the version was not trained on."""
 
     columns: Mapping[str, npt.NDArray[Any]]
+    inputs: npt.NDArray[np.float32]
     answers: npt.NDArray[np.float64]
     targets: npt.NDArray[np.float64]
     times: Times
     unseen: npt.NDArray[np.bool_]
+
+    def answers_of(self, model: keras.Model) -> Answers:
+        """What a network makes of the rows that it was not trained on."""
+        new = self.unseen
+        return answers_of(model, self.inputs[new], self.answers[new], self.times[new])
 
 
 def picker(inputs: npt.NDArray[np.float32]) -> Callable[[npt.NDArray[np.intp]], npt.NDArray[np.float32]]:

@@ -14,15 +14,14 @@ from models.losses import sign_fault
 from models.split import Split
 from monitoring.window import WindowLength, cut
 from pipelines.errors import UserError
-from pipelines.estimating import make_estimator
 from pipelines.learning import Examples
 from pipelines.moments import moment_of
 from pipelines.objective import Objective
 from pipelines.parts import VALIDATION, parts_of, unseen_by
 from pipelines.prepared import Prepared, fit_schema
-from pipelines.reference import Reference, make_correction, make_loss_reference, make_reference, make_slices
+from pipelines.reference import Reference, make_loss_reference
 from pipelines.row_times import Times
-from pipelines.watched_inputs import Answers
+from pipelines.version_reference import AnsweredRows, version_reference
 
 if TYPE_CHECKING:
     import keras
@@ -153,31 +152,8 @@ class FrameRows:
         windows = cut(table.times, moment_of(table.times[0]), self.window)
         loss = make_loss_reference(losses, unseen, every.times, windows)
         columns = {name: table.frame[name].to_numpy() for name in schema.watched_names}
-        correction = make_correction(every.inputs[unseen], predictions[unseen], targets[unseen], goal)
-        slices = make_slices(
-            {name: values[known] for name, values in columns.items()},
-            predictions,
-            losses,
-            every.times,
-            windows,
-            unseen=unseen,
-            ceiling=loss.ceiling,
-            targets=targets,
-        )
-        answers = Answers(predictions[unseen], every.times[unseen])
-        reference = make_reference(
-            columns, table.times, windows, loss=loss, correction=correction, slices=slices, answers=answers
-        )
-        estimator = make_estimator(
-            every.inputs[unseen],
-            predictions[unseen],
-            targets[unseen],
-            every.times[unseen],
-            windows,
-            target=schema.target,
-            goal=goal,
-        )
-        return dataclasses.replace(reference, estimator=estimator)
+        rows = AnsweredRows(columns, table.times, known, every.inputs, predictions, targets, losses, unseen)
+        return version_reference(model, schema, goal, rows, windows, loss)
 
 
 def check_signs(goal: Objective, losses: npt.NDArray[Any]) -> None:

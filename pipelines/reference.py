@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from monitoring.activations import Projection
 from monitoring.feed import BEFORE, FeedReference, feed_reference, feed_sample
 from monitoring.input_alarm import InputReference
 from monitoring.loss_alarm import LossReference, loss_reference
@@ -27,7 +28,7 @@ from monitoring.shift import ShiftThresholds, calibrate
 from monitoring.slice_alarm import calibrated
 from monitoring.window import Window, locate, rows_by_window
 from pipelines.objective import Objective
-from pipelines.watched_inputs import Answers, make_inputs, read_inputs, write_inputs
+from pipelines.watched_inputs import Answers, last_layer_of, make_inputs, read_inputs, write_inputs
 
 Array = npt.NDArray[Any]
 
@@ -43,7 +44,8 @@ class Reference:
 
     correction: weights of what could have been corrected from the start, see `monitoring.recovery`; () for nothing.
     slices: the loss by slices of the unseen rows; feed: what is usual of the rows; inputs: what the
-    sequential test of the inputs compares with; None where it is not known.
+    sequential test of the inputs compares with; None where it is not known. last_layer: how activations become columns
+    of `inputs`.
     """
 
     loss: LossReference
@@ -55,6 +57,7 @@ class Reference:
     feed: FeedReference | None = None
     inputs: InputReference | None = None
     estimator: LossEstimator | None = None  # of the loss without labels
+    last_layer: Projection | None = None
 
     def without(self, names: Sequence[str]) -> Reference:
         """The reference for rows of which these columns are not kept."""
@@ -65,7 +68,14 @@ class Reference:
         inputs = self.inputs.without(names) if self.inputs is not None else None
         kept = replace(self, profile=whole, blocks=tuple(blocks), slices=slices, inputs=inputs)
         # rows that lack a column are not prepared as the version saw them
-        return replace(kept, estimator=None) if names else kept
+        return replace(kept, estimator=None).without_last_layer() if names else kept
+
+    def without_last_layer(self) -> Reference:
+        """The reference where nobody can tell the activations of rows."""
+        if self.last_layer is None:
+            return self
+        inputs = self.inputs.without(self.last_layer.names) if self.inputs is not None else None
+        return replace(self, inputs=inputs, last_layer=None)
 
 
 def _without(counted: Profile, names: Sequence[str]) -> Profile:
@@ -89,6 +99,7 @@ def make_reference(
     by_window = rows_by_window(times, windows)
     blocks = whole_blocks(by_window)
     bins = reference_bins(columns)
+    last_layer = last_layer_of(answers)
     profiles = [profile({name: values[rows] for name, values in columns.items()}, bins) for rows in blocks]
     whole = profile(columns, bins)
     held = [windows[place] for place in locate(times[[rows[0] for rows in blocks]], windows)]
@@ -100,7 +111,8 @@ def make_reference(
         correction,
         slices,
         make_feed(columns, times, by_window, blocks, whole),
-        make_inputs(columns, whole, list(zip(held, blocks, profiles, strict=True)), answers),
+        make_inputs(columns, whole, list(zip(held, blocks, profiles, strict=True)), answers, last_layer),
+        last_layer=last_layer,
     )
 
 
@@ -208,6 +220,7 @@ def write_reference(reference: Reference) -> dict[str, Any]:
         "feed": reference.feed.to_plain() if reference.feed is not None else None,
         "inputs": write_inputs(reference.inputs, reference.profile) if reference.inputs is not None else None,
         "estimator": write_estimator(reference.estimator) if reference.estimator is not None else None,
+        "last_layer": reference.last_layer.to_plain() if reference.last_layer is not None else None,
     }
 
 
@@ -224,4 +237,5 @@ def read_reference(stored: Mapping[str, Any]) -> Reference:
         feed=FeedReference.from_plain(stored["feed"]) if stored.get("feed") else None,
         inputs=read_inputs(stored["inputs"], whole) if stored.get("inputs") else None,
         estimator=read_estimator(stored["estimator"]) if stored.get("estimator") else None,
+        last_layer=Projection.from_plain(stored["last_layer"]) if stored.get("last_layer") else None,
     )

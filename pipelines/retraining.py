@@ -18,7 +18,6 @@ from monitoring.gate import Comparison, Promotion, compare_losses, judge_challen
 from monitoring.loss_alarm import LossReference
 from monitoring.window import WindowLength, cut
 from pipelines.bundle import Bundle
-from pipelines.estimating import make_estimator
 from pipelines.held_out import PIECES, held_out, piece_length
 from pipelines.kept_curve import TrainingRecord, keep_curve
 from pipelines.labelled import targets_of, usable
@@ -40,17 +39,14 @@ from pipelines.packaging import pack
 from pipelines.parts import VALIDATION, parts_again
 from pipelines.prepared import Prepared, fit_schema, read_prepared
 from pipelines.reference import (
-    make_correction,
     make_loss_reference,
-    make_reference,
-    make_slices,
     read_reference,
 )
 from pipelines.service import PROMOTION, RETRAINING, Service, begin_service, bundle_of, known_levels
 from pipelines.sources import Table
 from pipelines.training import settings_of
+from pipelines.version_reference import AnsweredRows, version_reference
 from pipelines.watch import WindowJudgement
-from pipelines.watched_inputs import Answers
 
 if TYPE_CHECKING:
     from models.schema import Column, Schema
@@ -333,39 +329,14 @@ def _register(
     predictions = predict(learned.model, inputs).astype(np.float64)
     losses = goal.row_losses(known.targets[late], predictions)
     newest = known.times[late] >= known.judge
-    correction = make_correction(inputs[newest], predictions[newest], known.targets[late][newest], goal)
     windows = cut(known.times[late], service.anchor, service.window)
     loss = _reference_of(losses, late, known, service)
     watched = {name: columns[name] for name in schema.watched_names}
-    slices = make_slices(
-        watched,
-        predictions,
-        losses,
-        known.times[late],
-        windows,
-        unseen=newest,
-        ceiling=loss.ceiling,
-        targets=known.targets[late],
+    every = np.ones(len(late), dtype=bool)
+    rows = AnsweredRows(
+        watched, known.times[late], every, inputs, predictions, known.targets[late], losses, newest
     )
-    reference = make_reference(
-        watched,
-        known.times[late],
-        windows,
-        loss=loss,
-        correction=correction,
-        slices=slices,
-        answers=Answers(predictions[newest], known.times[late][newest]),
-    )
-    estimator = make_estimator(
-        inputs[newest],
-        predictions[newest],
-        known.targets[late][newest],
-        known.times[late][newest],
-        windows,
-        target=schema.target,
-        goal=goal,
-    )
-    reference = replace(reference, estimator=estimator)
+    reference = version_reference(learned.model, schema, goal, rows, windows, loss)
     first = _first_rows(stores, champion)
     settings = {
         **settings_of(goal, schema, first, stores.project),

@@ -18,6 +18,7 @@ from pipelines.plain_columns import columns_of
 Array = npt.NDArray[Any]
 
 _CHUNK = 8192  # rows to a call: keeps memory flat, and larger ones were no quicker
+_TOGETHER = 256  # rows of which activations are asked at once
 _RELATIVE = 1e-4  # ONNX and Keras differ by about 1e-7 of the values (float32); a wrong file by far more
 _ABSOLUTE = 1e-5
 
@@ -77,21 +78,50 @@ class Scorer:
         return same_shape and bool(np.allclose(answers, expected, rtol=_RELATIVE, atol=tolerance))
 
 
+def last_layer_of(bundle: Bundle) -> Callable[[Array], Array] | None:
+    """Gives the activations of the last layer, float32 (n, units), of rows as the network takes them; None without any.
+
+    A row's do not depend on the rows beside it, to the last bit: the network always takes as many at once.
+    """
+    if bundle.onnx is None:
+        return None
+    session = _session(bundle.onnx, 1)
+    name, outputs = session.get_inputs()[0].name, [output.name for output in session.get_outputs()]
+    if len(outputs) == 1:
+        return None
+
+    def activations(inputs: Array) -> Array:
+        rows, width = inputs.shape
+        whole = np.zeros((-(-max(rows, 1) // _TOGETHER) * _TOGETHER, width), np.float32)
+        whole[:rows] = inputs
+        parts = [
+            session.run(outputs[1:], {name: whole[start : start + _TOGETHER]})[0]
+            for start in range(0, len(whole), _TOGETHER)
+        ]
+        return np.asarray(np.concatenate(parts)[:rows])
+
+    return activations
+
+
 def _onnx(path: Path, threads: int) -> Callable[[Array], Array]:
+    session = _session(path, threads)
+    name, answer = session.get_inputs()[0].name, [session.get_outputs()[0].name]
+
+    def run(inputs: Array) -> Array:
+        answered: Array = session.run(answer, {name: inputs})[0]
+        return answered
+
+    return run
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
+    return onnxruntime.InferenceSession(
         path.read_bytes(), sess_options=options, providers=["CPUExecutionProvider"]
     )
-    name = session.get_inputs()[0].name
-
-    def run(inputs: Array) -> Array:
-        answer: Array = session.run(None, {name: inputs})[0]
-        return answer
-
-    return run
 
 
 def _keras(bundle: Bundle) -> Callable[[Array], Array]:

@@ -1,4 +1,4 @@
-"""What the sequential test of the inputs watches: the columns of the rows, and the network's answers as columns.
+"""What the sequential test of the inputs watches: the columns of the rows, the network's answers and its last layer.
 
 Of the reference, answers count on rows that the version was not trained on: it answers those that it knows with more
 certainty.
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from monitoring.activations import Projection, projection
 from monitoring.input_alarm import InputBlock, InputReference, InputWindow, input_reference
 from monitoring.joint import PairBins, PairSums, merge_pairs, pair_bins, pair_sums
 from monitoring.loss_slices import with_answers
@@ -28,10 +29,14 @@ MOST_PLACES = 5  # digits behind the point of what is stored of a block
 
 @dataclass(frozen=True)
 class Answers:
-    """What a version answers to rows that it was not trained on, in time order. predictions: shape (n, outputs)."""
+    """What a version makes of rows that it was not trained on, in time order.
+
+    predictions: shape (n, outputs); activations: of its last layer, shape (n, units), None where it has none.
+    """
 
     predictions: Array
     times: Array
+    activations: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,15 @@ def make_inputs(
     whole: Profile,
     blocks: Sequence[tuple[Window, Array, Profile]],
     answers: Answers | None,
+    last_layer: Projection | None = None,
 ) -> InputReference:
-    """What the inputs of a version are compared with.
+    """What the inputs of a version are compared with. last_layer: of the activations in `answers`.
 
     whole: of all rows. blocks: windows of the reference, in the order of time, with the places of their rows and these
     counted.
     """
     pairs = pair_bins(columns, whole)
-    answered = _answered(answers, [window for window, _, _ in blocks])
+    answered = _answered(answers, last_layer, [window for window, _, _ in blocks])
     counted = [
         InputWindow(
             window,
@@ -66,10 +72,12 @@ def make_inputs(
     return input_reference(_beside(whole, answered.whole), counted, pairs)
 
 
-def with_answered(reference: InputReference, answers: Answers) -> InputReference:
-    """The reference of inputs alone, with what a version answers beside them."""
+def with_answered(
+    reference: InputReference, answers: Answers, last_layer: Projection | None
+) -> InputReference:
+    """The reference of inputs alone, with what a version makes of them beside them."""
     windows = [block.window for block in reference.blocks]
-    answered = _answered(answers, windows)
+    answered = _answered(answers, last_layer, windows)
     counted = [
         InputWindow(window, Profile(len(answers.times), columns))
         for window, columns in zip(windows, answered.blocks, strict=True)
@@ -78,9 +86,24 @@ def with_answered(reference: InputReference, answers: Answers) -> InputReference
     return reference.beside(input_reference(whole, counted, None)) if answered.whole else reference
 
 
-def count_inputs(reference: InputReference, columns: Mapping[str, Array], predictions: Array) -> InputCounts:
-    """Rows of a window, or of a part of it. predictions: shape (n, outputs), of the version in service."""
-    known = with_answers(columns, predictions)
+def last_layer_of(answers: Answers | None) -> Projection | None:
+    """The directions in which the last layer is watched; None where there is none, or too few rows."""
+    if answers is None or answers.activations is None:
+        return None
+    return projection(answers.activations)
+
+
+def count_inputs(
+    reference: InputReference,
+    columns: Mapping[str, Array],
+    predictions: Array,
+    last_layer: Mapping[str, Array] | None = None,
+) -> InputCounts:
+    """Rows of a window, or of a part of it.
+
+    predictions: shape (n, outputs), of the version in service; last_layer: the columns of its activations.
+    """
+    known = {**with_answers(columns, predictions), **(last_layer or {})}
     pairs = pair_sums(columns, reference.pairs) if reference.pairs is not None else None
     return InputCounts(profile(known, reference.profile.bins), pairs)
 
@@ -155,10 +178,12 @@ class _Answered:
     blocks: list[tuple[ColumnProfile, ...]]
 
 
-def _answered(answers: Answers | None, windows: Sequence[Window]) -> _Answered:
+def _answered(answers: Answers | None, last_layer: Projection | None, windows: Sequence[Window]) -> _Answered:
     if answers is None or not len(answers.times):
         return _Answered((), [() for _ in windows])
     known = with_answers({}, answers.predictions)
+    if last_layer is not None and answers.activations is not None:
+        known |= last_layer.columns(answers.activations)
     bins = reference_bins(known)
     held = locate(answers.times, windows)
     parts = [

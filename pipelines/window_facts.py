@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -102,9 +102,11 @@ def rows_of_window(stores: Stores, service: Service, window: Window, now: dateti
     levels = known_levels(stores, service.version)
     parts = stores.log.parts(window.start, window.end, known_until=now, columns=names, levels=levels)
     found = []
+    schema = bundle_of(stores, service.version).schema
     for rows in parts:
         own = _own(service, rows)
-        found.append(estimated(stores, service, own, np.full(len(own), np.nan)))
+        inputs = prepared_inputs(schema, own.columns, len(own))
+        found.append(estimated(stores, service, own, inputs, np.full(len(own), np.nan)))
     return _added([one for one in found if one is not None])
 
 
@@ -192,6 +194,7 @@ def _counted(stores: Stores, service: Service, rows: LabelledRows) -> Counts:
     losses = np.full(len(own), np.nan)
     losses[places] = labelled.losses
     served = row_losses_of(rows.take(usable(rows, schema)), schema, goal)
+    inputs = prepared_inputs(schema, own.columns, len(own))
     counts = count_rows(
         own.columns,
         own.times,
@@ -201,17 +204,35 @@ def _counted(stores: Stores, service: Service, rows: LabelledRows) -> Counts:
         served=served[np.isfinite(served)],
         arrived=len(rows),
         predictions=own.predictions[:, : schema.outputs],
+        last_layer=_last_layer(stores, service.version, inputs),
     )
-    return replace(counts, estimate=estimated(stores, service, own, losses))
+    return replace(counts, estimate=estimated(stores, service, own, inputs, losses))
 
 
-def estimated(stores: Stores, service: Service, own: LabelledRows, losses: Array) -> EstimatedRows | None:
-    """What is left of rows of the version for the estimate of their loss. losses: nan where there is no label."""
+def _last_layer(stores: Stores, version: int, inputs: Array) -> dict[str, Array]:
+    """The columns of the last layer of rows; none where the version does not watch it."""
+    directions = reference_of(stores, version).last_layer
+    if directions is None:
+        return {}
+    key = ("last layer", version)
+    if key not in stores.memo:
+        from pipelines.scoring import last_layer_of
+
+        stores.memo[key] = last_layer_of(bundle_of(stores, version))
+    return directions.columns(stores.memo[key](inputs))
+
+
+def estimated(
+    stores: Stores, service: Service, own: LabelledRows, inputs: Array, losses: Array
+) -> EstimatedRows | None:
+    """What is left of rows of the version for the estimate of their loss.
+
+    inputs: of the rows, prepared; losses: nan where there is no label.
+    """
     estimator = reference_of(stores, service.version).estimator
     if estimator is None:
         return None
     schema, goal = bundle_of(stores, service.version).schema, objective_of(stores, service.version)
-    inputs = prepared_inputs(schema, own.columns, len(own))
     return rows_for_estimate(estimator, inputs, own.predictions[:, : schema.outputs], losses, goal)
 
 
@@ -225,12 +246,14 @@ def count_rows(
     served: Array,
     arrived: int,
     predictions: Array | None = None,
+    last_layer: Mapping[str, Array] | None = None,
 ) -> Counts:
     """What is left of rows of a window.
 
     columns, times: of the rows that the version scored. labelled, labelled_columns: those with a label; one whose loss
     is no number, because its answer was none, counts as a row without. served: losses, whoever served them.
-    predictions: of the rows that the version scored, shape (n, outputs); without them the inputs are not tested.
+    predictions: of the rows that the version scored, shape (n, outputs); without them the inputs are not tested;
+    last_layer: their columns of the last layer.
     """
     finite = np.flatnonzero(np.isfinite(labelled.losses))
     if len(finite) < len(labelled.losses):
@@ -243,7 +266,7 @@ def count_rows(
         labelled_columns = {name: np.asarray(values)[finite] for name, values in labelled_columns.items()}
     inputs = None
     if reference.inputs is not None and predictions is not None:
-        inputs = count_inputs(reference.inputs, columns, predictions)
+        inputs = count_inputs(reference.inputs, columns, predictions, last_layer)
     sums = None
     if reference.slices is not None:
         known = with_answers(labelled_columns, labelled.prediction)

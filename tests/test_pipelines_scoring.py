@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from models.schema import SchemaError, Task
-from pipelines.bundle import BrokenBundle
-from pipelines.scoring import Scorer
+from pipelines.bundle import BrokenBundle, read_bundle
+from pipelines.scoring import Scorer, last_layer_of
 
 
 def _versions() -> Any:
@@ -58,6 +58,34 @@ def test_many_rows_are_answered_as_a_few_are(scorer: Scorer) -> None:
     rows = VERSIONS.frame(20_000)
     few = {name: values[8190:8195] for name, values in rows.items()}
     np.testing.assert_allclose(scorer.predict(rows)[8190:8195], scorer.predict(few), rtol=1e-6)
+
+
+def test_activations_are_those_of_keras_and_depend_on_no_row_beside(tmp_path: Path) -> None:
+    import keras
+
+    from models.export import export_onnx
+
+    folder = VERSIONS.write_version(tmp_path / "deep")
+    inputs = read_bundle(folder).schema.inputs(VERSIONS.frame(700))
+    rows = keras.Input((inputs.shape[1],))
+    hidden = keras.layers.Dense(37, activation="tanh")(keras.layers.Dense(64, activation="relu")(rows))
+    model = keras.Model(rows, keras.layers.Dense(1, activation="sigmoid")(hidden))
+    assert export_onnx(model, folder / "model.onnx", inputs[:50]).faithful
+    activations = last_layer_of(read_bundle(folder))
+    assert activations is not None
+    whole = activations(inputs)
+    np.testing.assert_allclose(whole, np.asarray(keras.Model(rows, hidden)(inputs)), rtol=1e-4, atol=1e-5)
+    for start, end in ((0, 1), (1, 300), (300, 700)):
+        np.testing.assert_array_equal(activations(inputs[start:end]), whole[start:end])
+    assert activations(inputs[:0]).shape == (0, 37)
+    assert Scorer.load(folder).predict(VERSIONS.frame(3)).shape == (3, 1)  # the answers are what they were
+
+
+def test_a_version_without_a_last_layer_or_without_onnx_has_no_activations(tmp_path: Path) -> None:
+    folder = VERSIONS.write_version(tmp_path / "linear")
+    assert last_layer_of(read_bundle(folder)) is None
+    (folder / "model.onnx").unlink()
+    assert last_layer_of(read_bundle(folder)) is None
 
 
 def test_no_rows_give_no_answers(scorer: Scorer) -> None:

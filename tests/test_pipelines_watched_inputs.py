@@ -33,9 +33,12 @@ def windows() -> list[Window]:
     return cut(TIMES, BEGIN, "day")
 
 
-def reference(predictions: Array = PREDICTIONS, unseen: Array = UNSEEN) -> Reference:
+def reference(
+    predictions: Array = PREDICTIONS, unseen: Array = UNSEEN, activations: Array | None = None
+) -> Reference:
     losses = np.random.default_rng(1).exponential(size=DAYS * ROWS)
-    answers = Answers(predictions[unseen], TIMES[unseen])
+    own = None if activations is None else activations[unseen]
+    answers = Answers(predictions[unseen], TIMES[unseen], own)
     return make_reference(
         COLUMNS, TIMES, windows(), loss=loss_reference(losses, [], windows=1.0), answers=answers
     )
@@ -108,6 +111,61 @@ def judged(predictions: Array) -> Any:
 def test_answers_that_move_are_named_and_those_that_stay_are_not() -> None:
     assert not any(alarm.raised for alarm in judged(PREDICTIONS))
     assert judged(PREDICTIONS + 3.0)[-1].columns == ("the prediction",)
+
+
+ACTIVATIONS = np.random.default_rng(3).normal(size=(DAYS * ROWS, 6)) * np.array(
+    [3.0, 2.0, 1.0, 0.1, 0.1, 0.0]
+)
+
+
+def judged_by_last_layer(activations: Array, change: Array) -> Any:
+    """The alarms of ten days, of which columns and activations are changed by so much."""
+    made = reference(activations=activations)
+    assert made.inputs is not None
+    assert made.last_layer is not None
+    found = []
+    for window, rows in list(zip(windows(), rows_by_window(TIMES, windows()), strict=True))[:10]:
+        columns = {name: values[rows] for name, values in COLUMNS.items()}
+        columns["x"] = columns["x"] + change[0]
+        last_layer = made.last_layer.columns(activations[rows] + change[1])
+        counts = count_inputs(made.inputs, columns, PREDICTIONS[rows], last_layer)
+        found.append(InputWindow(window, counts.profile, counts.pairs))
+    return input_alarms(made.inputs, found, 1000.0)
+
+
+def test_the_last_layer_is_some_columns_more() -> None:
+    made = reference(activations=ACTIVATIONS)
+    assert made.inputs is not None
+    assert made.inputs.profile.names == ("x", "level", "the prediction", "last layer 1", "last layer 2")
+    again = read_reference(json.loads(json.dumps(write_reference(made), allow_nan=False)))
+    assert again.last_layer == made.last_layer
+    assert again.inputs is not None
+    assert again.inputs.profile == made.inputs.profile
+
+
+def test_a_last_layer_that_moves_though_no_column_does_is_named() -> None:
+    quiet, moved = ([0.0, 0.0], [0.0, 3.0])
+    assert not any(alarm.raised for alarm in judged_by_last_layer(ACTIVATIONS, np.array(quiet)))
+    names = judged_by_last_layer(ACTIVATIONS, np.array(moved))[-1].columns
+    assert names
+    assert set(names) <= {"last layer 1", "last layer 2"}
+
+
+def test_where_a_column_moves_it_is_named_and_not_what_follows_from_it() -> None:
+    assert judged_by_last_layer(ACTIVATIONS, np.array([2.0, 3.0]))[-1].columns == ("x",)
+
+
+def test_where_a_column_is_not_kept_nobody_can_tell_activations() -> None:
+    for fewer in (
+        reference(activations=ACTIVATIONS).without(["x"]),
+        reference(activations=ACTIVATIONS).without(["x"]).without_last_layer(),
+    ):
+        assert fewer.last_layer is None
+        assert fewer.inputs is not None
+        assert fewer.inputs.profile.names == ("level", "the prediction")
+    whole = reference(activations=ACTIVATIONS)
+    assert whole.without([]).last_layer == whole.last_layer
+    assert reference().without_last_layer().last_layer is None
 
 
 def test_a_column_that_is_not_kept_is_not_watched() -> None:
