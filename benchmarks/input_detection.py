@@ -168,6 +168,7 @@ class SimplePeers:
         self._edges = [
             np.unique(np.quantile(self._sorted[place], np.arange(1, 10) / 10)) for place in NUMBERS
         ]
+        self._counts = [self._counted(values, place) for place, values in enumerate(self._sorted)]
 
     def shifted(self, table: Floats) -> dict[str, bool]:
         """Whether each of them calls a window shifted in any column."""
@@ -191,26 +192,24 @@ class SimplePeers:
             return float(
                 kolmogorov(distance * np.sqrt(len(known) * len(values) / (len(known) + len(values))))
             )
-        table = np.stack([np.bincount(part.astype(int), minlength=16) for part in (known, values)]).astype(
-            float
-        )
+        table = np.stack([self._counts[place], self._counted(values, place)]).astype(float)
         table = table[:, table.sum(0) > 0]
         expected = np.outer(table.sum(1), table.sum(0)) / table.sum()
         return float(chdtrc(table.shape[1] - 1, ((table - expected) ** 2 / expected).sum()))
 
     def _stability(self, values: Floats, place: int) -> float:
         """Population stability index over the tenths of the reference, or the levels; 1e-4 for an empty cell."""
-        known = self._sorted[place]
-        if place in NUMBERS:
-            edges = self._edges[place]
-            cells = [np.searchsorted(edges, part, side="right") for part in (known, values)]
-            count = len(edges) + 1
-        else:
-            cells, count = [known.astype(int), values.astype(int)], 16
-        shares = [np.bincount(part, minlength=count) / len(part) for part in cells]
+        shares = [part / part.sum() for part in (self._counts[place], self._counted(values, place))]
         used = (shares[0] > 0) | (shares[1] > 0)
         before, after = (np.maximum(part[used], 1e-4) for part in shares)
         return float(((before - after) * np.log(before / after)).sum())
+
+    def _counted(self, values: Floats, place: int) -> NDArray[np.intp]:
+        """Rows in each tenth of the reference, or of each level."""
+        if place not in NUMBERS:
+            return np.bincount(values.astype(int), minlength=16)
+        edges = self._edges[place]
+        return np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
 
 
 # --- one thing changes ---
