@@ -9,9 +9,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from pipelines import heartbeat
-from pipelines.alerts import KINDS, Alert, acknowledge, alerts_of
+from pipelines.alerts import KINDS, Alert, acknowledge
 from pipelines.errors import UserError
-from pipelines.outbox import Channel, ReceiverState, channels, open_alerts, receiver_states, send_all
+from pipelines.outbox import (
+    Channel,
+    ReceiverState,
+    channels,
+    open_alerts,
+    past_alerts,
+    receiver_states,
+    send_all,
+)
 from pipelines.receivers import Message, plain_text
 from pipelines.silence import monitor_late
 from pipelines.stores import Stores, open_stores
@@ -83,11 +91,10 @@ def _state(state: ReceiverState) -> str:
 def alerts(project: Project, now: datetime) -> AlertsResult:
     """Every alert of a project, what stands first and the gravest of it before the others."""
     events = open_stores(project).log.events(kind=KINDS) if project.log_folder().is_dir() else []
-    past = [alert for alert in alerts_of(events).values() if not alert.open]
     return AlertsResult(
         project.name,
         tuple(open_alerts(events)),
-        tuple(sorted(past, key=lambda alert: alert.over_at or alert.known_at, reverse=True)),
+        tuple(past_alerts(events)),
         receiver_states(events, project.config.alerts.known(), now),
     )
 

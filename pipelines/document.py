@@ -52,6 +52,11 @@ def asset(name: str) -> str:
     return resources.files("pipelines").joinpath("page_assets", name).read_text(encoding="utf-8")
 
 
+def symbol(kind: str) -> str:
+    """A mark of symbols.svg, which the page has to hold; the word stands beside it."""
+    return f'<svg class="mark {kind}" aria-hidden="true"><use href="#s-{kind}"/></svg>'
+
+
 def embedded(data: object) -> str:
     """JSON that cannot end the element that holds it.
 

@@ -13,6 +13,7 @@ from models.losses import default_loss
 from pipelines.bundle import BrokenBundle
 from pipelines.document import write_whole
 from pipelines.errors import UserError
+from pipelines.outbox import open_alerts, past_alerts
 from pipelines.replay_page import version_curves
 from pipelines.report_columns import MOST_WINDOWS, column_table
 from pipelines.report_labels import read_coverage
@@ -123,6 +124,7 @@ class _Report:
             days=coverage.days,
             pages=self._pages(),
             replayed=self.replayed,
+            alerts=(*open_alerts(self.events), *past_alerts(self.events)),
         )
         write_whole(render_report(page), self.path)
         inputs = tuple(str(one) for one in made if one is not None)

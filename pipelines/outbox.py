@@ -284,6 +284,12 @@ def lock_of(log: Path) -> Path:
     return log / "alerts.lock"
 
 
+def past_alerts(events: Iterable[Event]) -> list[Alert]:
+    """Alerts that are over, the newest first."""
+    past = [alert for alert in alerts_of(events).values() if not alert.open]
+    return sorted(past, key=lambda alert: alert.over_at or alert.known_at, reverse=True)
+
+
 def open_alerts(events: Iterable[Event]) -> list[Alert]:
     """Alerts that stand, the gravest first."""
     standing = [alert for alert in alerts_of(events).values() if alert.open]

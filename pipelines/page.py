@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from pipelines.document import asset, document, rounded, write_whole
+from pipelines.document import asset, document, rounded, symbol, write_whole
 from pipelines.figures import count, decimals_for, number
 
 # the word in the records, and the short name of its mark in the page's symbols and styles
@@ -306,12 +306,8 @@ def _marks(page: Page) -> str:
     marks += [(outcome, text) for outcome, text in OUTCOMES.items() if outcome in outcomes]
     if not marks:
         return ""
-    items = "".join(f"<li>{_mark(name)}{text}</li>" for name, text in marks)
+    items = "".join(f"<li>{symbol(name)}{text}</li>" for name, text in marks)
     return f'<ul class="marks" aria-label="Marks in the chart">{items}</ul>'
-
-
-def _mark(name: str) -> str:
-    return f'<svg class="mark {name}" aria-hidden="true"><use href="#s-{name}"/></svg>'
 
 
 def description(page: Page, means: Mapping[str, float | None], decimals: int) -> str:
@@ -432,7 +428,7 @@ def _window(window: PageWindow, decimals: int, *, hours: bool, never: bool) -> s
         f'<td class="n served">{number(window.loss, decimals)}</td>',
         f'<td class="n">{number(window.loss_never, decimals)}</td>' if never else "",
         f"<td>v{window.version}</td>",
-        f"<td>{_mark(name) if name != 'quiet' else ''}{escape(window.verdict)}</td>",
+        f"<td>{symbol(name) if name != 'quiet' else ''}{escape(window.verdict)}</td>",
         f"<td>{_action(window)}</td>",
         f"<td>{'<br>'.join(escape(reason) for reason in window.reasons)}</td>",
     ]
@@ -443,7 +439,7 @@ def _action(window: PageWindow) -> str:
     """What was done, and what came of it."""
     outcome = _outcome(window)
     if outcome == "promoted":
-        return f"{_mark(outcome)}{escape(window.action)} → v{window.promoted}"
+        return f"{symbol(outcome)}{escape(window.action)} → v{window.promoted}"
     if outcome == "refused":
-        return f"{_mark(outcome)}{escape(window.action)}, refused"
-    return f"{_mark(outcome) if outcome else ''}{escape(window.action)}"
+        return f"{symbol(outcome)}{escape(window.action)}, refused"
+    return f"{symbol(outcome) if outcome else ''}{escape(window.action)}"

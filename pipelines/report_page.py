@@ -14,9 +14,11 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
-from pipelines.document import asset, document, rounded
+from pipelines.alerts import Alert
+from pipelines.document import asset, document, rounded, symbol
 from pipelines.figures import count, decimals_for, number
 from pipelines.page import VersionCurve, month_name
+from pipelines.report_alerts import alerts_section
 from pipelines.report_columns import ColumnTable, embedded_columns, faulty
 from pipelines.report_labels import LabelDay
 from pipelines.report_windows import ALARMS, Life, Pending, ReportWindow
@@ -43,7 +45,8 @@ _MILLISECONDS = 1000
 @dataclass(frozen=True)
 class ReportPage:
     """All that the page shows. columns: None where no window could be counted. pages: by number of a window, the
-    address of Evidently's report beside the page. links: text and address of further pages.
+    address of Evidently's report beside the page. links: text and address of further pages. alerts: see
+    `report_alerts`.
     """
 
     name: str
@@ -57,6 +60,7 @@ class ReportPage:
     pages: Mapping[int, str] = field(default_factory=dict)
     links: tuple[tuple[str, str], ...] = ()
     replayed: bool = False
+    alerts: tuple[Alert, ...] = ()
 
     @property
     def windows(self) -> tuple[ReportWindow, ...]:
@@ -68,6 +72,7 @@ def render_report(page: ReportPage) -> str:
     """The page as text; the same record gives the same text."""
     decimals = _decimals(page)
     sections = (
+        alerts_section(page.alerts),
         _chart(page, decimals),
         _columns(page),
         _verdicts(page, decimals),
@@ -105,7 +110,8 @@ def _decimals(page: ReportPage) -> int:
 
 def _head(page: ReportPage) -> str:
     judged = bool(page.windows)
-    parts = [("chart", "Loss", judged or bool(page.curves)), ("columns", "Inputs", page.columns is not None)]
+    parts = [("alerts", "Alerts", bool(page.alerts)), ("chart", "Loss", judged or bool(page.curves))]
+    parts += [("columns", "Inputs", page.columns is not None)]
     parts += [("verdicts", "Verdicts", judged), ("slices", "Slices", _sliced(page))]
     parts += [("labels", "Labels", bool(page.days)), ("months", "Months", judged)]
     links = "".join(f'<a href="#{name}">{text}</a>' for name, text, there in parts if there)
@@ -126,17 +132,13 @@ def _subtitle(page: ReportPage) -> str:
 
 def _today(standing: Standing) -> str:
     command = f" <code>{escape(standing.command)}</code>" if standing.command else ""
-    findings = "".join(f"<li>{_mark(one.kind)}{escape(one.text)}</li>" for one in standing.findings)
+    findings = "".join(f"<li>{symbol(one.kind)}{escape(one.text)}</li>" for one in standing.findings)
     listed = f'<ul class="findings">{findings}</ul>' if findings else ""
     return (
         f'<section class="card today {standing.kind}-edge" aria-label="Where it stands">'
-        f'<p class="headline">{_mark(standing.kind)}{escape(standing.headline)}</p>'
+        f'<p class="headline">{symbol(standing.kind)}{escape(standing.headline)}</p>'
         f'<p class="advice"><b>Next</b> {escape(standing.advice)}{command}</p>{listed}</section>'
     )
-
-
-def _mark(kind: str) -> str:
-    return f'<svg class="mark {kind}" aria-hidden="true"><use href="#s-{kind}"/></svg>'
 
 
 def _tiles(page: ReportPage, decimals: int) -> str:
@@ -271,7 +273,7 @@ def _marks(page: ReportPage) -> str:
     found = [(mark, verdict) for mark, verdict in _kinds(page.windows) if mark != "quiet"]
     found += [(outcome, text) for outcome, text in OUTCOMES.items() if outcome in outcomes]
     found += [("undone", "version changed by hand")] if _by_hand(page.life) else []
-    items = "".join(f"<li>{_mark(kind)}{text}</li>" for kind, text in found)
+    items = "".join(f"<li>{symbol(kind)}{text}</li>" for kind, text in found)
     return f'<ul class="marks" aria-label="Marks in the chart">{items}</ul>' if items else ""
 
 
@@ -387,7 +389,7 @@ def _filters(windows: Sequence[ReportWindow]) -> str:
     ]
     buttons += [
         f'<button type="button" aria-pressed="false" data-kind="{escape(verdict)}">'
-        f"{_mark(mark) if mark != 'quiet' else ''}{escape(verdict)} {count(counts[verdict])}</button>"
+        f"{symbol(mark) if mark != 'quiet' else ''}{escape(verdict)} {count(counts[verdict])}</button>"
         for mark, verdict in kinds
     ]
     retrained = sum(bool(one.outcome) for one in windows)
@@ -420,7 +422,7 @@ def _verdict(window: ReportWindow, page: ReportPage, decimals: int) -> str:
     return (
         f'<li id="w{window.number}" data-kind="{escape(window.verdict)}"{" data-retrained" if window.outcome else ""} '
         f'data-from="{window.number}" data-to="{window.number}">'
-        f"<h3>{_mark(mark)}<span>{escape(window.verdict)}</span> <time>{span(window)}</time></h3>"
+        f"<h3>{symbol(mark)}<span>{escape(window.verdict)}</span> <time>{span(window)}</time></h3>"
         f"<p>window {window.number} · {count(window.rows)} rows{labelled}{loss} · v{window.version} · "
         f"{_done(window)}</p>"
         f"{f'<ul>{reasons}</ul>' if reasons else ''}{_explained(window)}{_evidence(window, page)}</li>"
@@ -429,10 +431,10 @@ def _verdict(window: ReportWindow, page: ReportPage, decimals: int) -> str:
 
 def _done(window: ReportWindow) -> str:
     if window.outcome == "promoted":
-        return f"{_mark('promoted')}{escape(window.action)} → v{window.challenger}"
+        return f"{symbol('promoted')}{escape(window.action)} → v{window.challenger}"
     if window.outcome == "refused":
-        return f"{_mark('refused')}{escape(window.action)}, v{window.challenger} refused"
-    return f"{_mark('open') if window.outcome else ''}{escape(window.action)}"
+        return f"{symbol('refused')}{escape(window.action)}, v{window.challenger} refused"
+    return f"{symbol('open') if window.outcome else ''}{escape(window.action)}"
 
 
 def _explained(window: ReportWindow) -> str:
@@ -520,7 +522,7 @@ def _slice(one: Mapping[str, Any], told: Sequence[ReportWindow], decimals: int) 
         for window in told[-60:]
     ]
     known = [float(loss) if isinstance(loss, int | float) else None for loss in past]
-    raised = f"{_mark('harmful')}raised" if one.get("raised") else ""
+    raised = f"{symbol('harmful')}raised" if one.get("raised") else ""
     return (
         f'<tr><th scope="row">{escape(name)}</th><td class="n">{count(one.get("rows"))}</td>'
         f'<td class="n">{number(one.get("loss"), decimals)}</td>'

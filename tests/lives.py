@@ -11,6 +11,7 @@ import numpy as np
 
 from monitoring.profile import profile, reference_bins
 from monitoring.shift import calibrate
+from pipelines.alerts import Alert
 from pipelines.page import VersionCurve
 from pipelines.reference import Reference
 from pipelines.report_columns import column_table
@@ -22,6 +23,18 @@ from pipelines.window_counts import WindowCells, cells_of
 
 START = datetime(2013, 3, 4, tzinfo=UTC)
 DAY = timedelta(days=1)
+
+
+def alert(number: int = 45, **more: Any) -> Alert:
+    """An alert that stands since the window of a number."""
+    since = START + number * DAY
+    whole: dict[str, Any] = {
+        "id": f"{number:010x}", "stage": 1, "kind": "harmful shift", "severity": "warning", "cause": "loss",
+        "title": "bikes: harmful shift", "body": "loss 0.5 → 0.62", "next": "Wait for the gate",
+        "links": {}, "since": since, "raised": since + DAY, "known_at": since + DAY, "weight": 0,
+        "subjects": frozenset(), "receivers": (),
+    }  # fmt: skip
+    return Alert(**{**whole, **more})
 
 
 def window(number: int, verdict: str = "quiet", **more: Any) -> ReportWindow:
