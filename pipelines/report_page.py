@@ -71,13 +71,15 @@ class ReportPage:
 def render_report(page: ReportPage) -> str:
     """The page as text; the same record gives the same text."""
     decimals = _decimals(page)
+    alerts, stand = alerts_section(page.alerts), any(alert.open for alert in page.alerts)
     sections = (
-        alerts_section(page.alerts),
+        alerts if stand else "",
         _chart(page, decimals),
         _columns(page),
         _verdicts(page, decimals),
         _slices(page, decimals),
         _labels(page),
+        "" if stand else alerts,
         _months(page, decimals),
     )
     body = (

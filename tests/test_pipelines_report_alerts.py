@@ -78,3 +78,5 @@ def test_it_stands_before_the_chart_and_can_be_jumped_to(lives: ModuleType) -> N
     text = render_report(lives.made_page(alerts=(lives.alert(title="<b>odd</b>"),)))
     assert text.index('href="#alerts"') < text.index('id="alerts"') < text.index('id="chart"')
     assert "<b>odd</b>" not in text
+    over = render_report(lives.made_page(alerts=(lives.alert(over="back to normal", over_at=NIGHT),)))
+    assert over.index('id="chart"') < over.index('id="alerts"')  # nothing stands any more
