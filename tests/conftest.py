@@ -1,14 +1,12 @@
-"""Helpers that lie beside the tests. They are loaded by file, for the tests are no package."""
+"""What tests share. Helpers are modules of this folder, which pytest has on its path (pyproject.toml)."""
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -24,19 +22,6 @@ hypothesis.settings.load_profile("losswatch")
 
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 CHROMIUM += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-
-
-def _beside(name: str) -> ModuleType:
-    """A module of this folder under a name that no other distribution has."""
-    known = f"losswatch_tests_{name}"
-    if known not in sys.modules:
-        spec = importlib.util.spec_from_file_location(known, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[known] = module
-        spec.loader.exec_module(module)
-    return sys.modules[known]
 
 
 @pytest.fixture(autouse=True)
@@ -70,19 +55,19 @@ def _logging_as_at_the_start() -> None:
 @pytest.fixture(scope="session")
 def beside() -> Callable[[str], ModuleType]:
     """Gives any module that lies beside the tests, by its name."""
-    return _beside
+    return import_module
 
 
 @pytest.fixture(scope="session")
 def streams() -> ModuleType:
     """Made rows that arrive day by day: tests/streams.py."""
-    return _beside("streams")
+    return import_module("streams")
 
 
 @pytest.fixture(scope="session")
 def commands() -> ModuleType:
     """The command line in child processes: tests/commands.py."""
-    return _beside("commands")
+    return import_module("commands")
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +86,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def linear_networks() -> Iterator[ModuleType]:
     """Straight lines in the place of Keras's networks, for what is about something else."""
-    module = _beside("linear_networks")
+    module = import_module("linear_networks")
     with pytest.MonkeyPatch.context() as patch:
         module.install(patch)
         yield module
@@ -115,12 +100,12 @@ def make_stores(
 
     Whoever opens stores meanwhile, a replay for instance, gets such stores too.
     """
-    projects = _beside("projects")
+    projects = import_module("projects")
 
     def make(frame: Any, more: str = "", *, target: str = "y") -> Any:
         folder = tmp_path_factory.mktemp("project")
         return projects.stores(projects.write_project(folder, frame, more, target=target))
 
     with pytest.MonkeyPatch.context() as patch:
-        projects.install(patch, _beside("fakes"))
+        projects.install(patch, import_module("fakes"))
         yield make

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-import sys
 import time
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,7 @@ import pytest
 
 from pipelines.champion import Champion
 
-
-def _versions() -> Any:
-    """tests/versions.py; `tests` is no package."""
-    spec = importlib.util.spec_from_file_location(
-        "losswatch_versions", Path(__file__).with_name("versions.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-VERSIONS = _versions()
+VERSIONS = import_module("versions")
 
 
 @dataclass

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,21 +22,7 @@ from pipelines.registry import Registry
 from pipelines.scoring import Scorer
 from pipelines.stores import Stores
 
-
-def _versions() -> Any:
-    """tests/versions.py; `tests` is no package."""
-    spec = importlib.util.spec_from_file_location(
-        "losswatch_versions", Path(__file__).with_name("versions.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-VERSIONS = _versions()
+VERSIONS = import_module("versions")
 COLUMNS = ["hour", "carrier", "wind", "holiday"]
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -19,19 +17,7 @@ from hypothesis import strategies as st
 
 from pipelines.http_server import FEW, Exchange, HttpServer, Limits, Refusal, header_lines
 
-
-def _asking() -> Any:
-    """tests/asking.py; `tests` is no package."""
-    spec = importlib.util.spec_from_file_location("losswatch_asking", Path(__file__).with_name("asking.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-ASKING = _asking()
+ASKING = import_module("asking")
 
 
 class Echo:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,7 @@ from pipelines.invocations import BadRequest, Invocation
 from pipelines.large_requests import LargeFailed, LargeRequests, Task, Versions, _answer, _joined, read_rows
 from pipelines.scoring import Scorer
 
-
-def _versions() -> Any:
-    """tests/versions.py; `tests` is no package."""
-    path = Path(__file__).with_name("versions.py")
-    spec = importlib.util.spec_from_file_location("losswatch_large_versions", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-VERSIONS = _versions()
+VERSIONS = import_module("versions")
 ROWS = 1201  # three pieces
 NAMES = ("hour", "carrier", "wind", "holiday")
 

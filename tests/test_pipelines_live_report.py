@@ -1,8 +1,7 @@
-import importlib.util
 import json
-import sys
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +31,6 @@ LOSS = LossReference(
 ROWS = 80  # a day
 
 
-def beside(name: str) -> Any:
-    """A module of this folder; `tests` is no package."""
-    spec = importlib.util.spec_from_file_location(f"report_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     text = '[project]\nname = "rides"\n[data]\npath = "rides.csv"\ntarget = "binary"\nlabel_delay = "6 h"\n'
@@ -53,7 +41,7 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def stores(project: Project, monkeypatch: pytest.MonkeyPatch) -> Stores:
     """A project with one trained version in a registry in memory, and an empty log."""
-    versions, fakes = beside("versions"), beside("fakes")
+    versions, fakes = import_module("versions"), import_module("fakes")
     project.state.mkdir()
     (project.state / "mlflow.db").touch()
     bundle = versions.write_version(project.state / "made")
@@ -81,7 +69,7 @@ def serve(stores: Stores) -> None:
 
 
 def score(stores: Stores, day: int, *, version: int = 1) -> None:
-    frame = beside("versions").frame(ROWS, seed=day)
+    frame = import_module("versions").frame(ROWS, seed=day)
     columns = {name: frame[name] for name in ("hour", "carrier", "wind", "holiday")}
     times = [START + day * DAY + row * DAY / ROWS for row in range(ROWS)]
     ids = [f"{day}-{row}" for row in range(ROWS)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import signal
 import socket
@@ -14,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,6 @@ from models.history import EpochLoss
 from pipelines.bundle import BrokenBundle
 from pipelines.errors import UserError
 from pipelines.registry import ChampionMoved, Registry, RunInProgress, TrackedRun
-
-
-def _fakes() -> Any:
-    """tests/fakes.py; `tests` is no package, and another distribution has one of that name."""
-    spec = importlib.util.spec_from_file_location("losswatch_fakes", Path(__file__).with_name("fakes.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +43,7 @@ def mlflow_registry(store: Path, request: pytest.FixtureRequest) -> Registry:
 @pytest.fixture(params=["fake", pytest.param("mlflow", marks=pytest.mark.slow)])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     if request.param == "fake":
-        return _fakes().FakeRegistry(tmp_path / "registry")
+        return import_module("fakes").FakeRegistry(tmp_path / "registry")
     return request.getfixturevalue("mlflow_registry")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,7 @@ from models.schema import SchemaError, Task
 from pipelines.bundle import BrokenBundle, read_bundle
 from pipelines.scoring import Scorer, last_layer_of
 
-
-def _versions() -> Any:
-    """tests/versions.py; `tests` is no package."""
-    spec = importlib.util.spec_from_file_location(
-        "losswatch_versions", Path(__file__).with_name("versions.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-VERSIONS = _versions()
+VERSIONS = import_module("versions")
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,7 @@ from pipelines.tokens import Tokens, add_token, remove_token
 NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
 
 
-def _module(name: str) -> Any:
-    """A module of tests/; `tests` is no package."""
-    spec = importlib.util.spec_from_file_location(f"losswatch_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-VERSIONS, ASKING = _module("versions"), _module("asking")
+VERSIONS, ASKING = import_module("versions"), import_module("asking")
 
 
 @dataclass

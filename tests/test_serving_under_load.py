@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import json
 import os
 import random
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +34,7 @@ from pipelines.tokens import Tokens
 NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
 
 
-def _module(name: str) -> Any:
-    """A module of tests/; `tests` is no package."""
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(f"losswatch_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-VERSIONS, ASKING = _module("versions"), _module("asking")
+VERSIONS, ASKING = import_module("versions"), import_module("asking")
 ROW = {"hour": 7, "carrier": "UA", "wind": 9.5, "holiday": True}
 
 
