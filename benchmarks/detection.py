@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from benchmarks import options
 from benchmarks.detection_streams import FAMILIES, LISTED, OTHERS, Family, abrupt, ramp, stream
-from benchmarks.environment import FOLDER, ROOT
+from benchmarks.environment import FOLDER, ROOT, peer_environ
 from benchmarks.options import say
 from benchmarks.result import Result, at_most, figure
 from monitoring.budget import budget_of
@@ -113,8 +113,12 @@ class Stream:
             yield loss_level(losses, known.ceiling, known.logarithmic, self.starts[place])
 
     def plain(self, rises: Array, begin: int = 0) -> list[float]:
-        """Their plain mean losses."""
-        return [float(self.losses(place, rise).mean()) for place, rise in enumerate(rises.tolist(), begin)]
+        """Their plain mean losses; nan, which is beyond nothing, of a window without a row."""
+        return [_mean(self.losses(place, rise)) for place, rise in enumerate(rises.tolist(), begin)]
+
+
+def _mean(losses: Array) -> float:
+    return float(losses.mean()) if len(losses) else math.nan
 
 
 def streams(task: Task, windows: int) -> list[Stream]:
@@ -127,7 +131,8 @@ def streams(task: Task, windows: int) -> list[Stream]:
         reference = loss_reference(
             np.concatenate(past), past, windows=float(task.blocks), starts=starts[: task.blocks]
         )
-        means = np.array([one.mean() for one in past])
+        means = np.array([_mean(one) for one in past if len(one)])
+        means = np.resize(means, len(past))  # in place of a window without a row the first ones again
         cut = task.blocks
         found.append(Stream(family, reference, means, rows[cut:], factors[cut:], starts[cut:]))
     return found
@@ -481,7 +486,9 @@ def peers(seeds: int) -> list[Result]:
         return []
     say(f"river and NannyML, {seeds} seeds")
     command = [str(python), "-m", "benchmarks.detection_peers", str(seeds)]
-    told = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    told = subprocess.run(
+        command, cwd=ROOT, env=peer_environ(), stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
     return [Result(**one) for one in json.loads(told)]
 
 

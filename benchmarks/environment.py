@@ -24,6 +24,11 @@ class NoEnvironment(Exception):
     """It could not be made; the text says why and what to do."""
 
 
+def peer_environ() -> dict[str, str]:
+    """The environment of a process of peers: NannyML would tell its makers of every use."""
+    return {**os.environ, "NML_DISABLE_USAGE_LOGGING": "true"}
+
+
 def make(folder: Path = FOLDER, peers: Path = PEERS, imports: Sequence[str] = IMPORTS) -> bool:
     """Makes the environment; False where it is there already, of this very list. Whole, or not at all."""
     wanted = hashlib.sha256(peers.read_bytes()).hexdigest()
@@ -86,7 +91,7 @@ def _step(what: str, command: Sequence[str], advice: str) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env={**os.environ, "NML_DISABLE_USAGE_LOGGING": "true"},  # nannyml reports its use otherwise
+        env=peer_environ(),
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:

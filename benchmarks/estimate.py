@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -260,7 +259,7 @@ def nannyml(problem: Problem, runs: Sequence[Run]) -> list[dict[str, Any]]:
         rows, answers = Path(folder) / "rows.npz", Path(folder) / "answers.json"
         np.savez(rows, **stored)
         command = [str(environment.FOLDER / "bin" / "python"), str(PEER), str(rows), str(answers)]
-        quiet = {**os.environ, "NML_DISABLE_USAGE_LOGGING": "true", "OMP_NUM_THREADS": "1"}
+        quiet = {**environment.peer_environ(), "OMP_NUM_THREADS": "1"}
         subprocess.run(command, check=True, env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         found: list[dict[str, Any]] = json.loads(answers.read_text("utf-8"))
     return found

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import options
-from benchmarks.environment import FOLDER, ROOT
+from benchmarks.environment import FOLDER, ROOT, peer_environ
 from benchmarks.input_streams import (
     COLUMNS,
     KEPT,
@@ -327,7 +327,9 @@ def peers(quick: bool) -> list[Result]:
         return results
     say("NannyML")
     command = [str(python), "-m", "benchmarks.input_peers"]
-    told = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    told = subprocess.run(
+        command, cwd=ROOT, env=peer_environ(), stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
     return results + [Result(**one) for one in json.loads(told)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import warnings
 from dataclasses import asdict
@@ -45,7 +44,6 @@ def measure() -> list[Result]:
 
 
 if __name__ == "__main__":
-    os.environ["NML_DISABLE_USAGE_LOGGING"] = "1"  # it tells its makers of every use
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         json.dump([asdict(result) for result in measure()], sys.stdout)
