@@ -238,7 +238,7 @@ class Schema:
 
     @property
     def watched_names(self) -> tuple[str, ...]:
-        """The columns whose distribution can stay the same: all but dates, which move on by nature."""
+        """The columns whose distribution can stay the same as they are: all but dates, which move on by nature."""
         return tuple(column.name for column in self.columns if column.takes != "date")
 
     @property

@@ -178,6 +178,11 @@ class DataConfig:
         },
     )
 
+    @property
+    def has_times(self) -> bool:
+        """Whether it is known when rows happened, and not their order alone."""
+        return bool(self.time) or self.start is not None
+
     def __post_init__(self) -> None:
         for role, name in (("group", self.group), ("weight", self.weight)):
             if self.target == name:

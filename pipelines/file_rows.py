@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,7 @@ from pipelines.reference import (
 from pipelines.row_times import Times
 from pipelines.sources import Table
 from pipelines.version_reference import answers_of
+from pipelines.watched_columns import watched_columns
 from pipelines.watched_inputs import (
     Answers,
     InputCounts,
@@ -96,7 +97,7 @@ MOST_CORRECTION = (
     50_000  # unseen rows from which a correction is learned; it has as many weights as a linear model
 )
 PREDICTED_AT_ONCE = 65_536
-_FORM = 3  # of these files; another one is prepared again
+_FORM = 4  # of these files; another one is prepared again
 _META, _SCHEMA, _PROFILES = "rows.json", "schema.json", "profiles.json"
 _NAMES = {TRAIN: "train", STOP: "validation"}
 
@@ -200,13 +201,18 @@ class FileRows:
             unseen |= table.times >= self.unseen_since
         inputs = self.schema.inputs(table.frame)
         return _Sampled(
-            {name: table.frame[name].to_numpy() for name in self.schema.watched_names},
+            self._watched(table),
             inputs,
             predict(model, inputs).astype(np.float64),
             self.schema.targets(table.frame).astype(np.float64),
             table.times,
             unseen,
         )
+
+    def _watched(self, table: Table) -> dict[str, npt.NDArray[Any]]:
+        """The columns of the sample, as they were counted over all rows."""
+        timed = self.source.config.has_times
+        return watched_columns(self.schema, table.frame, table.times, timed=timed)
 
     def _slices(
         self, sample: _Sampled, goal: Objective, windows: Sequence[Window], ceiling: float
@@ -464,7 +470,8 @@ def _write_files(
     kept_times = scanned.times[scanned.order][scanned.kept[scanned.order]]
     np.save(folder / "times.npy", kept_times)
     known = table.rows(np.flatnonzero(table.parts != TEST))
-    counts = _Counts(kept_times, window, schema, known, most=COUNTED_BATCHES * source.batch)
+    watch = partial(watched_columns, schema, timed=source.config.has_times)
+    counts = _Counts(kept_times, window, watch, known, most=COUNTED_BATCHES * source.batch)
     for batch in source.batches():
         frame = source.inputs(batch)
         say(f"preparing row {batch.rows.stop:,} of {source.rows:,}")
@@ -489,15 +496,20 @@ def _rows(
     return Rows(schema.inputs(frame), schema.targets(frame), weights)
 
 
+Watch = Callable[["pd.DataFrame", Times], dict[str, npt.NDArray[Any]]]
+
+
 class _Counts:
     """The profiles of all rows and of some windows, added up from batch to batch.
 
-    The cells are learned from a sample; the counts are of all rows. most: rows that wait to be counted by window.
+    The cells are learned from a sample; the counts are of all rows. watch: gives the columns that are watched, of a
+    frame and the times of its rows; most: rows that wait to be counted by window.
     """
 
-    def __init__(self, times: Times, window: WindowLength, schema: Schema, sample: Table, most: int) -> None:
-        self._names = schema.watched_names
-        learned = {name: sample.frame[name].to_numpy() for name in self._names}
+    def __init__(self, times: Times, window: WindowLength, watch: Watch, sample: Table, most: int) -> None:
+        self._watch = watch
+        learned = watch(sample.frame, sample.times)
+        self._names = tuple(learned)
         self._bins = reference_bins(learned)
         self._pairs = pair_bins(learned, profile(learned, self._bins))
         windows = cut(times[[0, -1]], moment_of(times[0]), window)
@@ -512,7 +524,7 @@ class _Counts:
     def add(self, frame: pd.DataFrame, times: Times) -> None:
         if not len(frame):
             return
-        columns = {name: frame[name].to_numpy() for name in self._names}
+        columns = self._watch(frame, times)
         whole = profile(columns, self._bins)
         self._whole = whole if self._whole is None else merge(self._whole, whole)
         number = locate(times, self._windows)

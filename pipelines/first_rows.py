@@ -22,6 +22,7 @@ from pipelines.prepared import Prepared, fit_schema
 from pipelines.reference import Reference, make_loss_reference
 from pipelines.row_times import Times
 from pipelines.version_reference import AnsweredRows, version_reference
+from pipelines.watched_columns import watched_columns
 
 if TYPE_CHECKING:
     import keras
@@ -151,7 +152,8 @@ class FrameRows:
         unseen = unseen_by(self.project.config.data, self.split, table, known)
         windows = cut(table.times, moment_of(table.times[0]), self.window)
         loss = make_loss_reference(losses, unseen, every.times, windows)
-        columns = {name: table.frame[name].to_numpy() for name in schema.watched_names}
+        timed = self.project.config.data.has_times
+        columns = watched_columns(schema, table.frame, table.times, timed=timed)
         rows = AnsweredRows(columns, table.times, known, every.inputs, predictions, targets, losses, unseen)
         return version_reference(model, schema, goal, rows, windows, loss)
 

@@ -47,6 +47,7 @@ from pipelines.sources import Table
 from pipelines.training import settings_of
 from pipelines.version_reference import AnsweredRows, version_reference
 from pipelines.watch import WindowJudgement
+from pipelines.watched_columns import watched_columns
 
 if TYPE_CHECKING:
     from models.schema import Column, Schema
@@ -331,7 +332,7 @@ def _register(
     newest = known.times[late] >= known.judge
     windows = cut(known.times[late], service.anchor, service.window)
     loss = _reference_of(losses, late, known, service)
-    watched = {name: columns[name] for name in schema.watched_names}
+    watched = watched_columns(schema, columns, known.times[late])
     every = np.ones(len(late), dtype=bool)
     rows = AnsweredRows(
         watched, known.times[late], every, inputs, predictions, known.targets[late], losses, newest

@@ -13,6 +13,7 @@ from monitoring.window import Window, WindowLength
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.errors import UserError
 from pipelines.reference import Reference, read_reference
+from pipelines.watched_columns import date_names, with_names_of_dates
 
 if TYPE_CHECKING:
     from pipelines.stores import Stores
@@ -103,11 +104,13 @@ def bundle_of(stores: Stores, version: int) -> Bundle:
 
 
 def reference_of(stores: Stores, version: int) -> Reference:
-    """What a version is compared with, of the columns that the log keeps; read once a process."""
+    """What a version is compared with, of the columns that the log keeps as they came; read once a process."""
     key = ("reference", version)
     if key not in stores.memo:
-        dropped = stores.project.config.log.columns_with("drop")
-        stores.memo[key] = read_reference(bundle_of(stores, version).reference).without(dropped)
+        bundle, log = bundle_of(stores, version), stores.project.config.log
+        hashed = set(log.columns_with("hash")) & set(date_names(bundle.schema))
+        gone = [*with_names_of_dates(log.columns_with("drop")), *with_names_of_dates(sorted(hashed))]
+        stores.memo[key] = read_reference(bundle.reference).without(gone)
     found: Reference = stores.memo[key]
     return found
 

@@ -24,7 +24,8 @@ import numpy.typing as npt
 from monitoring.profile import ColumnBins, ColumnProfile, Profile, merge, profile
 from pipelines.bundle import BrokenBundle
 from pipelines.moments import numpy_moment
-from pipelines.service import known_levels, reference_of
+from pipelines.service import bundle_of, known_levels, reference_of
+from pipelines.watched_columns import watched_columns
 
 if TYPE_CHECKING:
     from pipelines.stores import Stores
@@ -138,11 +139,12 @@ def _counted(
     ends = np.array([numpy_moment(window.end) for window in windows])
     dues = np.array([numpy_moment(window.due) for window in windows])
     version, since = windows[0].version, numpy_moment(windows[0].since)
+    schema = bundle_of(stores, version).schema
     parts = stores.log.parts(
         windows[0].start,
         windows[-1].end,
         known_until=max(window.due for window in windows),
-        columns=[one.name for one in bins],
+        columns=schema.column_names,
         levels=known_levels(stores, version),
     )
     for rows in parts:
@@ -151,7 +153,8 @@ def _counted(
         inside &= (rows.versions == version) & (rows.times >= since)
         for one in np.unique(place[inside]):
             chosen = np.flatnonzero(inside & (place == one))
-            part = profile({name: column[chosen] for name, column in rows.columns.items()}, bins)
+            columns = {name: column[chosen] for name, column in rows.columns.items()}
+            part = profile(watched_columns(schema, columns, rows.times[chosen]), bins)
             whole[int(one)] = merge(whole.get(int(one), nothing), part)
         while done < max(whole, default=0):
             yield windows[done].number, cells_of(whole.pop(done, nothing))

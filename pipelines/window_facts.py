@@ -38,6 +38,7 @@ from pipelines.moments import numpy_moment
 from pipelines.objective import Objective, objective
 from pipelines.reference import Reference
 from pipelines.service import Service, bundle_of, known_levels, reference_of
+from pipelines.watched_columns import watched_columns
 from pipelines.watched_inputs import InputCounts, count_inputs, merge_counts
 
 if TYPE_CHECKING:
@@ -196,10 +197,10 @@ def _counted(stores: Stores, service: Service, rows: LabelledRows) -> Counts:
     served = row_losses_of(rows.take(usable(rows, schema)), schema, goal)
     inputs = prepared_inputs(schema, own.columns, len(own))
     counts = count_rows(
-        own.columns,
+        watched_columns(schema, own.columns, own.times),
         own.times,
         labelled,
-        known.columns,
+        watched_columns(schema, known.columns, known.times),
         reference_of(stores, service.version),
         served=served[np.isfinite(served)],
         arrived=len(rows),

@@ -247,6 +247,21 @@ def test_the_reference_is_that_of_a_training_in_memory(
     same_reference(ours, theirs)
 
 
+def test_dates_are_watched_as_in_memory(tmp_path: Path, answers: Any) -> None:
+    rows = frame()
+    days = np.random.default_rng(3).uniform(0, 9, len(rows))
+    rows = rows.assign(booked=rows["when"] - pd.to_timedelta(days, unit="D").round("s"))
+    opened = project(tmp_path, write(tmp_path, rows), after='[prepare]\ndates = ["booked"]\n')
+    goal = objective(opened, "regression")
+    ours, theirs = (
+        write_reference(one.reference(object(), goal))
+        for one in (in_files(opened, batch=200), in_memory(opened))
+    )  # type: ignore[arg-type]  # no network
+    same_reference(ours, theirs)
+    names = [column["bins"]["name"] for column in ours["profile"]["columns"]]
+    assert {"days since booked", "hour of booked", "weekday of booked"} <= set(names)
+
+
 def test_the_reference_of_columns_of_every_type_is_that_in_memory(tmp_path: Path, answers: Any) -> None:
     parquet.write_table(
         odd_columns(ROWS).drop_columns("flight"), tmp_path / "rows.parquet", row_group_size=170
