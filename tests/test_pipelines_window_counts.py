@@ -79,6 +79,9 @@ def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     reference = SimpleNamespace(profile=profile({"wind": [], "carrier": []}, BINS))
     monkeypatch.setattr(module, "reference_of", lambda stores, version: reference)
     monkeypatch.setattr(module, "known_levels", lambda stores, version: {})
+    names = ("wind", "carrier")
+    schema = SimpleNamespace(columns=(), column_names=names, watched_names=names)
+    monkeypatch.setattr(module, "bundle_of", lambda stores, version: SimpleNamespace(schema=schema))
     return SimpleNamespace(project=SimpleNamespace(state=tmp_path), log=Rows())
 
 
