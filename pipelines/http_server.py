@@ -31,8 +31,6 @@ _LINGER_SECONDS = 0.5  # after SIGTERM, in which requests that are on their way 
 _ACCEPTED_AT_ONCE = 500  # connections in one turn of the loop
 MOST_TURNED_AWAY = 1000  # of those for which there is no room, that may still read why
 _READ_AT_ONCE = 64 * 2**10
-FEW = 2  # connections that are answered one by one, and each next request looked out for
-_AWAKE_SECONDS = 0.0003  # after an answer; to wake a process that sleeps takes about as long as an answer
 _MOST_WAITING = 8  # requests that one client sent ahead before it is read on
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 JSON = b"content-type: application/json\r\n"
@@ -143,8 +141,6 @@ class HttpServer:
         self.turned_away = 0
         self.leaving = 0  # connections that only wait for their client to close
         self._full_until = 0.0  # before which nobody can make room
-        self._awake_until = 0.0
-        self.awake = False  # whether the loop turns without sleep
 
     async def serve(self, listening: socket, stop: asyncio.Event, *, grace: float) -> None:
         """Answers until `stop` is set, then what has come in, for at most `grace` seconds."""
@@ -181,25 +177,6 @@ class HttpServer:
             for connection in tuple(self.connections):
                 connection.close_if_idle()
             await asyncio.sleep(0.01)
-
-    @property
-    def few(self) -> bool:
-        """Whether hardly anybody asks, so that each is answered at once and its next request looked out for."""
-        return len(self.connections) <= FEW
-
-    def stay_awake(self) -> None:
-        """Looks out for the next request for a moment instead of sleeping: a client often asks again at once."""
-        if self.few:
-            self._awake_until = time.perf_counter() + _AWAKE_SECONDS
-            if not self.awake:
-                self.awake = True
-                self._look()
-
-    def _look(self) -> None:
-        """As long as a call is planned the loop does not sleep; in each of its turns it looks what has come."""
-        self.awake = time.perf_counter() < self._awake_until
-        if self.awake:
-            asyncio.get_running_loop().call_soon(self._look)
 
     def has_room(self, coming: int = 0) -> bool:
         """Whether one more connection may come; the one that was idle for longest makes room.
@@ -476,9 +453,7 @@ class _Connection(asyncio.Protocol):
         self._active, self.since = None, self._server.clock
         if not keep:
             self._leave()
-            return
-        self._server.stay_awake()
-        if self._waiting:
+        elif self._waiting:
             self._next()
 
     def _next(self) -> None:

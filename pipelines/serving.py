@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 _FLUSH_EVERY = 30.0  # seconds; a reader sees rows that wait as well, and each move costs a second of CPU
 _GRACE = 10.0  # seconds in which requests under way may end after SIGTERM
 _SWITCH_SECONDS = 0.0005  # after which a thread in the background lets the event loop go on; 5 ms by default
+_FEW = 2  # connections that are answered one by one: waiting a turn for more to come would cost more than it saves
 _MOST_HOSTS = 100  # names of this machine that are remembered
 _PAGE_HEADERS = (
     b"content-type: text/html; charset=utf-8\r\ncontent-security-policy: default-src 'none'; style-src 'unsafe-inline'"
@@ -94,7 +95,7 @@ class ScoringServer:
             self._figures,
             now=now,
             folder=folder,
-            alone=lambda: self._http.few,
+            alone=lambda: len(self._http.connections) <= _FEW,
             unlogged=unlogged,
         )
         self._labelling = ThreadPoolExecutor(1, thread_name_prefix="labels")

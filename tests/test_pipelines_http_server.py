@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.http_server import FEW, Exchange, HttpServer, Limits, Refusal, header_lines
+from pipelines.http_server import Exchange, HttpServer, Limits, Refusal, header_lines
 
 ASKING = import_module("asking")
 
@@ -325,35 +325,6 @@ def test_who_has_asked_and_was_not_read_yet_makes_no_room(monkeypatch: pytest.Mo
             answer = b""
             while answer.count(b"HTTP/1.1 200") < 2:
                 answer += asking.recv(1000)
-
-
-def test_the_next_request_of_one_client_is_looked_out_for_and_for_a_moment_only(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("pipelines.http_server._AWAKE_SECONDS", 1.0)
-    with running() as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
-        turns: list[bool] = []
-        looked = server.server._look
-        monkeypatch.setattr(server.server, "_look", lambda: (turns.append(True), looked()))
-        client.sendall(get(b"/1"))
-        assert client.recv(100).startswith(b"HTTP/1.1 200")
-        until(lambda: len(turns) > 20)  # the loop does not sleep
-        client.sendall(get(b"/2"))
-        assert client.recv(100).startswith(b"HTTP/1.1 200")
-        until(lambda: not server.server.awake)  # and then it does
-
-
-def test_nobody_is_looked_out_for_where_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.http_server._AWAKE_SECONDS", 60.0)
-    with running() as server:
-        clients = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(FEW + 1)]
-        until(lambda: len(server.server.connections) == FEW + 1)
-        for client in clients:
-            client.sendall(get(b"/1"))
-            assert client.recv(100).startswith(b"HTTP/1.1 200")
-            assert not server.server.awake
-        for client in clients:
-            client.close()
 
 
 def test_many_connections_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
