@@ -131,7 +131,7 @@ def streams(task: Task, windows: int) -> list[Stream]:
         reference = loss_reference(
             np.concatenate(past), past, windows=float(task.blocks), starts=starts[: task.blocks]
         )
-        means = np.array([_mean(one) for one in past if len(one)])
+        means = np.array([one.mean() for one in past if len(one)])
         means = np.resize(means, len(past))  # in place of a window without a row the first ones again
         cut = task.blocks
         found.append(Stream(family, reference, means, rows[cut:], factors[cut:], starts[cut:]))

@@ -108,8 +108,8 @@ def reference_of(stores: Stores, version: int) -> Reference:
     key = ("reference", version)
     if key not in stores.memo:
         bundle, log = bundle_of(stores, version), stores.project.config.log
-        hashed = set(log.columns_with("hash")) & set(date_names(bundle.schema))
-        gone = [*with_names_of_dates(log.columns_with("drop")), *with_names_of_dates(sorted(hashed))]
+        hashed_dates = set(log.columns_with("hash")) & set(date_names(bundle.schema))
+        gone = with_names_of_dates([*log.columns_with("drop"), *hashed_dates])
         stores.memo[key] = read_reference(bundle.reference).without(gone)
     found: Reference = stores.memo[key]
     return found

@@ -196,11 +196,12 @@ def _counted(stores: Stores, service: Service, rows: LabelledRows) -> Counts:
     losses[places] = labelled.losses
     served = row_losses_of(rows.take(usable(rows, schema)), schema, goal)
     inputs = prepared_inputs(schema, own.columns, len(own))
+    watched = watched_columns(schema, own.columns, own.times)
     counts = count_rows(
-        watched_columns(schema, own.columns, own.times),
+        watched,
         own.times,
         labelled,
-        watched_columns(schema, known.columns, known.times),
+        {name: values[places] for name, values in watched.items()},
         reference_of(stores, service.version),
         served=served[np.isfinite(served)],
         arrived=len(rows),

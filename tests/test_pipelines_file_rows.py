@@ -125,6 +125,17 @@ def assert_close(one: Any, other: Any) -> None:
         assert one == (pytest.approx(other, rel=1e-6) if isinstance(other, float) else other)
 
 
+def same_references(opened: Project, *, batch: int) -> Any:
+    """The reference of a training in batches, which is that of one in memory."""
+    goal = objective(opened, "regression")
+    ours, theirs = (
+        write_reference(one.reference(object(), goal))
+        for one in (in_files(opened, batch=batch), in_memory(opened))
+    )  # type: ignore[arg-type]  # no network
+    same_reference(ours, theirs)
+    return ours
+
+
 def same_reference(ours: Any, theirs: Any) -> None:
     assert_same_loss(ours["loss"], theirs["loss"])
     assert ours["thresholds"] == theirs["thresholds"]
@@ -239,12 +250,7 @@ def test_the_reference_is_that_of_a_training_in_memory(
 ) -> None:
     rows = frame() if order == "by time" else frame().sample(frac=1, random_state=1)
     opened = project(tmp_path, write(tmp_path, rows))
-    goal = objective(opened, "regression")
-    ours, theirs = (
-        write_reference(one.reference(object(), goal))
-        for one in (in_files(opened, batch=200), in_memory(opened))
-    )  # type: ignore[arg-type]  # no network
-    same_reference(ours, theirs)
+    same_references(opened, batch=200)
 
 
 def test_dates_are_watched_as_in_memory(tmp_path: Path, answers: Any) -> None:
@@ -252,12 +258,7 @@ def test_dates_are_watched_as_in_memory(tmp_path: Path, answers: Any) -> None:
     days = np.random.default_rng(3).uniform(0, 9, len(rows))
     rows = rows.assign(booked=rows["when"] - pd.to_timedelta(days, unit="D").round("s"))
     opened = project(tmp_path, write(tmp_path, rows), after='[prepare]\ndates = ["booked"]\n')
-    goal = objective(opened, "regression")
-    ours, theirs = (
-        write_reference(one.reference(object(), goal))
-        for one in (in_files(opened, batch=200), in_memory(opened))
-    )  # type: ignore[arg-type]  # no network
-    same_reference(ours, theirs)
+    ours = same_references(opened, batch=200)
     names = [column["bins"]["name"] for column in ours["profile"]["columns"]]
     assert {"days since booked", "hour of booked", "weekday of booked"} <= set(names)
 
@@ -269,12 +270,7 @@ def test_the_reference_of_columns_of_every_type_is_that_in_memory(tmp_path: Path
     text = '[data]\npath = "rows.parquet"\ntarget = "y"\ntime = "when"\n'
     (tmp_path / "losswatch.toml").write_text(text, "utf-8")
     opened = open_project(tmp_path)
-    goal = objective(opened, "regression")
-    ours, theirs = (
-        write_reference(one.reference(object(), goal))
-        for one in (in_files(opened, batch=170), in_memory(opened))
-    )  # type: ignore[arg-type]  # no network
-    same_reference(ours, theirs)
+    same_references(opened, batch=170)
 
 
 def test_a_sample_stands_for_the_rows_within_bounds(tmp_path: Path, answers: Any) -> None:
