@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from pipelines.course import Course
 from pipelines.log import Log
 from pipelines.project import Project, open_project
 from pipelines.stores import Stores
@@ -44,3 +46,22 @@ def install(monkeypatch: pytest.MonkeyPatch, fakes: ModuleType) -> None:
     for name in ("stores", "steps", "replay", "reproduce", "curves"):
         module = __import__(f"pipelines.{name}", fromlist=["open_stores"])
         monkeypatch.setattr(module, "open_stores", open_stores)
+
+
+def live(stores: Stores, cut: datetime) -> Course:
+    """Trains and lets in a first version on the rows before a moment, and has it score those since; none is judged."""
+    from pipelines.course import plan
+    from pipelines.prepared import prepare_rows
+    from pipelines.replay import score_rows
+    from pipelines.sources import read
+    from pipelines.steps import promote_first
+    from pipelines.training import train_version
+
+    course = plan(stores.project, read(stores.project.config.data, stores.project.folder))
+    trained = train_version(stores, prepare_rows(stores.project, course.past))
+    promote_first(stores, trained.version.version, now=cut, anchor=cut, window=course.window, author="test")
+    before = cut
+    for now, _ in course.nows(timedelta(0)):
+        score_rows(stores, course, before, now, timedelta(0))
+        before = now
+    return course

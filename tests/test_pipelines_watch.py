@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,17 +16,12 @@ import pytest
 
 from monitoring.decision import RetrainDecision
 from monitoring.window import WindowLength
-from pipelines.course import Course, plan
+from pipelines.course import Course
 from pipelines.errors import UserError
 from pipelines.log import Log
-from pipelines.prepared import prepare_rows
-from pipelines.replay import score_rows
 from pipelines.retraining import learn_again
 from pipelines.service import Service, begin_service, bundle_of, needed_service
-from pipelines.sources import read
-from pipelines.steps import promote_first
 from pipelines.stores import Stores
-from pipelines.training import train_version
 from pipelines.watch import WindowJudgement, watch
 
 DAYS, ROWS = 15, 100
@@ -44,13 +40,7 @@ def lived(make_stores: Callable[..., Any], streams: ModuleType, settings: str) -
     frame = streams.stream(DAYS, ROWS, change_on=10)
     frame = frame.assign(y=frame["y"].where(frame["when"].dt.day != 9))
     stores: Stores = make_stores(frame, settings)
-    course = plan(stores.project, read(stores.project.config.data, stores.project.folder))
-    trained = train_version(stores, prepare_rows(stores.project, course.past))
-    promote_first(stores, trained.version.version, now=CUT, anchor=CUT, window=course.window, author="test")
-    before = CUT
-    for now, _ in course.nows(NO_DELAY):
-        score_rows(stores, course, before, now, NO_DELAY)
-        before = now
+    course = import_module("projects").live(stores, CUT)
     return stores, course
 
 

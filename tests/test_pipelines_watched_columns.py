@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -14,14 +15,8 @@ import pytest
 
 from models.preparation import PrepareConfig
 from models.schema import Schema
-from pipelines.course import plan
-from pipelines.prepared import prepare_rows
-from pipelines.replay import score_rows
 from pipelines.service import bundle_of, needed_service, reference_of
-from pipelines.sources import read
-from pipelines.steps import promote_first
 from pipelines.stores import Stores
-from pipelines.training import train_version
 from pipelines.watch import watch
 from pipelines.watched_columns import date_names, of_date, watched_columns, with_names_of_dates
 from pipelines.window_counts import CountedWindow, window_counts
@@ -90,13 +85,7 @@ def booked(streams: ModuleType) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def lived(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
     stores: Stores = make_stores(booked(streams), SETTINGS)
-    course = plan(stores.project, read(stores.project.config.data, stores.project.folder))
-    trained = train_version(stores, prepare_rows(stores.project, course.past))
-    promote_first(stores, trained.version.version, now=CUT, anchor=CUT, window=course.window, author="test")
-    before = CUT
-    for now, _ in course.nows(NO_DELAY):
-        score_rows(stores, course, before, now, NO_DELAY)
-        before = now
+    import_module("projects").live(stores, CUT)
     return stores
 
 
