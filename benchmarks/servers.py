@@ -2,6 +2,7 @@
 
 python -m benchmarks.servers bare PORT BUNDLE       uvicorn and onnxruntime, with neither checks nor log
 python -m benchmarks.servers unlogged PORT BUNDLE   our server, with a log that forgets
+python -m benchmarks.servers fixed PORT BUNDLE      says the same to whatever comes: what the machine's loopback takes
 """
 
 from __future__ import annotations
@@ -130,6 +131,28 @@ def bare(port: int, bundle: Path) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
+def fixed(port: int, bundle: Path) -> None:
+    """Reads no request and scores nothing: no server in Python answers sooner on this machine."""
+    import asyncio
+
+    import uvloop
+
+    said = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+
+    class Saying(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self._transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self._transport.write(said)
+
+    async def serve() -> None:
+        server = await asyncio.get_running_loop().create_server(Saying, "127.0.0.1", port)
+        await server.serve_forever()
+
+    uvloop.run(serve())
+
+
 class Forgetful:
     """A log that keeps nothing."""
 
@@ -175,4 +198,4 @@ def unlogged(port: int, bundle: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"bare": bare, "unlogged": unlogged}[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))
+    {"bare": bare, "fixed": fixed, "unlogged": unlogged}[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))

@@ -5,7 +5,8 @@ python -m benchmarks.serving [--quick] [--json FILE]
 All servers run at once and are asked in turn, round after round; what is compared is the median of the ratios of a
 round, so that other work on the machine weighs on both. Rows have 16 numbers and 4 names. `mlflow` is `mlflow models
 serve` of the network as MLflow's flavour of Keras keeps it, asked for rows that are prepared already; `pyfunc` the same
-of our version, which answers through ONNX there, too.
+of our version, which answers through ONNX there, too. `bare` is uvicorn and onnxruntime alone, `fixed` a server that
+reads and scores nothing: with one client they tell what this machine lets any server in Python reach.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def measure(quick: bool) -> list[Result]:
             "losswatch": ours,
             "unlogged": start("unlogged", [*_module("servers", "unlogged"), "{port}", str(bundle)], "/livez"),
             "bare": start("bare", [*_module("servers", "bare"), "{port}", str(bundle)], "/"),
+            "fixed": start("fixed", [*_module("servers", "fixed"), "{port}", str(bundle)], "/"),
             "mlflow": start("mlflow", _mlflow(str(_as_users_do(bundle))), "/ping", environ=_environ(project)),
             "pyfunc": start("pyfunc", _mlflow("models:/served@champion"), "/ping", environ=_environ(project)),
         }
@@ -91,7 +93,7 @@ class Asked:
 
 
 Found = dict[tuple[str, int, int], Asked]  # by server, clients and rows
-_MLFLOW = ("mlflow", "pyfunc")
+_MLFLOW, _LEAST = ("mlflow", "pyfunc"), ("bare", "fixed")
 KINDS = ((1, 1), (16, 1), (1, 64))
 
 
@@ -99,7 +101,7 @@ def _round(servers: Mapping[str, Server], seconds: float, number: int) -> Found:
     found = {}
     for clients, rows in KINDS:
         for server in servers.values():
-            if server.name == "bare" and rows > 1:
+            if rows > 1 and server.name in _LEAST:
                 continue
             length = seconds * 2 if server.name in _MLFLOW else seconds
             before = cpu(server.pid)
@@ -121,8 +123,8 @@ def _results(
     def of(name: str, clients: int, rows: int, what: Callable[[Asked], float]) -> float:
         return median(what(one[name, clients, rows]) for one in found)
 
-    def ratio(clients: int, rows: int, other: str) -> float:
-        return median(one["losswatch", clients, rows].rate / one[other, clients, rows].rate for one in found)
+    def ratio(clients: int, rows: int, other: str, name: str = "losswatch") -> float:
+        return median(one[name, clients, rows].rate / one[other, clients, rows].rate for one in found)
 
     def cost(clients: int, rows: int) -> float:
         return 1 - ratio(clients, rows, "unlogged")
@@ -133,6 +135,8 @@ def _results(
     alone = memory(servers["losswatch"].pid, children=False)
     results = [
         at_least(250, "one client, against mlflow", ratio(1, 1, "mlflow"), "times", decided=decided),
+        figure("bare, one client, against mlflow", ratio(1, 1, "mlflow", "bare"), "times"),
+        figure("a fixed answer, one client, against mlflow", ratio(1, 1, "mlflow", "fixed"), "times"),
         at_least(400, "16 clients, against mlflow", ratio(16, 1, "mlflow"), "times", decided=decided),
         at_least(60, "64 rows a request, against mlflow", ratio(1, 64, "mlflow"), "times", decided=decided),
         at_least(1 / 3, "one client, against bare", ratio(1, 1, "bare"), "times", decided=decided),
@@ -140,6 +144,8 @@ def _results(
         at_most(
             0.25, "p50, one client", of("losswatch", 1, 1, lambda one: one.load.p50), "ms", decided=decided
         ),
+        figure("p50 of bare, one client", of("bare", 1, 1, lambda one: one.load.p50), "ms"),
+        figure("p50 of a fixed answer, one client", of("fixed", 1, 1, lambda one: one.load.p50), "ms"),
         at_most(3, "p99, one client", of("losswatch", 1, 1, lambda one: one.load.p99), "ms", decided=decided),
         at_most(0.3, "cost of the log, one client", cost(1, 1), "of 1", decided=decided),
         at_most(0.3, "cost of the log, 16 clients", cost(16, 1), "of 1", decided=decided),
@@ -241,9 +247,9 @@ def _starter(stack: ExitStack, folder: Path) -> Start:
         address = f"http://127.0.0.1:{port}{ready}"
         server = running(filled, address, environ=environ, output=folder / f"{name}.log")
         pid, seconds = stack.enter_context(server)
-        kind = "bare-" if name in ("bare", "mlflow") else ""
+        kind = "bare-" if name in (*_LEAST, "mlflow") else ""
         files = {rows: folder / "project" / f"{kind}{rows}.json" for rows in (1, 64)}
-        return Server(name, port, pid, seconds, files, "/" if name == "bare" else "/invocations")
+        return Server(name, port, pid, seconds, files, "/" if name in _LEAST else "/invocations")
 
     return start
 

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from models.answer_width import outputs_of
 from models.callbacks import (
     Diverged,
     LowerRate,
@@ -31,7 +32,7 @@ from models.history import EpochLoss, LossHistory
 from models.keras_objects import planned_rate, set_rate, steps_taken
 from models.linear_start import start_linear
 from models.outputs import labeller
-from models.recipe import FitConfig, Recipe, outputs_of
+from models.recipe import FitConfig, Recipe
 from models.row_files import run_of, shuffled
 from models.rows import Rows, weighed
 from models.steps import StepLosses, Stepper, Tensors, stepper_of

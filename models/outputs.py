@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.answer_width import by_output, output_sizes
 from models.recipe import Loss, as_labels, row_losses_of, wants_columns
 
 if TYPE_CHECKING:
@@ -72,27 +73,9 @@ def predict_each(
     parts: dict[str, list[Array]] = {name: [np.empty((0, size), np.float32)] for name, size in sizes.items()}
     for start in range(0, len(inputs), batch_size):
         answers = model(inputs[start : start + batch_size], training=False)
-        for name, answer in _named(model, answers).items():
+        for name, answer in by_output(model, answers).items():
             parts[name].append(answer.numpy())
     return {name: np.concatenate(found).astype(np.float32, copy=False) for name, found in parts.items()}
-
-
-def output_sizes(model: keras.Model, width: int) -> dict[str, int]:
-    """How many numbers each output answers a row of this width with, by name, in the network's order.
-
-    A mapping that the network returns names its outputs; of a list they have the names of their layers.
-    Raises ValueError where an output is not one array (rows, k).
-    """
-    sizes = {}
-    for name, answer in _named(model, model(np.zeros((2, width), np.float32), training=False)).items():
-        shape = tuple(getattr(answer, "shape", ()))
-        if len(shape) != 2 or shape[0] != 2:
-            raise ValueError(
-                f"The output {name!r} answers 2 rows with shape {shape}; expected one array (2, k). "
-                "End it with one keras.layers.Dense."
-            )
-        sizes[name] = int(shape[1])
-    return sizes
 
 
 def labeller(model: keras.Model, outputs: int | None, width: int) -> Callable[[Array], Any]:
@@ -116,12 +99,3 @@ def labeller(model: keras.Model, outputs: int | None, width: int) -> Callable[[A
         return found if named else tuple(found.values())
 
     return label
-
-
-def _named(model: keras.Model, answers: Any) -> dict[str, Any]:
-    """The answers by the names of their outputs."""
-    if isinstance(answers, Mapping):
-        return dict(answers)
-    if not isinstance(answers, list | tuple):
-        answers = [answers]
-    return dict(zip(model.output_names, answers, strict=True))

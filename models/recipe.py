@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from models.answer_width import output_sizes, outputs_of
 from models.devices import DEVICES, PRECISIONS, Device, Precision
 from models.families import Activation, family
 from models.losses import (
@@ -500,32 +501,8 @@ def check_shape(model: keras.Model, schema: Schema) -> None:
         )
 
 
-def outputs_of(model: keras.Model, width: int) -> int:
-    """How many numbers the network answers a row of this width with.
-
-    Raises ValueError where it does not take such rows, or does not answer with one array (n, outputs).
-    """
-    try:
-        answers = model(np.zeros((2, width), np.float32), training=False)
-    except Exception as fault:  # whatever the first layer that does not fit raises
-        raise ValueError(
-            f"The network does not take rows of {width} inputs. Begin it with keras.Input((schema.width,)) "
-            f"and reshape inside. It said: {fault}"
-        ) from fault
-    shape = getattr(answers, "shape", None)
-    if shape is None or len(shape) != 2 or shape[0] != 2:
-        what = f"{type(answers).__name__}" if shape is None else f"shape {tuple(shape)}"
-        raise ValueError(
-            f"The network answers 2 rows with {what}; expected one array of shape (2, outputs). "
-            "End it with one keras.layers.Dense."
-        )
-    return int(shape[1])
-
-
 def check_outputs(model: keras.Model, schema: Schema, losses: Mapping[str, Loss]) -> None:
     """Raises ValueError where a network of several outputs does not have those that the losses name."""
-    from models.outputs import output_sizes
-
     sizes = output_sizes(model, schema.width)
     if set(sizes) != set(losses):
         raise ValueError(

@@ -187,7 +187,7 @@ def _receivers(project: Project) -> list[Problem]:
     found: list[Problem] = []
     for receiver in project.config.alerts.known():
         try:
-            check_address(receiver.address(project), key=receiver.key)
+            check_address(receiver.address(project.folder), key=receiver.key)
         except UserError as error:
             found += faults(receiver.key, str(error))
     return found

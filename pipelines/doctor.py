@@ -264,7 +264,7 @@ def _receiver(project: Project, receiver: Receiver, state: ReceiverState) -> Fin
 
     part = f"alerts to {receiver.name}"
     try:
-        address = receiver.address(project)
+        address = receiver.address(project.folder)
         check_address(address, key=receiver.key)
     except UserError as error:
         return Finding("fault", part, str(error))

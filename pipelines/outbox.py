@@ -225,7 +225,7 @@ def channels(project: Project) -> tuple[Channel, ...]:
 def _channel(project: Project, receiver: Receiver) -> Channel:
     def work(message: Message) -> None:
         try:
-            send(message, receiver.address(project), key=receiver.key)
+            send(message, receiver.address(project.folder), key=receiver.key)
         except UserError as error:  # which names the key and the variable, and holds no address
             raise NotSent(str(error)) from None
 

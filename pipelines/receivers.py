@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import orjson
@@ -24,9 +25,6 @@ from pipelines.errors import UserError
 from pipelines.nearest import did_you_mean
 from pipelines.secret import read_secret
 from pipelines.section import KINDS
-
-if TYPE_CHECKING:
-    from pipelines.project import Project
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # in ascending order
@@ -127,9 +125,9 @@ class Receiver:
         """
         return SEVERITIES.index(severity) >= SEVERITIES.index(self.least)
 
-    def address(self, project: Project, environ: Mapping[str, str] = os.environ) -> str:
-        """Where to send; `UserError` where the variable or the file of the secret is gone."""
-        return read_secret(self.written, project.folder, environ, key=self.key)
+    def address(self, folder: Path, environ: Mapping[str, str] = os.environ) -> str:
+        """Where to send; `UserError` where the variable or the file of the secret is gone. folder: the project's."""
+        return read_secret(self.written, folder, environ, key=self.key)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import pytest
 
+from models.answer_width import output_sizes
 from models.export import load_keras, save_keras
 from models.fit import fit, update
 from models.losses import NamedLoss
-from models.outputs import OutputLosses, output_sizes, predict_each, row_losses_each
+from models.outputs import OutputLosses, predict_each, row_losses_each
 from models.recipe import FitConfig, Recipe
 from models.rows import Rows
 from models.schema import NumberColumn, Schema, Target, Task

@@ -44,7 +44,7 @@ def test_stores_may_lie_elsewhere(tmp_path: Path) -> None:
 def test_the_address_of_a_receiver_is_read_from_its_variable(tmp_path: Path) -> None:
     found = project(tmp_path, '[alerts]\nwebhook = "env:HOOK"\n')
     (receiver,) = found.config.alerts.known()
-    assert receiver.address(found, {"HOOK": "https://example.org"}) == "https://example.org"
+    assert receiver.address(found.folder, {"HOOK": "https://example.org"}) == "https://example.org"
 
 
 def test_a_replay_has_stores_of_its_own(tmp_path: Path) -> None:

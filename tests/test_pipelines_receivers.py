@@ -290,7 +290,6 @@ def test_a_section_that_cannot_be_meant_so_is_refused_without_its_secrets(
 def test_a_secret_file_is_read_when_something_is_sent(tmp_path: Path) -> None:
     (tmp_path / "hook").write_text("https://hooks.example.org/x\n")
     (tmp_path / "hook").chmod(0o600)
-    project: Any = type("Project", (), {"folder": tmp_path})
-    assert Receiver("team", "file:hook").address(project, {}) == "https://hooks.example.org/x"
+    assert Receiver("team", "file:hook").address(tmp_path, {}) == "https://hooks.example.org/x"
     with pytest.raises(UserError, match=r"alerts\.receivers\.team: the environment variable X is not set"):
-        Receiver("team", "env:X").address(project, {})
+        Receiver("team", "env:X").address(tmp_path, {})
