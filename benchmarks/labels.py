@@ -232,7 +232,7 @@ def _in_bulk(log: Any, labels: Sequence[Label], day: int) -> None:
 
 
 def _as_requests(log: Any, labels: Sequence[Label], day: int) -> None:
-    from pipelines.arriving import ArrivingLabel
+    from pipelines.arrival import ArrivingLabel
 
     for part in _cut(labels, REQUEST):
         log.take_labels(

@@ -26,7 +26,7 @@ from benchmarks.result import Result, at_most, figure
 
 if TYPE_CHECKING:
     from monitoring.profile import ColumnBins, Profile
-    from pipelines.arriving import Arrival
+    from pipelines.arrival import Arrival
     from pipelines.log import Log
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -110,7 +110,7 @@ def _durability(folder: Path, commits: int) -> list[Result]:
 
 def _commits(add: Callable[[list[Arrival]], object], commits: int, rows: int) -> float:
     """Seconds of the clock for one of so many."""
-    from pipelines.arriving import Arrival
+    from pipelines.arrival import Arrival
 
     columns = {name: values.tolist() for name, values in columns_of(rows, 0).items()}
     ids = [[f"{number}-{row}" for row in range(rows)] for number in range(commits)]
@@ -213,7 +213,8 @@ def _restart(folder: Path, rows: int, *, decided: bool) -> list[Result]:
 
 
 def _wait(folder: Path, rows: int) -> None:
-    from pipelines.arriving import Arrival, Arriving
+    from pipelines.arrival import Arrival
+    from pipelines.arriving import Arriving
     from pipelines.log_folder import prepare
 
     prepare(folder)

@@ -166,7 +166,7 @@ def _work(folder: Path, said: Said, rng: random.Random, tell: Tell) -> None:
 
 
 def _take(stores: Stores, numbers: Sequence[int]) -> None:
-    from pipelines.arriving import Arrival, ArrivingLabel
+    from pipelines.arrival import Arrival, ArrivingLabel
 
     times = [_microseconds(number) for number in numbers]
     ids, columns = [id_of(number) for number in numbers], {"wind": [float(number) for number in numbers]}

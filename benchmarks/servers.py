@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.arriving import Arrival, ArrivingLabel, Conflict, Stored
+    from pipelines.arrival import Arrival, ArrivingLabel, Conflict, Stored
 
 
 def free_port() -> int:

@@ -26,7 +26,7 @@ from benchmarks.result import Result, at_most, figure
 from benchmarks.scoring_server import Settings, ended, log_of, made_project, memory, started
 
 if TYPE_CHECKING:
-    from pipelines.arriving import Arrival
+    from pipelines.arrival import Arrival
 
 ROWS, QUICK = 10_000_000, 200_000
 WAITING, QUICK_WAITING = 400_000, 20_000  # rows in SQLite
@@ -130,7 +130,7 @@ def _fill(folder: Path, rows: int) -> None:
 
 
 def _arrivals(rows: int) -> Iterator[Arrival]:
-    from pipelines.arriving import Arrival
+    from pipelines.arrival import Arrival
     from pipelines.moments import microseconds
 
     known = microseconds(BEGIN + timedelta(days=200))

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 import orjson
 
-from pipelines.arriving import Arrival, ArrivingLabel, Busy, Conflict, Stored
+from pipelines.arrival import Arrival, ArrivingLabel, Busy, Conflict, Stored
 from pipelines.champion import Served
 from pipelines.http_server import JSON, RETRY, Exchange
 from pipelines.invocations import BadRequest, Invocation

@@ -7,38 +7,51 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from itertools import chain, repeat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import orjson
 
+from pipelines.arrival import (
+    COLUMNS,
+    Arrival,
+    ArrivingLabel,
+    ArrivingRow,
+    Busy,
+    Conflict,
+    Stored,
+    arrival_of,
+    packed,
+    rows_of,
+    same_inputs,
+    unpacked,
+)
 from pipelines.errors import UserError
 from pipelines.file_lock import Locked, file_lock
-
-Queue = Literal["requests", "labels"]
-QUEUES: tuple[Queue, ...] = ("requests", "labels")
+from pipelines.waiting import (
+    OF_LABELS,
+    QUEUES,
+    Queue,
+    last_of,
+    numbered_batches,
+    numbers_with,
+    reading,
+    requests_where,
+)
 
 _KEPT = 24 * 3600 * 1_000_000  # microseconds for which a row that was moved on still answers a client's retry
 _KEPT_FOR_READERS = 600 * 1_000_000  # a reader looks at the tables first: what lands meanwhile it finds here
-_NEWEST = 2**63 - 1
 _BATCH = 20_000  # rows that are moved on at once: of 20 columns some 50 MB in memory
 _CHUNK = 1000  # rows that are deleted at once, for requests wait meanwhile
 _TURNS = 3.0  # times as long as a deletion took, the others have their turn
-_CHECKPOINT = (
-    4000  # pages of 4 KiB, after which the file itself is written; at 1,000 an insert cost a third more
-)
+_CHECKPOINT = 4000  # pages of 4 KiB, after which the file itself is written; 1,000 cost a third more
 _CACHE = 16_000  # KiB
 _CHECKED_AT_START = 256 * 2**20  # bytes: a larger file is not read through, or the start would take seconds
 _LOOK_SECONDS = 0.05  # between two looks whether the file is still there
 _WIPES = 100  # tries, until no reader is left that began before
-_TEXTS_AT_ONCE = 50  # in one condition
-_LOCKED_SECONDS = (
-    0.05  # for which a commit waits for a stranger's lock before the client is asked to come again
-)
+_LOCKED_SECONDS = 0.05  # to wait for a stranger's lock; then the client is asked to come again
 _TABLES = """
 CREATE TABLE IF NOT EXISTS requests (
     number INTEGER PRIMARY KEY, rows INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
@@ -62,96 +75,7 @@ _NEW_OF_LABELS = {
     "caller": "TEXT NOT NULL DEFAULT ''",
 }  # columns that a file of before lacks
 _INSERT = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_COLUMNS = "known_at, version, caller, own, content"
-_FIND = f"SELECT place, {_COLUMNS} FROM ids JOIN requests USING (number) WHERE id = ?"
-
-
-_OF_LABELS = "id, value, known_at, moment, keyed, caller"
-
-
-class Conflict(Exception):
-    """An id came again with another body."""
-
-
-class Busy(Exception):
-    """Another thread is writing; try again in a moment."""
-
-
-@dataclass(frozen=True)
-class ArrivingRow:
-    """One scored row. time, known_at: microseconds since 1970 in UTC; inputs: JSON values by column.
-
-    key: the user's own name for what the row is about; several rows may have the same.
-    """
-
-    id: str
-    time: int
-    known_at: int
-    version: int
-    prediction: tuple[float, ...]
-    inputs: Mapping[str, Any]
-    caller: str = ""
-    key: str | None = None
-
-
-class Arrival(NamedTuple):
-    """The scored rows of one request.
-
-    times: one each, known_at: of all, microseconds since 1970 in UTC; predictions: some numbers each, None where
-    one is missing; columns: the values of all rows by name; own: whether the client named the ids, so that they may
-    have come before; keys: the user's own names for what the rows are about, None where there are none.
-    """
-
-    ids: Sequence[str]
-    times: Sequence[int]
-    predictions: Sequence[Sequence[float | None]]
-    columns: Mapping[str, Sequence[Any]]
-    known_at: int
-    version: int
-    caller: str
-    own: bool
-    keys: Sequence[str | None] | None = None
-
-    def inputs(self, place: int) -> dict[str, Any]:
-        """The inputs of one row."""
-        return {name: values[place] for name, values in self.columns.items()}
-
-    def key(self, place: int) -> str | None:
-        """The user's own name for what a row is about."""
-        return None if self.keys is None else self.keys[place]
-
-    def take(self, places: Sequence[int]) -> Arrival:
-        """Some of the rows."""
-        return self._replace(
-            ids=[self.ids[place] for place in places],
-            times=[self.times[place] for place in places],
-            predictions=[self.predictions[place] for place in places],
-            columns={name: [values[place] for place in places] for name, values in self.columns.items()},
-            keys=None if self.keys is None else [self.keys[place] for place in places],
-        )
-
-
-class Stored(NamedTuple):
-    """The rows of a request of which some came before: these have the answer that they had then."""
-
-    predictions: list[Sequence[float | None]]
-    versions: list[int]
-
-
-@dataclass(frozen=True)
-class ArrivingLabel:
-    """One truth that became known. value: a number, a text or a bool; known_at: as in `ArrivingRow`.
-
-    id: of a prediction, or, where `keyed`, the user's own key; moment: when it was found out, in microseconds, where
-    that was said; caller: who said it.
-    """
-
-    id: str
-    value: Any
-    known_at: int
-    moment: int | None = None
-    keyed: bool = False
-    caller: str = ""
+_FIND = f"SELECT place, {COLUMNS} FROM ids JOIN requests USING (number) WHERE id = ?"
 
 
 class Arriving:
@@ -225,7 +149,7 @@ class Arriving:
 
         `Conflict` where an id is there with other inputs.
         """
-        arrivals = [_arrival(row) for row in rows]
+        arrivals = [arrival_of(row) for row in rows]
         with self._transaction() as connection:
             found = [self._added(connection, arrival) for arrival in arrivals]
             for one in found:
@@ -241,24 +165,21 @@ class Arriving:
         Each request comes in whole or not at all; where the commit fails, none of them. wait: whether to wait for
         a thread that is writing; `Busy` where not.
         """
-        if not any(
-            arrival.own for arrival in arrivals
-        ):  # the server made their ids: nothing is to be looked up
-            self._add_new(arrivals, wait=wait)
+        if not any(arrival.own for arrival in arrivals):
+            self._add_new(arrivals, wait=wait)  # the server made their ids: nothing is to be looked up
             return [None] * len(arrivals)
         with self._transaction(wait=wait) as connection:
             return [self._added(connection, arrival) for arrival in arrivals]
 
     def _add_new(self, arrivals: Sequence[Arrival], *, wait: bool) -> None:
-        written = (
-            [_values(0, arrival) for arrival in arrivals] if wait else []
-        )  # who waits keeps nobody waiting
+        # who waits for the others packs before, and keeps nobody waiting
+        written = [packed(0, arrival) for arrival in arrivals] if wait else []
         if not self._lock.acquire(wait):
             raise Busy
         connection, first = self._connection, self._next["requests"]
         try:
             self._check_there()
-            written = written or [_values(0, arrival) for arrival in arrivals]
+            written = written or [packed(0, arrival) for arrival in arrivals]
             values = [(first + place, *one[1:]) for place, one in enumerate(written)]
             if len(values) == 1:  # one statement is a commit of its own, at a third of the cost
                 connection.execute(_INSERT, values[0])
@@ -289,9 +210,9 @@ class Arriving:
         stored = Stored(list(arrival.predictions), [arrival.version] * len(arrival.ids))
         for place, found in enumerate(before):
             if found is not None:
-                first = _unpacked(found[1:])
+                first = unpacked(found[1:])
                 same = first.key(found[0]) == arrival.key(place)
-                if not same or not _same(first.inputs(found[0]), arrival.inputs(place)):
+                if not same or not same_inputs(first.inputs(found[0]), arrival.inputs(place)):
                     return Conflict(
                         f"id {arrival.ids[place]!r} came before with other inputs. Send a new id for a new row, "
                         "or the same row again for the same answer"
@@ -305,7 +226,7 @@ class Arriving:
 
     def _insert(self, connection: sqlite3.Connection, arrival: Arrival) -> None:
         number = self._next["requests"]
-        connection.execute(_INSERT, _values(number, arrival))
+        connection.execute(_INSERT, packed(number, arrival))
         if arrival.own:
             connection.executemany(
                 "INSERT INTO ids VALUES (?, ?, ?)",
@@ -323,7 +244,7 @@ class Arriving:
         with self._transaction() as connection:
             number = self._next["labels"]
             connection.executemany(
-                f"INSERT INTO labels (number, {_OF_LABELS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO labels (number, {OF_LABELS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [(number + place, *label) for place, label in enumerate(values)],
             )
             self._next["labels"] = number + len(labels)
@@ -336,7 +257,7 @@ class Arriving:
         """
         with self._lock:
             newest = self._next[queue] - 1  # all of them are committed
-        with _reading(self.path) as beside:  # it takes its time, and nobody waits for it
+        with reading(self.path) as beside:  # it takes its time, and nobody waits for it
             last = _numbered(beside, queue)[1]
             ends = _ends(beside, queue, last, newest)
         with self._transaction() as connection:
@@ -347,7 +268,7 @@ class Arriving:
                     "INSERT INTO batches (queue, batch, last) VALUES (?, ?, ?)",
                     [(queue, first + place, end) for place, end in enumerate(ends)],
                 )
-            return _batches(connection, queue, landed)
+            return numbered_batches(connection, queue, landed)
 
     def forget(self, queue: Queue, landed: int) -> None:
         """Deletes what was moved on, a little at a time.
@@ -355,8 +276,8 @@ class Arriving:
         Rows with an id of the client's stay for a day, by which a retry is recognised; all others for as long as a
         reader may take that looked at the tables before they landed.
         """
-        with _reading(self.path) as beside:  # it takes its time, and nobody waits for it
-            last, newest = _last_of(beside, queue, landed), _newest(beside, queue)
+        with reading(self.path) as beside:  # it takes its time, and nobody waits for it
+            last, newest = last_of(beside, queue, landed), _newest(beside, queue)
             if newest is None:
                 return
             after = self._forgotten if queue == "requests" else 0
@@ -382,7 +303,7 @@ class Arriving:
             time.sleep(_TURNS * (time.perf_counter() - begun))
 
     def _delete_ids(self, connection: sqlite3.Connection, start: int, end: int) -> None:
-        old = _requests(connection, "number >= ? AND number <= ? AND own = 1", (start, end))
+        old = requests_where(connection, "number >= ? AND number <= ? AND own = 1", (start, end))
         ids = [(id,) for arrival in old for id in arrival.ids]
         connection.executemany("DELETE FROM ids WHERE id = ?", ids)
 
@@ -392,9 +313,7 @@ class Arriving:
         RuntimeError where a reader holds on to old pages; then call again.
         """
         wanted = set(ids)
-        numbers = _numbers_with(
-            self.path, ids
-        )  # beside the writer: those that come from now on have ids of their own
+        numbers = numbers_with(self.path, ids)  # beside the writer: later rows have ids of their own
         with self._transaction() as connection:
             numbers |= _own_numbers(connection, ids)
             for number in sorted(numbers):
@@ -476,159 +395,6 @@ def _damaged(path: Path, problem: str) -> UserError:
     )
 
 
-@dataclass(frozen=True)
-class MovingRows:
-    """The rows of a batch, by column; all of n rows. times, known_at: microseconds; columns: None where one lacks."""
-
-    ids: list[str]
-    times: list[int]
-    predictions: list[Sequence[float | None]]
-    columns: dict[str, list[Any]]
-    known_at: list[int]
-    versions: list[int]
-    callers: list[str]
-    keys: list[str | None]
-
-
-def waiting_batches(path: Path, queue: Queue, landed: int) -> tuple[int, ...]:
-    """Batches that the tables lack, as any process may ask. landed: the last one that they hold."""
-    if not _has_tables(path):
-        return ()
-    with _reading(path) as connection:
-        return _batches(connection, queue, landed)
-
-
-def moving_rows(path: Path, batch: int) -> MovingRows:
-    """The rows of a batch. They are read beside the writer, so that nobody waits for it."""
-    with _reading(path) as connection:
-        found = connection.execute(
-            "SELECT rows, known_at, version, caller, content FROM requests"
-            " WHERE number > ? AND number <= ? ORDER BY number",
-            _between(connection, "requests", batch),
-        ).fetchall()
-    counts = [rows for rows, *_ in found]
-    contents = orjson.loads(b"[" + b",".join([content for *_, content in found]) + b"]")
-
-    def joined(values: Iterable[Iterable[Any]]) -> list[Any]:
-        return list(chain.from_iterable(values))
-
-    def each(values: Iterable[Any]) -> list[Any]:
-        return joined(map(repeat, values, counts))
-
-    return MovingRows(
-        joined(content[0] for content in contents),
-        joined(content[1] for content in contents),
-        joined(content[2] for content in contents),
-        _joined_columns([content[3] for content in contents], counts),
-        each(known_at for _, known_at, *_ in found),
-        each(version for _, _, version, *_ in found),
-        each(caller for *_, caller, _ in found),
-        joined(_keys_of(content) or repeat(None, len(content[0])) for content in contents),
-    )
-
-
-def _keys_of(content: Sequence[Any]) -> list[str | None] | None:
-    """The keys of a request's rows, which stand behind what every request has."""
-    return content[4] if len(content) > 4 else None
-
-
-def _joined_columns(parts: Sequence[Mapping[str, list[Any]]], counts: Sequence[int]) -> dict[str, list[Any]]:
-    names = dict.fromkeys(name for part in parts for name in part)
-    joined: dict[str, list[Any]] = {}
-    for name in names:
-        values = (part.get(name) or [None] * count for part, count in zip(parts, counts, strict=True))
-        joined[name] = list(chain.from_iterable(values))
-    return joined
-
-
-def moving_labels(path: Path, batch: int) -> tuple[ArrivingLabel, ...]:
-    """The labels of a batch; see `moving_rows`."""
-    with _reading(path) as connection:
-        return _labels(connection, "number > ? AND number <= ?", _between(connection, "labels", batch))
-
-
-def waiting_rows(
-    path: Path, landed: int, *, start: int = -_NEWEST, end: int = _NEWEST, known_until: int = _NEWEST
-) -> tuple[ArrivingRow, ...]:
-    """Rows that the tables lack, as any process may read them. landed: the last batch that the tables hold.
-
-    Ask the tables for `landed` first: a row that moves on meanwhile is then found here.
-    """
-    if not _has_tables(path):
-        return ()
-    with _reading(path) as connection:
-        where = "number > ? AND last >= ? AND first < ? AND known_at <= ?"
-        after = _last_of(connection, "requests", landed)
-        found = _requests(connection, where, (after, start, end, known_until))
-        return tuple(row for arrival in found for row in _rows_of(arrival) if start <= row.time < end)
-
-
-def waiting_count(path: Path, landed: int) -> int:
-    """How many rows the tables lack; see `waiting_rows`."""
-    if not _has_tables(path):
-        return 0
-    with _reading(path) as connection:
-        where = "SELECT coalesce(sum(rows), 0) FROM requests WHERE number > ?"
-        (rows,) = connection.execute(where, (_last_of(connection, "requests", landed),)).fetchone()
-        return int(rows)
-
-
-def rows_with(path: Path, names: Sequence[str]) -> tuple[ArrivingRow, ...]:
-    """The rows of requests in which one of these ids or keys occurs, also of those that were moved on."""
-    if not _has_tables(path):
-        return ()
-    found: list[ArrivingRow] = []
-    for number in sorted(_numbers_with(path, names)):
-        with _reading(path) as connection:
-            found += [row for one in _requests(connection, "number = ?", (number,)) for row in _rows_of(one)]
-    return tuple(found)
-
-
-def waiting_labels(path: Path, landed: int, *, known_until: int = _NEWEST) -> tuple[ArrivingLabel, ...]:
-    """Labels that the tables lack; see `waiting_rows`."""
-    if not _has_tables(path):
-        return ()
-    with _reading(path) as connection:
-        where = "number > ? AND known_at <= ?"
-        return _labels(connection, where, (_last_of(connection, "labels", landed), known_until))
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    # a connection that cannot write never checkpoints either, so that the writer stays the only one who does:
-    # SQLite before 3.51.3 can damage a file that two connections write or checkpoint at once
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)) as connection:
-        connection.execute("BEGIN")  # what several questions find belongs to one moment
-        yield connection
-
-
-def _has_tables(path: Path) -> bool:
-    if not path.exists():
-        return False
-    with _reading(path) as connection:  # the writer makes the file first and the tables a moment later
-        return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone())
-
-
-def _batches(connection: sqlite3.Connection, queue: Queue, landed: int) -> tuple[int, ...]:
-    found = connection.execute(
-        "SELECT batch FROM batches WHERE queue = ? AND batch > ? ORDER BY batch", (queue, landed)
-    )
-    return tuple(int(number) for (number,) in found)
-
-
-def _last_of(connection: sqlite3.Connection, queue: Queue, landed: int) -> int:
-    """The number of the last row that the tables hold."""
-    (last,) = connection.execute(
-        "SELECT coalesce(max(last), 0) FROM batches WHERE queue = ? AND batch <= ?", (queue, landed)
-    ).fetchone()
-    return int(last)
-
-
-def _between(connection: sqlite3.Connection, queue: Queue, batch: int) -> tuple[int, int]:
-    return _last_of(connection, queue, batch - 1), _last_of(connection, queue, batch)
-
-
 def _none_between(connection: sqlite3.Connection, queue: Queue, first: int, last: int) -> bool:
     found = connection.execute(
         f"SELECT 1 FROM {queue} WHERE number > ? AND number <= ? LIMIT 1", (first, last)
@@ -701,40 +467,6 @@ def _cuts(connection: sqlite3.Connection, queue: Queue, after: int, newest: int)
         waiting += count
 
 
-def _values(number: int, arrival: Arrival) -> tuple[Any, ...]:
-    """What a request is in its table."""
-    ids, times, predictions, columns, known_at, version, caller, own, keys = arrival
-    parts: tuple[Any, ...] = (ids, times, predictions, columns)
-    parts = parts if keys is None else (*parts, keys)
-    content = orjson.dumps(parts) if len(ids) <= _CHUNK else _in_steps(parts)
-    return number, len(ids), min(times), max(times), known_at, version, caller, own, content
-
-
-def _in_steps(parts: Sequence[Any]) -> bytes:
-    """The same JSON, column by column: no step keeps other threads waiting for long."""
-    written = []
-    for part in parts:
-        if isinstance(part, Mapping):
-            columns = [b"%b:%b" % (orjson.dumps(name), orjson.dumps(values)) for name, values in part.items()]
-            written.append(b"{%b}" % b",".join(columns))
-        else:
-            written.append(orjson.dumps(part))
-    return b"[%b]" % b",".join(written)
-
-
-def _numbers_with(path: Path, ids: Sequence[str]) -> set[int]:
-    """The requests in whose rows one of these texts occurs; a few others may be among them."""
-    found: set[int] = set()
-    texts = [orjson.dumps(id) for id in ids]
-    with _reading(path) as connection:
-        for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            some = texts[start : start + _TEXTS_AT_ONCE]
-            where = " OR ".join(["instr(content, ?)"] * len(some))
-            rows = connection.execute(f"SELECT number FROM requests WHERE {where}", some)
-            found |= {int(number) for (number,) in rows}
-    return found
-
-
 def _own_numbers(connection: sqlite3.Connection, ids: Sequence[str]) -> set[int]:
     found = (connection.execute("SELECT number FROM ids WHERE id = ?", (id,)).fetchone() for id in ids)
     return {int(row[0]) for row in found if row is not None}
@@ -742,84 +474,21 @@ def _own_numbers(connection: sqlite3.Connection, ids: Sequence[str]) -> set[int]
 
 def _erase_from(connection: sqlite3.Connection, number: int, ids: set[str]) -> None:
     """Removes rows from a request, and the request where none is left."""
-    found = connection.execute(f"SELECT {_COLUMNS} FROM requests WHERE number = ?", (number,)).fetchone()
+    found = connection.execute(f"SELECT {COLUMNS} FROM requests WHERE number = ?", (number,)).fetchone()
     if found is None:  # moved on and deleted meanwhile
         return
-    arrival = _unpacked(found)
+    arrival = unpacked(found)
     left = arrival.take([place for place, id in enumerate(arrival.ids) if id not in ids])
     if len(left.ids) == len(arrival.ids):
         return
     connection.execute("DELETE FROM requests WHERE number = ?", (number,))
     if left.ids:
-        connection.execute(_INSERT, _values(number, left))
+        connection.execute(_INSERT, packed(number, left))
     if arrival.own:
         places = [(place, id) for place, id in enumerate(left.ids)]
         connection.executemany("UPDATE ids SET place = ? WHERE id = ?", places)
 
 
-def _arrival(row: ArrivingRow) -> Arrival:
-    columns = {name: [value] for name, value in sorted(row.inputs.items())}
-    return Arrival(
-        [row.id],
-        [row.time],
-        [row.prediction],
-        columns,
-        row.known_at,
-        row.version,
-        row.caller,
-        own=True,
-        keys=None if row.key is None else [row.key],
-    )
-
-
-def _unpacked(found: Sequence[Any]) -> Arrival:
-    known_at, version, caller, own, content = found
-    parts = orjson.loads(content)
-    ids, times, predictions, columns = parts[:4]
-    return Arrival(
-        ids, times, predictions, columns, known_at, version, caller, bool(own), keys=_keys_of(parts)
-    )
-
-
-def _rows_of(arrival: Arrival) -> Iterator[ArrivingRow]:
-    for place, id in enumerate(arrival.ids):
-        prediction: Any = tuple(arrival.predictions[place])
-        yield ArrivingRow(
-            id,
-            arrival.times[place],
-            arrival.known_at,
-            arrival.version,
-            prediction,
-            arrival.inputs(place),
-            arrival.caller,
-            arrival.key(place),
-        )
-
-
 def _first(connection: sqlite3.Connection, id: str) -> ArrivingRow | None:
     found = connection.execute(_FIND, (id,)).fetchone()
-    return list(_rows_of(_unpacked(found[1:])))[found[0]] if found else None
-
-
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two rows have the same inputs to the letter: 1, 1.0 and true are three."""
-    sort = orjson.OPT_SORT_KEYS
-    return orjson.dumps(one, option=sort) == orjson.dumps(other, option=sort)
-
-
-def _requests(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[Arrival, ...]:
-    found = connection.execute(f"SELECT {_COLUMNS} FROM requests WHERE {where} ORDER BY number", values)
-    return tuple(map(_unpacked, found))
-
-
-def _labels(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[ArrivingLabel, ...]:
-    there = {name for _, name, *_ in connection.execute("PRAGMA table_info(labels)")}
-    names = _OF_LABELS if "keyed" in there else "id, value, known_at"  # no writer has opened it since
-    found = connection.execute(f"SELECT {names} FROM labels WHERE {where} ORDER BY number", values)
-    return tuple(_label(*row) for row in found)
-
-
-def _label(
-    id: str, value: bytes, known_at: int, moment: int | None = None, keyed: int = 0, caller: str = ""
-) -> ArrivingLabel:
-    return ArrivingLabel(id, orjson.loads(value), known_at, moment, bool(keyed), caller)
+    return list(rows_of(unpacked(found[1:])))[found[0]] if found else None

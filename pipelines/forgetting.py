@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.arriving import Arriving, rows_with
+from pipelines.arriving import Arriving
 from pipelines.delta import Table, Where
 from pipelines.erasing import WANTED, Wanted, erase_waiting, read_wanted, write_wanted
 from pipelines.errors import Failed, UserError
@@ -25,6 +25,7 @@ from pipelines.log_folder import MOVING, MOVING_SECONDS
 from pipelines.log_tables import Name, log_table, moved_mark
 from pipelines.moments import aware
 from pipelines.service import RETRAINING, current_service
+from pipelines.waiting import rows_with
 
 if TYPE_CHECKING:
     from pipelines.stores import Stores
@@ -139,7 +140,7 @@ def _those_of(names: Sequence[str]) -> Callable[[Any], list[str]]:
 
 
 def _count_labels(folder: Path, wanted: Wanted) -> int:
-    from pipelines.arriving import waiting_labels
+    from pipelines.waiting import waiting_labels
 
     table = log_table(folder, "labels")
     count = 0

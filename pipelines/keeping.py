@@ -18,7 +18,7 @@ from pipelines.nearest import did_you_mean
 from pipelines.plain_columns import Array, objects_of
 
 if TYPE_CHECKING:
-    from pipelines.arriving import Arrival
+    from pipelines.arrival import Arrival
 
 Durability = Literal["process", "power"]
 Rule = Literal["keep", "hash", "drop"]

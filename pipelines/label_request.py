@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipelines.arriving import ArrivingLabel
+from pipelines.arrival import ArrivingLabel
 from pipelines.invocations import LONGEST_ID, BadRequest, key_text, read_json
 from pipelines.moments import microseconds
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.arriving import ArrivingLabel
+from pipelines.arrival import ArrivingLabel
 from pipelines.log_rows import given, places, values_of, with_columns
 from pipelines.packing import TIMESTAMP, strings, times_of, timestamps
 from pipelines.plain_columns import Array, objects_of, plain

@@ -21,22 +21,8 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from pipelines.arriving import (
-    QUEUES,
-    Arrival,
-    Arriving,
-    ArrivingLabel,
-    ArrivingRow,
-    Conflict,
-    Queue,
-    Stored,
-    moving_labels,
-    moving_rows,
-    waiting_batches,
-    waiting_count,
-    waiting_labels,
-    waiting_rows,
-)
+from pipelines.arrival import Arrival, ArrivingLabel, ArrivingRow, Conflict, Stored
+from pipelines.arriving import Arriving
 from pipelines.bundle import plain as plain_json
 from pipelines.delta import Mark, Table, Where
 from pipelines.erasing import erase_waiting
@@ -72,6 +58,16 @@ from pipelines.log_tables import NAMES, log_table, moved_mark
 from pipelines.moments import aware, microseconds, moment_of, utc
 from pipelines.packing import times_of
 from pipelines.plain_columns import Array, plain
+from pipelines.waiting import (
+    QUEUES,
+    Queue,
+    moving_labels,
+    moving_rows,
+    waiting_batches,
+    waiting_count,
+    waiting_labels,
+    waiting_rows,
+)
 
 __all__ = ["Answer", "Conflict", "Event", "LabelledRows", "Log", "Span"]
 
@@ -308,7 +304,7 @@ class Log:
         """Adds the rows of several requests in one commit, each request whole or not at all.
 
         Tells of each what came before, None where nothing did, or its conflict. wait: whether to wait for a thread
-        that is writing; `arriving.Busy` where not.
+        that is writing; `arrival.Busy` where not.
         """
         return self._writer().add_together(self._rules.kept_of(arrivals), wait=wait)
 

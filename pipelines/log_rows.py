@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from pipelines.arriving import ArrivingRow, MovingRows
+from pipelines.arrival import ArrivingRow
 from pipelines.packing import (
     NUMBERS,
     STORAGE,
@@ -29,6 +29,7 @@ from pipelines.packing import (
     unpack,
 )
 from pipelines.plain_columns import Array, columns_of, plain, plain_json
+from pipelines.waiting import MovingRows
 
 PREDICTIONS = pa.schema(
     [

@@ -20,11 +20,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from pipelines.arriving import QUEUES, Arrival, Arriving, ArrivingLabel, Conflict, Stored
+from pipelines.arrival import Arrival, ArrivingLabel, Conflict, Stored
+from pipelines.arriving import Arriving
 from pipelines.environment import PYTHON
 from pipelines.erasing import erase_waiting
 from pipelines.keeping import ColumnRules, Durability, LogConfig
 from pipelines.log_folder import check_place, check_version, prepare
+from pipelines.waiting import QUEUES
 
 _SECONDS = 600.0  # for one move
 _ROUND = 60.0  # seconds after which a move ends that still has batches: what has landed is then deleted here

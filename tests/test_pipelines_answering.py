@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pipelines.answering import Ids, error_body
-from pipelines.arriving import Arrival, Busy, Conflict, Stored
+from pipelines.arrival import Arrival, Busy, Conflict, Stored
 from pipelines.champion import Served
 from pipelines.log import Log
 from pipelines.scoring import Scorer

@@ -12,21 +12,10 @@ from typing import Any
 import orjson
 import pytest
 
-from pipelines.arriving import (
-    Arrival,
-    Arriving,
-    ArrivingLabel,
-    ArrivingRow,
-    Busy,
-    Conflict,
-    Stored,
-    moving_labels,
-    moving_rows,
-    waiting_batches,
-    waiting_labels,
-    waiting_rows,
-)
+from pipelines.arrival import Arrival, ArrivingLabel, ArrivingRow, Busy, Conflict, Stored
+from pipelines.arriving import Arriving
 from pipelines.errors import UserError
+from pipelines.waiting import moving_labels, moving_rows, waiting_batches, waiting_labels, waiting_rows
 
 ROW = ArrivingRow("a", 10, 20, 1, (0.5,), {"wind": 1.5, "carrier": None}, "127.0.0.1")
 

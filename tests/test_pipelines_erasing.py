@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.arriving import Arriving, ArrivingLabel, ArrivingRow, waiting_labels, waiting_rows
+from pipelines.arrival import ArrivingLabel, ArrivingRow
+from pipelines.arriving import Arriving
 from pipelines.erasing import WANTED, Wanted, erase_waiting, read_wanted, write_wanted
+from pipelines.waiting import waiting_labels, waiting_rows
 
 
 def test_what_is_written_down_is_erased_once(tmp_path: Path) -> None:

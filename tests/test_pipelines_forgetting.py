@@ -16,7 +16,7 @@ import pytest
 from monitoring.loss_alarm import LossReference
 from monitoring.window import WindowLength
 from pipelines import erasing, forgetting
-from pipelines.arriving import Arrival, ArrivingLabel
+from pipelines.arrival import Arrival, ArrivingLabel
 from pipelines.errors import Failed, UserError
 from pipelines.forgetting import Forgotten, forget, oldest_kept, resume, retain
 from pipelines.log import Log

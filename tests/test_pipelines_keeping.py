@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.arriving import Arrival, Conflict
+from pipelines.arrival import Arrival, Conflict
 from pipelines.config import ConfigError, check_tables
 from pipelines.errors import UserError
 from pipelines.keeping import KEY, ColumnRules, LogConfig, hashes, kept_key, known_key, named_again

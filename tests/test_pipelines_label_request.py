@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pipelines.arriving import ArrivingLabel
+from pipelines.arrival import ArrivingLabel
 from pipelines.invocations import BadRequest
 from pipelines.label_request import MOST_LABELS, is_label, read_labels, read_moment
 

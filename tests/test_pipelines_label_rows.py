@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pipelines.arriving import ArrivingLabel
+from pipelines.arrival import ArrivingLabel
 from pipelines.label_rows import arrived_labels, events_of, label_rows, truth
 from pipelines.log import Log
 from pipelines.moments import microseconds

@@ -14,7 +14,7 @@ import pytest
 
 from pipelines import labels as module
 from pipelines.answer import to_json
-from pipelines.arriving import ArrivingLabel
+from pipelines.arrival import ArrivingLabel
 from pipelines.labels import add_file, labels
 from pipelines.log import Log
 from pipelines.moments import microseconds

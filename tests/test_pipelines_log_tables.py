@@ -12,7 +12,7 @@ import numpy as np
 import polars
 import pytest
 
-from pipelines.arriving import Arrival
+from pipelines.arrival import Arrival
 from pipelines.delta import dataset_of
 from pipelines.doctor import doctor
 from pipelines.errors import Failed, UserError

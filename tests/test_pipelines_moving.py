@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from pipelines.arriving import QUEUES, Arrival, ArrivingLabel
+from pipelines.arrival import Arrival, ArrivingLabel
 from pipelines.errors import UserError
 from pipelines.keeping import LogConfig
 from pipelines.log import Log
 from pipelines.moving import MovingLog
+from pipelines.waiting import QUEUES
 
 NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
 MICROSECONDS = 1_362_139_200_000_000

@@ -1,0 +1,206 @@
+"""What waits in `arriving.db`, as any process may read it beside the one that writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from pipelines.arrival import COLUMNS, Arrival, ArrivingLabel, ArrivingRow, keys_of, rows_of, unpacked
+
+Queue = Literal["requests", "labels"]
+QUEUES: tuple[Queue, ...] = ("requests", "labels")
+OF_LABELS = "id, value, known_at, moment, keyed, caller"  # what a label is in its table
+
+_NEWEST = 2**63 - 1
+_TEXTS_AT_ONCE = 50  # in one condition
+
+
+@dataclass(frozen=True)
+class MovingRows:
+    """The rows of a batch, by column; all of n rows. times, known_at: microseconds; columns: None where one lacks."""
+
+    ids: list[str]
+    times: list[int]
+    predictions: list[Sequence[float | None]]
+    columns: dict[str, list[Any]]
+    known_at: list[int]
+    versions: list[int]
+    callers: list[str]
+    keys: list[str | None]
+
+
+def waiting_batches(path: Path, queue: Queue, landed: int) -> tuple[int, ...]:
+    """Batches that the tables lack, as any process may ask. landed: the last one that they hold."""
+    if not _has_tables(path):
+        return ()
+    with reading(path) as connection:
+        return numbered_batches(connection, queue, landed)
+
+
+def moving_rows(path: Path, batch: int) -> MovingRows:
+    """The rows of a batch. They are read beside the writer, so that nobody waits for it."""
+    with reading(path) as connection:
+        found = connection.execute(
+            "SELECT rows, known_at, version, caller, content FROM requests"
+            " WHERE number > ? AND number <= ? ORDER BY number",
+            _between(connection, "requests", batch),
+        ).fetchall()
+    counts = [rows for rows, *_ in found]
+    contents = orjson.loads(b"[" + b",".join([content for *_, content in found]) + b"]")
+
+    def joined(values: Iterable[Iterable[Any]]) -> list[Any]:
+        return list(chain.from_iterable(values))
+
+    def each(values: Iterable[Any]) -> list[Any]:
+        return joined(map(repeat, values, counts))
+
+    return MovingRows(
+        joined(content[0] for content in contents),
+        joined(content[1] for content in contents),
+        joined(content[2] for content in contents),
+        _joined_columns([content[3] for content in contents], counts),
+        each(known_at for _, known_at, *_ in found),
+        each(version for _, _, version, *_ in found),
+        each(caller for *_, caller, _ in found),
+        joined(keys_of(content) or repeat(None, len(content[0])) for content in contents),
+    )
+
+
+def _joined_columns(parts: Sequence[Mapping[str, list[Any]]], counts: Sequence[int]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for part in parts for name in part)
+    joined: dict[str, list[Any]] = {}
+    for name in names:
+        values = (part.get(name) or [None] * count for part, count in zip(parts, counts, strict=True))
+        joined[name] = list(chain.from_iterable(values))
+    return joined
+
+
+def moving_labels(path: Path, batch: int) -> tuple[ArrivingLabel, ...]:
+    """The labels of a batch; see `moving_rows`."""
+    with reading(path) as connection:
+        return _labels(connection, "number > ? AND number <= ?", _between(connection, "labels", batch))
+
+
+def waiting_rows(
+    path: Path, landed: int, *, start: int = -_NEWEST, end: int = _NEWEST, known_until: int = _NEWEST
+) -> tuple[ArrivingRow, ...]:
+    """Rows that the tables lack, as any process may read them. landed: the last batch that the tables hold.
+
+    Ask the tables for `landed` first: a row that moves on meanwhile is then found here.
+    """
+    if not _has_tables(path):
+        return ()
+    with reading(path) as connection:
+        where = "number > ? AND last >= ? AND first < ? AND known_at <= ?"
+        after = last_of(connection, "requests", landed)
+        found = requests_where(connection, where, (after, start, end, known_until))
+        return tuple(row for arrival in found for row in rows_of(arrival) if start <= row.time < end)
+
+
+def waiting_count(path: Path, landed: int) -> int:
+    """How many rows the tables lack; see `waiting_rows`."""
+    if not _has_tables(path):
+        return 0
+    with reading(path) as connection:
+        where = "SELECT coalesce(sum(rows), 0) FROM requests WHERE number > ?"
+        (rows,) = connection.execute(where, (last_of(connection, "requests", landed),)).fetchone()
+        return int(rows)
+
+
+def rows_with(path: Path, names: Sequence[str]) -> tuple[ArrivingRow, ...]:
+    """The rows of requests in which one of these ids or keys occurs, also of those that were moved on."""
+    if not _has_tables(path):
+        return ()
+    found: list[ArrivingRow] = []
+    for number in sorted(numbers_with(path, names)):
+        with reading(path) as connection:
+            found += [
+                row for one in requests_where(connection, "number = ?", (number,)) for row in rows_of(one)
+            ]
+    return tuple(found)
+
+
+def waiting_labels(path: Path, landed: int, *, known_until: int = _NEWEST) -> tuple[ArrivingLabel, ...]:
+    """Labels that the tables lack; see `waiting_rows`."""
+    if not _has_tables(path):
+        return ()
+    with reading(path) as connection:
+        where = "number > ? AND known_at <= ?"
+        return _labels(connection, where, (last_of(connection, "labels", landed), known_until))
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection beside the writer's, for questions about one moment; nobody waits for it."""
+    # a connection that cannot write never checkpoints either, so that the writer stays the only one who does:
+    # SQLite before 3.51.3 can damage a file that two connections write or checkpoint at once
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)) as connection:
+        connection.execute("BEGIN")  # what several questions find belongs to one moment
+        yield connection
+
+
+def _has_tables(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with reading(path) as connection:  # the writer makes the file first and the tables a moment later
+        return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone())
+
+
+def numbered_batches(connection: sqlite3.Connection, queue: Queue, landed: int) -> tuple[int, ...]:
+    """The batches after `landed` that have a number already."""
+    found = connection.execute(
+        "SELECT batch FROM batches WHERE queue = ? AND batch > ? ORDER BY batch", (queue, landed)
+    )
+    return tuple(int(number) for (number,) in found)
+
+
+def last_of(connection: sqlite3.Connection, queue: Queue, landed: int) -> int:
+    """The number of the last row that the tables hold."""
+    (last,) = connection.execute(
+        "SELECT coalesce(max(last), 0) FROM batches WHERE queue = ? AND batch <= ?", (queue, landed)
+    ).fetchone()
+    return int(last)
+
+
+def _between(connection: sqlite3.Connection, queue: Queue, batch: int) -> tuple[int, int]:
+    return last_of(connection, queue, batch - 1), last_of(connection, queue, batch)
+
+
+def numbers_with(path: Path, ids: Sequence[str]) -> set[int]:
+    """The requests in whose rows one of these texts occurs; a few others may be among them."""
+    found: set[int] = set()
+    texts = [orjson.dumps(id) for id in ids]
+    with reading(path) as connection:
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            some = texts[start : start + _TEXTS_AT_ONCE]
+            where = " OR ".join(["instr(content, ?)"] * len(some))
+            rows = connection.execute(f"SELECT number FROM requests WHERE {where}", some)
+            found |= {int(number) for (number,) in rows}
+    return found
+
+
+def requests_where(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[Arrival, ...]:
+    """The requests that fulfil a condition of SQL on their table, in the order in which they came."""
+    found = connection.execute(f"SELECT {COLUMNS} FROM requests WHERE {where} ORDER BY number", values)
+    return tuple(map(unpacked, found))
+
+
+def _labels(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[ArrivingLabel, ...]:
+    there = {name for _, name, *_ in connection.execute("PRAGMA table_info(labels)")}
+    names = OF_LABELS if "keyed" in there else "id, value, known_at"  # no writer has opened it since
+    found = connection.execute(f"SELECT {names} FROM labels WHERE {where} ORDER BY number", values)
+    return tuple(_label(*row) for row in found)
+
+
+def _label(
+    id: str, value: bytes, known_at: int, moment: int | None = None, keyed: int = 0, caller: str = ""
+) -> ArrivingLabel:
+    return ArrivingLabel(id, orjson.loads(value), known_at, moment, bool(keyed), caller)
