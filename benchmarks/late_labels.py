@@ -106,9 +106,8 @@ def false_alarms(scored: Array, labelled: Array) -> int:
     came, longest = np.unique(labelled[labelled <= YEAR]), 0.0
     found: set[float] = set()
     for before, after in pairwise(came.tolist()):
-        if after - before > max(
-            longest, LEAST
-        ):  # a shorter one cannot be twice as long as the longest in sight
+        # a shorter one cannot be twice as long as the longest in sight
+        if after - before > max(longest, LEAST):
             judged = seen(scored, labelled, after - 1e-9)
             found |= {judged.since} if judged is not None and judged.stopped else set()
         longest = max(longest, after - before) if before < SEEN / 6 else longest

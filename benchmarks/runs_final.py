@@ -135,9 +135,8 @@ NETWORKS = (
         dropout=0.15,
     ),
 )
-PLAIN = Training(
-    hidden=(56, 28), activation="leaky_relu", rate=2e-3
-)  # without bounds: what is absurd stays so
+# without bounds: what is absurd stays so
+PLAIN = Training(hidden=(56, 28), activation="leaky_relu", rate=2e-3)
 GOOD: dict[str, Any] = {"epochs": 150, "sparing": 15}
 ADAMAX: dict[str, Any] = {"optimizer": "adamax", "settings": ()}
 

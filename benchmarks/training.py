@@ -62,10 +62,8 @@ class Epochs:
 
 def measure(quick: bool) -> list[Result]:
     """Every figure of this benchmark."""
-    for name in (
-        "TF_NUM_INTRAOP_THREADS",
-        "TF_NUM_INTEROP_THREADS",
-    ):  # as losswatch sets it for such a network
+    # as losswatch sets it for such a network
+    for name in "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS":
         os.environ[name] = "1"
     rows, epochs, rounds = QUICK if quick else (ROWS, EPOCHS, ROUNDS)
     inputs, targets = _rows(rows)

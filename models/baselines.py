@@ -116,9 +116,8 @@ def fit_simple(
     inputs, targets = np.asarray(inputs, np.float32)[rows], np.asarray(targets)[rows]
     solve = _ridge if task == "regression" else partial(_logistic, _outputs(task, targets, outputs))
     head = len(rows) - max(1, round(len(rows) * TAIL))
-    with threadpool_limits(
-        1
-    ):  # measured: with a second thread 16 s of CPU instead of 1, waiting for each other
+    # measured: with a second thread 16 s of CPU instead of 1, waiting for each other
+    with threadpool_limits(1):
         candidates = solve(inputs[:head], targets[:head], PENALTIES)
         losses = [_mean_loss(model, inputs[head:], targets[head:]) for model in candidates]
         return solve(inputs, targets, (PENALTIES[int(np.argmin(losses))],))[0]

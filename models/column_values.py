@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 Kind = Literal["number", "text", "date", "empty"]
 
+# pandas' own, known by name so that pandas need not be there
 _MISSING_NAMES = (
     "NoneType",
     "NAType",
     "NaTType",
-)  # pandas' own, known by name so that pandas need not be there
+)
 _LONGEST_SHOWN = 40  # characters of a value that a message repeats
 
 

@@ -35,13 +35,14 @@ _ACTIVATION_LAYERS = {
     "ReLU": "relu",
     "ELU": "elu",
 }  # activations that are layers of their own
+# whose sums reach every number
 _LINEAR = (
     "Add",
     "Subtract",
     "Average",
     "BatchNormalization",
     "LayerNormalization",
-)  # whose sums reach every number
+)
 _PASSING = ("Dropout", "Identity", "Reshape", "Flatten", "ActivityRegularization")  # they change no number
 
 

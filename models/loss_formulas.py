@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 Losses = NDArray[np.float64]
 
-EPSILON = np.float32(
-    1e-7
-)  # Keras's; probabilities are cut in float32, or a certain answer costs 16.12, not 15.94
+# Keras's; probabilities are cut in float32, or a certain answer costs 16.12, not 15.94
+EPSILON = np.float32(1e-7)
 
 
 # --- distances between numbers ---

@@ -227,9 +227,8 @@ def row_losses(loss: str, target: Array, prediction: Array, **parameters: Any) -
             f"target has shape {np.shape(target)} and prediction {np.shape(prediction)}; expected (n,) "
             "and (n, outputs) of the same rows."
         )
-    with np.errstate(
-        invalid="ignore", divide="ignore", over="ignore"
-    ):  # of rows whose answer is nan or infinite
+    # of rows whose answer is nan or infinite
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         settings = with_defaults(formula.parameters, parameters)
         losses = formula.rows(truth, answers.astype(np.float64), **settings)
     return np.where(np.isnan(truth).any(axis=1), np.nan, losses)

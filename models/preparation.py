@@ -139,9 +139,8 @@ class QuantileColumn:
         shares = (np.arange(QUANTILES) + 0.5) / QUANTILES
         values = np.quantile(numbers, shares, method="nearest")
         points, first, counts = np.unique(values, return_index=True, return_counts=True)
-        middle = (
-            shares[first] + (counts - 1) / 2 / QUANTILES
-        )  # a value that many rows share has their middle rank
+        # a value that many rows share has their middle rank
+        middle = shares[first] + (counts - 1) / 2 / QUANTILES
         scores = tuple(NormalDist().inv_cdf(share) for share in middle.tolist())
         return cls(name, tuple(points.tolist()), scores, replacement, indicator)
 

@@ -133,9 +133,8 @@ def read_losses(rates: Series, losses: Series, before: float) -> RateRange:
     """
     finite = np.isfinite(losses)
     low = float(losses[finite].min()) if finite.any() else before
-    smoothed = _smoothed(
-        rates, np.minimum(losses, 2 * before - min(low, before))
-    )  # one explosion hides no fall before it
+    # one explosion hides no fall before it
+    smoothed = _smoothed(rates, np.minimum(losses, 2 * before - min(low, before)))
     best = int(np.argmin(np.where(finite, smoothed, np.inf))) if finite.any() else 0
     lowest = float(smoothed[best]) if finite.any() else math.nan
     won = before - lowest

@@ -63,9 +63,8 @@ class FitConfig:
     """How long and in which steps a network learns."""
 
     epochs: int = field(default=60, metadata=_EPOCHS)  # early stopping ends nearly every training before
-    batch_size: int = field(
-        default=256, metadata=_BATCH_SIZE
-    )  # below, the fixed cost of a step is most of it
+    # below, the fixed cost of a step is most of it
+    batch_size: int = field(default=256, metadata=_BATCH_SIZE)
     patience: int = field(default=4, metadata=_PATIENCE)  # one unlucky epoch is common, four in a row are not
     seed: int = field(
         default=0, metadata={"doc": "of weights, dropout and row order", "range": (0, 2**31 - 1)}

@@ -30,10 +30,11 @@ TOLD_APART = (
     0.95  # share of rows with a value of their own in one column: above, two equal rows are one row twice
 )
 SURE_ERRORS = 0.05  # share of rows that no network can get right; less is lost in any spread of the loss
+# warning, note: Peduzzi et al. 1996 found weights biased below 10 events a variable
 ROWS_OF_AN_INPUT = (
     5,
     10,
-)  # warning, note: Peduzzi et al. 1996 found weights biased below 10 events a variable
+)
 ROWS_OF_A_CLASS = 20  # the shares of a class in fewer rows are known to no better than a tenth
 LEAST_TO_STOP = 20  # rows with a target; on fewer, epochs are compared by chance
 ONE_ANSWER = (0.99, 0.95)  # warning, note: a network that always says the same is right so often

@@ -21,13 +21,11 @@ from models.rows import Rows
 _INPUTS, _META = "inputs.f32", "rows.json"
 _TARGETS, _WEIGHTS = "targets.raw", "weights.f32"
 
-READ_AT_RANDOM = (
-    1 << 32
-)  # bytes; of a smaller file the system keeps all that was read, of a larger one it may not
+# bytes; of a smaller file the system keeps all that was read, of a larger one it may not
+READ_AT_RANDOM = 1 << 32
 READ_TOGETHER = 1 << 14  # bytes: a disk reads no less at once, and a batch is still of many places
-MIXED_AT_ONCE = (
-    1 << 20
-)  # rows; of 100 inputs some 400 MB of the file, which the system keeps as long as it can
+# rows; of 100 inputs some 400 MB of the file, which the system keeps as long as it can
+MIXED_AT_ONCE = 1 << 20
 
 
 def shuffled(rows: int, rng: np.random.Generator, *, run: int = 1) -> NDArray[np.int64]:

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 Kind = Literal["constant", "cosine", "restarts", "step", "exponential", "one_cycle", "plateau"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_EPOCHS = Parameter(
-    None, least=0.0, inside=True, none=True
-)  # by default all epochs that the training may take
+# by default all epochs that the training may take
+_EPOCHS = Parameter(None, least=0.0, inside=True, none=True)
 _SHARE = Parameter(0.01, least=0.0, most=1.0)
 
 PARAMETERS: dict[Kind, dict[str, Parameter]] = {

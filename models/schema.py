@@ -549,9 +549,8 @@ def _fit_number(name: str, numbers: NDArray[np.float64], prepare: PrepareConfig)
         if spread > 0:  # half of the rows and more are one value: the rest would be endlessly far away
             mean, scale = centre, spread
     low, high = _limits(present)
-    if prepare.missing == "constant" and len(present) < len(
-        numbers
-    ):  # else it would count as the nearest limit
+    # else it would count as the nearest limit
+    if prepare.missing == "constant" and len(present) < len(numbers):
         low, high = min(low, replacement), max(high, replacement)
     return NumberColumn(name, replacement, mean, scale, indicator, low, high)
 

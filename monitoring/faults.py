@@ -36,6 +36,7 @@ FaultKind = Literal[
 
 FEWEST_ROWS = 30  # fewer rows prove nothing but that a column is absent
 FEWEST_BLOCKS = 4  # windows of the reference that a rule needs to know what is normal
+# growth does not jump so far; seconds, percent, kilo ...
 FACTORS = (
     10.0,
     60.0,
@@ -44,7 +45,7 @@ FACTORS = (
     3600.0,
     1e6,
     1e9,
-)  # growth does not jump so far; seconds, percent, kilo ...
+)
 KELVIN = 273.15
 
 
@@ -333,6 +334,7 @@ def _other_share(column: ColumnProfile) -> float:
 
 
 Rule = Callable[[_Case], str | None]
+# the first that holds names the fault
 RULES: tuple[tuple[FaultKind, Rule], ...] = (
     ("column absent", _column_absent),
     ("all missing", _all_missing),
@@ -342,4 +344,4 @@ RULES: tuple[tuple[FaultKind, Rule], ...] = (
     ("another unit", _another_unit),
     ("level renamed", _level_renamed),
     ("unknown levels", _unknown_levels),
-)  # the first that holds names the fault
+)

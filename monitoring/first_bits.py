@@ -22,9 +22,8 @@ _SIZES = (1 << 19) - 1  # all first bits but the sign
 _NORMAL = 1 << 8  # the first bits of the smallest number that is not denormal
 _MINUS_ZERO = -(1 << 19)
 _UPPER = 1 if sys.byteorder == "little" else 0
-_MOST = (
-    1 << 16
-)  # steps from the smallest number to the largest; more take longer to add up than numbers to count
+# steps from the smallest number to the largest; more take longer to add up than numbers to count
+_MOST = 1 << 16
 _TINIEST = float(np.nextafter(0.0, 1.0))
 
 

@@ -43,10 +43,11 @@ WORTH_LEVEL = (
 )
 REFERENCE_ERRORS = 2.0  # standard errors of the reference that are no shift
 SURE = 1.5  # standard errors taken off the wandering of a number before it is believed
+# the autocorrelation of the wandering, assumed until 20 windows have been seen
 MOST_ALIKE, WINDOWS_TO_KNOW = (
     0.9,
     20,
-)  # the autocorrelation of the wandering, assumed until 20 windows have been seen
+)
 # What few windows cannot have shown of how a column wanders, in standard deviations of a row: 9.5 B^-1.25 after B
 # windows, 1.7 after 4, 0.2 after 20, 0.03 after 100; the root of `monitoring.shift.FEW_WINDOWS`, calibrated there
 FEW_WINDOWS, FEW_POWER = 9.5, -1.25
@@ -277,9 +278,8 @@ def furthest_score(threshold: float) -> float:
     >>> [round(furthest_score(threshold), 2) for threshold in (100, 1000, 8000)]
     [3.54, 4.15, 4.67]
     """
-    gain = np.log(
-        2 * len(RATES) * ONE_WINDOW * max(threshold, 1.0)
-    )  # one of the rates, of both signs, grows by it
+    # one of the rates, of both signs, grows by it
+    gain = np.log(2 * len(RATES) * ONE_WINDOW * max(threshold, 1.0))
     largest = float(RATES[-1])
     return float(gain / largest + largest / 2 if gain > largest**2 / 2 else np.sqrt(2 * gain))
 
@@ -499,9 +499,8 @@ class _Fixed:
         unseen = UNSEEN_SPREAD**2 / max(len(terms), 1) ** 2
         self._wander = known.sure * (1 + known.alike) / (1 - known.alike) + unseen
         self._gram = terms.T @ terms + 1e-6 * np.eye(terms.shape[1])
-        self._unknown = len(terms) / np.maximum(
-            known.windows, 0.01
-        )  # the fewer windows showed a number, the less is known
+        # the fewer windows showed a number, the less is known
+        self._unknown = len(terms) / np.maximum(known.windows, 0.01)
 
     def scores(self, values: Floats, by_chance: Floats, terms: Floats) -> Floats:
         """Up and down, shape (2, statistics). by_chance: variance by the rows of the window."""

@@ -314,9 +314,8 @@ def _edges_between(distinct: Floats) -> tuple[float, ...]:
     """Edges half way between distinct values, and as far outside of the first and the last."""
     if len(distinct) == 1:
         value = float(distinct[0])
-        reach = max(
-            abs(value) * 1e-6, 1e-12
-        )  # a constant that went through float32 is still the same constant
+        # a constant that went through float32 is still the same constant
+        reach = max(abs(value) * 1e-6, 1e-12)
         return (value - reach, value + reach)
     middle = distinct[:-1] + np.diff(distinct) / 2
     first, last = distinct[0] - (middle[0] - distinct[0]), distinct[-1] + (distinct[-1] - middle[-1])
@@ -525,10 +524,8 @@ def _number(value: Any) -> float:
 
 
 def _is_missing(value: Any) -> bool:
-    if value is None or type(value).__name__ in (
-        "NAType",
-        "NaTType",
-    ):  # pandas' own, without importing pandas
+    # pandas' own, without importing pandas
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float) and value != value
 

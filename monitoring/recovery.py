@@ -238,9 +238,8 @@ def _fit_correction(windows: Sequence[LabelledWindow], link: Link, start: Array 
         residual = target.reshape(len(target), -1) - output
         return np.asarray(np.linalg.solve(features.T @ features + penalty, features.T @ residual))
     hits = np.eye(output.shape[1])[target.astype(int)] if link == "softmax" else target.reshape(-1, 1)
-    return _newton(
-        features, output, hits, penalty / 4, link, start
-    )  # a row of a logit weighs at most a quarter
+    # a row of a logit weighs at most a quarter
+    return _newton(features, output, hits, penalty / 4, link, start)
 
 
 def _penalty(features: Array, outputs: int, window_rows: float) -> Array:

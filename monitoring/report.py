@@ -21,9 +21,8 @@ from monitoring.shift import ShiftThresholds, jensen_shannon
 if TYPE_CHECKING:
     import pandas as pd
 
-_HARMLESS = str.maketrans(
-    {"<": "‹", ">": "›", "&": "＆"}
-)  # Evidently writes a level into its script as it is
+# Evidently writes a level into its script as it is
+_HARMLESS = str.maketrans({"<": "‹", ">": "›", "&": "＆"})
 
 
 _MARGIN = 1e-6  # Evidently rounds a distance differently in its last digits

@@ -25,22 +25,23 @@ Floats = NDArray[np.float64]
 
 FEWEST_ROWS = 30  # below it nothing is called shifted: two cells of 20 are empty by chance alone
 UNREACHABLE = 1.0  # a threshold above the largest distance there is, sqrt(ln 2) = 0.83
-ROWS = tuple(
-    25 * 2**k for k in range(17)
-)  # sizes of a window, up to 1.6 million, for which chance is tabulated
+# sizes of a window, up to 1.6 million, for which chance is tabulated
+ROWS = tuple(25 * 2**k for k in range(17))
 
 # How far windows may wander beyond what the reference shows. Chosen by simulation, 20 columns with windows of
 # 200 and 1,000 rows, 4 to 150 reference windows: independent, daily, weekly, autocorrelated by .5 and .9.
 FEW_WINDOWS = 90.0  # times B^-2.5: what B windows cannot have shown; .05 at 20 windows, 2.8 at 4
 HIDDEN = 24.0  # times the standard error of the spread between windows: a spread too small to be measured
+# standard errors taken off a spread, of one column and of the median column
 OWN_DOUBT, JOINT_DOUBT = (
     2.5,
     1.5,
-)  # standard errors taken off a spread, of one column and of the median column
+)
+# more wandering is to come where windows are alike their neighbours
 MEMORY_SPREAD, MEMORY_LARGEST = (
     8.0,
     24.0,
-)  # more wandering is to come where windows are alike their neighbours
+)
 MOST_ALIKE = 0.9  # the autocorrelation that is assumed until 20 windows have been seen
 WINDOWS_TO_KNOW = 20
 
@@ -341,9 +342,8 @@ def _binomial_moments(share: Floats, rows: Floats) -> tuple[Floats, Floats]:
     share, rows = share[:, None], rows[:, None]
     places = np.arange(160.0)
     count = np.minimum(places, rows)
-    ways = np.log(np.maximum(rows - places[1:] + 1, 1.0) / places[1:]).cumsum(
-        -1
-    )  # to choose 1, 2, ... of the rows
+    # to choose 1, 2, ... of the rows
+    ways = np.log(np.maximum(rows - places[1:] + 1, 1.0) / places[1:]).cumsum(-1)
     log_ways = np.concatenate([np.zeros_like(share), ways], axis=1)
     with np.errstate(under="ignore"):
         chance = np.exp(log_ways + count * np.log(share) + (rows - count) * np.log1p(-share))
@@ -439,8 +439,7 @@ def _likeness(spreads: Sequence[_Spread], certain: Floats, windows: int) -> Floa
     sure = certain > 0
     pooled = neighbours[sure].sum() / own[sure].sum() if sure.any() else 0.0
     alike = np.maximum(np.where(sure, neighbours / own, 0.0), pooled)
-    alike = (
-        alike + (1 + 3 * alike) / windows + windows**-0.5
-    )  # its bias in short series, and one standard error
+    # its bias in short series, and one standard error
+    alike = alike + (1 + 3 * alike) / windows + windows**-0.5
     unknown = MOST_ALIKE * min(1.0, WINDOWS_TO_KNOW / windows) ** 2
     return np.asarray(np.clip(np.maximum(alike, unknown), 0.0, MOST_ALIKE), dtype=np.float64)

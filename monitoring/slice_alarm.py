@@ -34,10 +34,11 @@ ERRORS = 2.0  # standard errors of the reference that are forgiven, as in the lo
 LEAST_LABELLED = 100  # labelled rows of a window, that its parts be looked at
 MOST_VARIANCE = 1.0  # of a ratio; with fewer rows than that a slice says nothing in a window
 SUSPICION = 0.25  # share of the threshold from which a slice's window does not enter its baseline
+# windows' worth of belief that rows explain all; that columns are alike
 PRIOR_WINDOWS, PRIOR_OF_ALL = (
     10.0,
     4.0,
-)  # windows' worth of belief that rows explain all; that columns are alike
+)
 MOST_WINDOWS = 12  # of the reference, that what comes may count
 FEWEST_SLICES = 4  # whose median says something
 MEDIAN_SQUARE = 0.455  # of a standard normal score
@@ -260,9 +261,8 @@ class _Slices:
         calm = found.usable & (self._evidence.mean(axis=2).max(axis=0) < SUSPICION * self._threshold)
         weight = np.where(calm, 1 / np.maximum(found.variance, SLOW**2), 0.0)
         logs = np.log(np.clip(found.ratio, 0.1, 10.0))
-        self._level += weight * (
-            logs + found.variance / 2
-        )  # the log of a mean lies below that of its expectation
+        # the log of a mean lies below that of its expectation
+        self._level += weight * (logs + found.variance / 2)
         self._weight += weight
 
     def _alarm(self, found: _Compared | None) -> SliceAlarm:

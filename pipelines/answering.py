@@ -30,13 +30,11 @@ from pipelines.serving_figures import Figures
 
 logger = logging.getLogger(__name__)
 
-_LARGE_BODY = (
-    64 * 2**10
-)  # bytes; reading more of JSON keeps everybody else waiting for more than a millisecond
+# bytes; reading more of JSON keeps everybody else waiting for more than a millisecond
+_LARGE_BODY = 64 * 2**10
 _MANY_ROWS = 256  # the same of rows
-_HUGE_BODY = (
-    256 * 2**10
-)  # bytes; reading more keeps even other threads waiting, so a process of its own does it
+# bytes; reading more keeps even other threads waiting, so a process of its own does it
+_HUGE_BODY = 256 * 2**10
 _ROWS_A_TURN = 2048  # rows after which what is read is scored and committed; then others are heard again
 _MOST_ROWS = 49_152  # rows that wait, about half a second's work; more are asked to come again
 _MOST_LARGE = 8  # large requests that wait; more are asked to come again

@@ -436,9 +436,8 @@ class _Connection(asyncio.Protocol):
             self._active = None if self._active is exchange else self._active
             return
         self._server.application.answered(exchange, status)
-        more = (
-            bool(self._waiting) or self._reading is not None
-        )  # that was sent ahead, and is answered as well
+        # that was sent ahead, and is answered as well
+        more = bool(self._waiting) or self._reading is not None
         keep = exchange.keep and (more or not self._server.draining)
         self._transport.write(
             b"%b%bcontent-length: %d\r\n%b\r\n%b"

@@ -18,9 +18,8 @@ from pipelines.plain_columns import Array, columns_of, moments
 
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 _FORMATS = frozenset(FORMATS)
-_ALLOWED = frozenset(
-    (*FORMATS, "ids", "times", "params")
-)  # the latter may stand beside the rows; params is MLflow's, and has no effect here
+# the latter may stand beside the rows; params is MLflow's, and has no effect here
+_ALLOWED = frozenset((*FORMATS, "ids", "times", "params"))
 _MOST_USUAL = 1000  # rows with and without some missing values
 LONGEST_ID = 200  # characters
 MOST_ROWS = 100_000  # of a request; the limit of its bytes is met before in all but the narrowest tables
@@ -276,9 +275,8 @@ def key_text(value: Any) -> str:
     >>> key_text(4711), key_text(4711.0), key_text("4711")
     ('4711', '4711', '4711')
     """
-    if (
-        isinstance(value, float) and value.is_integer()
-    ):  # as pandas writes whole numbers of which one is missing
+    # as pandas writes whole numbers of which one is missing
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if isinstance(text, str) and 0 < len(text) <= LONGEST_ID and text.isprintable():

@@ -150,9 +150,8 @@ def labels(project: Project, now: datetime, *, days: int = DAYS) -> LabelsResult
     told, waits = counted(found), _waits(rows, now)
     unknown = _unknown(stores, told)
     quiet = silence(-waits.ages, waits.labelled, 0.0)
-    stopped = (
-        quiet.since if quiet is not None and quiet.stopped else 0.0
-    )  # an outage says nothing of what is usual
+    # an outage says nothing of what is usual
+    stopped = quiet.since if quiet is not None and quiet.stopped else 0.0
     curve = curve_at(-waits.ages, waits.labelled, stopped)
     by_day = _by_day(rows, waits, curve.still_expected(np.maximum(waits.ages + stopped, 0.0)))
     shown = str((now - timedelta(days=days)).date())

@@ -209,9 +209,8 @@ def goes_open(address: str) -> bool:
 
 def _is_open(plugin: Any) -> bool:
     protocols = plugin.protocol if isinstance(plugin.protocol, list | tuple) else (plugin.protocol,)
-    mode = getattr(
-        plugin, "secure_mode", "insecure"
-    )  # a mail server known to Apprise is encrypted in any case
+    # a mail server known to Apprise is encrypted in any case
+    mode = getattr(plugin, "secure_mode", "insecure")
     encrypted = plugin.schema not in protocols or str(getattr(mode, "value", mode)) != "insecure"
     return not encrypted and bool(plugin.host) and not _is_this_machine(str(plugin.host))
 

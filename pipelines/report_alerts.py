@@ -32,9 +32,8 @@ def _standing(alert: Alert) -> str:
     links = "".join(
         f' <a href="{escape(link)}">{escape(name)}</a>'
         for name, link in alert.links.items()
-        if link.startswith(
-            ("http://", "https://")
-        )  # a file of this machine is none of whoever reads the page
+        # a file of this machine is none of whoever reads the page
+        if link.startswith(("http://", "https://"))
     )
     since = day(alert.since, hours=True)
     return (

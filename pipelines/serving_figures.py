@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+# seconds
 _BOUNDS = (
     0.00025,
     0.0005,
@@ -24,7 +25,7 @@ _BOUNDS = (
     1.0,
     2.5,
     10.0,
-)  # seconds
+)
 
 
 class Figures:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
+# 1970 began on the first
 _WEEKDAYS = (
     "Thursday",
     "Friday",
@@ -27,7 +28,7 @@ _WEEKDAYS = (
     "Monday",
     "Tuesday",
     "Wednesday",
-)  # 1970 began on the first
+)
 _DAY = np.timedelta64(1, "D")
 
 

@@ -116,9 +116,8 @@ def test_gradients_are_clipped_in_the_way_asked_for(clip_by: Any, keyword: str) 
     optimizer.build([weight])
     optimizer.apply_gradients([(keras.ops.convert_to_tensor([300.0, 400.0]), weight)])
     length = 5.0 * np.sqrt(2) if clip_by == "value" else 5.0
-    assert float(np.linalg.norm(weight.numpy())) == pytest.approx(
-        length / 10.0
-    )  # a rate of 1 in a unit of 10
+    # a rate of 1 in a unit of 10
+    assert float(np.linalg.norm(weight.numpy())) == pytest.approx(length / 10.0)
 
 
 def test_parameters_reach_keras_and_those_with_a_unit_are_multiplied_by_it() -> None:

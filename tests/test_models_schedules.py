@@ -138,13 +138,11 @@ def test_a_plateau_lowers_the_rate_and_not_below_its_end() -> None:
     assert plateau_level(Schedule("cosine"), history(1.0, 1.0, 1.0, 1.0)) == 1.0
 
 
-@pytest.mark.filterwarnings(
-    "ignore:__array__ implementation:DeprecationWarning"
-)  # Keras's callback, not ours
+# Keras's callback, not ours
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @settings(max_examples=50)
-@given(
-    losses=st.lists(st.integers(7, 64).map(lambda part: part / 64), max_size=25)
-)  # Keras rounds to float32
+# Keras rounds to float32
+@given(losses=st.lists(st.integers(7, 64).map(lambda part: part / 64), max_size=25))
 def test_a_plateau_is_that_of_keras(losses: list[float]) -> None:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(1.0))

@@ -31,9 +31,8 @@ def test_two_cells_by_hand() -> None:
     assert found.chi_squared == pytest.approx(8 / 15)
     assert found.degrees == 1
     assert found.kolmogorov_smirnov == Bounds(0.25, 0.25, 0.25)
-    assert found.wasserstein == Bounds(
-        0.5, 0.5, 0.5
-    )  # a quarter of the rows moves by 1, the deviation is a half
+    # a quarter of the rows moves by 1, the deviation is a half
+    assert found.wasserstein == Bounds(0.5, 0.5, 0.5)
 
 
 def test_the_same_rows_are_no_distance_apart() -> None:

@@ -258,10 +258,11 @@ def test_a_label_that_came_before_its_row_stays_with_it(stores: Stores) -> None:
     add(stores.log, "early", "ordered", day=8, keys=[None, "order-1"])
     found = retain(kept_for(stores, "5d"), START + 10 * DAY)
     assert found is not None
+    # the label of the old row, of nobody's id and of nobody's key
     assert (found.rows, found.labels) == (
         1,
         3,
-    )  # the label of the old row, of nobody's id and of nobody's key
+    )
     left = parquet.read_table(Log(log_of(stores))._labels.files()[0]).to_pydict()
     assert {*left["id"], *left["key"]} == {"early", "order-1", "ordered", None}
 

@@ -86,9 +86,8 @@ def test_who_hurries_moves_a_batch_and_leaves_the_rest_to_the_next_writer(
     moving._arriving.to_move("requests", 0)  # numbered, as after a move that was cut off
     moving.hurry()
     moving.hurry()
-    assert (
-        moving.flush() == 2
-    )  # the third and fourth; the first two were moved while it looked where the tables stand
+    # the third and fourth; the first two were moved while it looked where the tables stand
+    assert moving.flush() == 2
     assert logged(tmp_path).ids.tolist() == ["a", "b", "c", "d", "e"]  # a reader finds them wherever they are
     assert Log(tmp_path / "log").landed("requests") == 2
     moving.close()

@@ -75,16 +75,14 @@ def test_retrainings_are_as_many_as_asked(
 
     monkeypatch.setattr(sys.modules["models.export"], "load_keras", counted)
     answers(world, retrainings)
-    assert (
-        len(set(loaded)) == retrainings
-    )  # each begins with the file of the one before, the first with version 1
+    # each begins with the file of the one before, the first with version 1
+    assert len(set(loaded)) == retrainings
 
 
 def test_one_retraining_comes_in_the_middle_and_when_its_truth_is_known(world: World) -> None:
     changed = begun_to_differ(world, answers(world, 1))
-    assert (
-        np.datetime64("2021-01-17") <= changed < np.datetime64("2021-01-17T04")
-    )  # ten days, and one of delay
+    # ten days, and one of delay
+    assert np.datetime64("2021-01-17") <= changed < np.datetime64("2021-01-17T04")
 
 
 def test_retraining_after_the_change_wins_the_loss_back(world: World) -> None:
