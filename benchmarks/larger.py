@@ -30,9 +30,8 @@ FEW, MANY = 400_000, 1_600_000  # in both the sample of the schema is full
 QUICK = (40_000, 160_000)
 WRITTEN_AT_ONCE = 100_000
 MOST_BYTES_A_ROW = 60.0  # a third of what the numbers of a row take as a frame: 22 * 8
-SAME_LOSS = (
-    0.02  # of the loss: the schema is learned from a sample; up to 300,000 rows it is the same to the bit
-)
+# of the loss: the schema is learned from a sample; up to 300,000 rows it is the same to the bit
+SAME_LOSS = 0.02
 SETTINGS = """[data]
 path = "rows.parquet"
 target = "y"

@@ -21,9 +21,8 @@ NARROWEST = 9
 JUMP = 0.5  # of the scale: at a loss near 0 every batch is a multiple of the one before
 JUMP_RATIO = 2.5  # to the steps around
 JUMP_NOISE = 5.0  # times the usual distance of a step from its median
-NEARLY = (
-    0.6  # of that far: where more steps lie there than further out, jumps are the tail of ordinary noise,
-)
+# of that far: where more steps lie there than further out, jumps are the tail of ordinary noise,
+NEARLY = 0.6
 CERTAIN = 2.0  # but for those that are so many times that far out
 SELDOM = 0.08  # of the steps, or one in an epoch: what comes more often is how the steps are
 LEAST_NOISE = 0.05  # of a step, on the log scale

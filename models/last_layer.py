@@ -30,19 +30,9 @@ _REACH = {
     "silu": (-0.2785, math.inf),
     "mish": (-0.3088, math.inf),
 }
-_ACTIVATION_LAYERS = {
-    "Softmax": "softmax",
-    "ReLU": "relu",
-    "ELU": "elu",
-}  # activations that are layers of their own
-# whose sums reach every number
-_LINEAR = (
-    "Add",
-    "Subtract",
-    "Average",
-    "BatchNormalization",
-    "LayerNormalization",
-)
+# activations that are layers of their own; layers whose sums reach every number
+_ACTIVATION_LAYERS = {"Softmax": "softmax", "ReLU": "relu", "ELU": "elu"}
+_LINEAR = ("Add", "Subtract", "Average", "BatchNormalization", "LayerNormalization")
 _PASSING = ("Dropout", "Identity", "Reshape", "Flatten", "ActivityRegularization")  # they change no number
 
 

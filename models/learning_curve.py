@@ -18,9 +18,8 @@ from models.wording import in_words, written
 Array = NDArray[Any]
 Numbers = NDArray[np.float64]
 
-STEPS = (
-    5  # numbers of rows, each half of the one above: a sixteenth of the rows still says where it comes from
-)
+# numbers of rows, each half of the one above: a sixteenth of the rows still says where it comes from
+STEPS = 5
 LEAST_ROWS = 100  # of a run; below, a network learns nothing that says something of more rows
 LEAST_SIZES = 3  # as many as the law has numbers
 REPEATS = 3  # runs of each number of rows, each on other rows

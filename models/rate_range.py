@@ -28,9 +28,8 @@ Series = NDArray[np.float64]
 LOWEST, HIGHEST = 1e-6, 10.0  # seven powers of ten around every rate that anybody uses
 STEPS = 210  # thirty for each power of ten
 JUDGED_ROWS = 2048  # the loss is measured on the same rows after every step, so that steps can be compared
-SMOOTHED_OVER = (
-    1.6  # a factor of the rate, over which losses are averaged to both sides: some 6 of the 210 steps
-)
+# a factor of the rate, over which losses are averaged to both sides: some 6 of the 210 steps
+SMOOTHED_OVER = 1.6
 DIVERGED = 2.0  # times the loss of the untrained network, above the lowest loss: it no longer learns
 LEARNED = 0.02  # share of the first loss that has to go for a rate to be suggested
 # the suggested rate lies so many times below the one of the lowest loss. Of 2 to 12, 3 to 8 did equally well on twelve

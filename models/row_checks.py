@@ -26,9 +26,8 @@ Array = NDArray[Any]
 Said = Iterator[tuple[Severity, str]]
 
 COPIES = 0.01  # share of rows; fewer copies move no figure, and two sensors may well say the same once
-TOLD_APART = (
-    0.95  # share of rows with a value of their own in one column: above, two equal rows are one row twice
-)
+# share of rows with a value of their own in one column: above, two equal rows are one row twice
+TOLD_APART = 0.95
 SURE_ERRORS = 0.05  # share of rows that no network can get right; less is lost in any spread of the loss
 # warning, note: Peduzzi et al. 1996 found weights biased below 10 events a variable
 ROWS_OF_AN_INPUT = (
@@ -42,9 +41,8 @@ HARDLY_KNOWN = 0.5  # share of missing targets; the known half may be another ki
 MOSTLY_MISSING = 0.95  # of a column: what is left, a row in twenty, is less than a network's inputs need
 LATER = 0.01  # share of rows whose time is later than the row's own: clocks that differ make up for fewer
 LEAST_ROWS = 30  # below, nothing is told from chance
-NEW_VALUES = (
-    0.05  # share of rows with a value that the rows before did not have; a network knows nothing of it
-)
+# share of rows with a value that the rows before did not have; a network knows nothing of it
+NEW_VALUES = 0.05
 DENSE = 2.0  # a counter leaves few numbers out: its range is below this many times its rows
 
 

@@ -31,9 +31,8 @@ MOST_PAIRED = 30  # columns, by how much the loss differs between their groups: 
 TRIED = 10  # groups that the second half is asked about; with each more, every one needs more evidence
 TOLERANCE = 0.05  # share by which a loss must be higher to matter, that of the loss alarm
 ALPHA = 0.05  # how often a search may claim a weak group where there is none
-_CLEARLY = (
-    2.0  # standard errors by which a pair must be worse than the rest of each of its two columns' groups
-)
+# standard errors by which a pair must be worse than the rest of each of its two columns' groups
+_CLEARLY = 2.0
 
 
 @dataclass(frozen=True)

@@ -27,29 +27,17 @@ ALL = "all columns"  # what a fault of the rows names
 MOST_SAMPLED = 1024  # rows of a window: a share of 1 % is ten of them
 BEFORE = 8  # windows before, in which copies of rows are looked for
 # share; times the usual; where they are usual nobody can tell
-LEAST_COPIES, MORE_COPIES, USUAL_COPIES = (
-    0.1,
-    5.0,
-    0.15,
-)
+LEAST_COPIES, MORE_COPIES, USUAL_COPIES = 0.1, 5.0, 0.15
 FEWEST_WINDOWS = 8  # whose numbers of rows are known, before few rows are odd
 LEAST_USUAL = 30  # rows of the emptiest window that is known: with fewer, none may come by chance
 OF_USUAL = 0.1  # share of the rows of the emptiest window; a window with fewer is as good as empty
 USUAL_GAPS = 0.1  # share of windows without rows from which they are a rhythm
 # of a value that stands still in time; times the usual
-RUN_ROWS, RUN_SHARE, RUN_PURE, RUN_MORE = (
-    20,
-    0.1,
-    0.95,
-    3.0,
-)
+RUN_ROWS, RUN_SHARE, RUN_PURE, RUN_MORE = 20, 0.1, 0.95, 3.0
 MISSING_RUN = 0.05  # share of the rows in one stretch without a value
 OUTSIDE_ROWS, OUTSIDE_SHARE = 5, 0.005  # of one value that is far out of all that was seen
 # of the range that was seen, so far outside lies a mark for "unknown"; few values may count on: months, years
-APART, APART_OF_FEW = (
-    1.0,
-    10.0,
-)
+APART, APART_OF_FEW = 1.0, 10.0
 
 
 @dataclass(frozen=True)

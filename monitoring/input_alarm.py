@@ -38,16 +38,12 @@ LAGS = 3
 # and a forecast is hardly better. Where a number wanders between windows, this share of its wandering comes on top:
 # its memory is known no better than to a tenth
 WORTH, WANDERING = 0.05, 0.1
-WORTH_LEVEL = (
-    0.1  # the same for the level of the reference, which is asked for ever; as `monitoring.drift.LEAST`
-)
+# the same for the level of the reference, which is asked for ever; as `monitoring.drift.LEAST`
+WORTH_LEVEL = 0.1
 REFERENCE_ERRORS = 2.0  # standard errors of the reference that are no shift
 SURE = 1.5  # standard errors taken off the wandering of a number before it is believed
 # the autocorrelation of the wandering, assumed until 20 windows have been seen
-MOST_ALIKE, WINDOWS_TO_KNOW = (
-    0.9,
-    20,
-)
+MOST_ALIKE, WINDOWS_TO_KNOW = 0.9, 20
 # What few windows cannot have shown of how a column wanders, in standard deviations of a row: 9.5 B^-1.25 after B
 # windows, 1.7 after 4, 0.2 after 20, 0.03 after 100; the root of `monitoring.shift.FEW_WINDOWS`, calibrated there
 FEW_WINDOWS, FEW_POWER = 9.5, -1.25

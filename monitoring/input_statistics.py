@@ -21,9 +21,8 @@ Kind = Literal["mean", "spread", "missing", "level", "pair"]
 
 MOST_SHARES = 8  # levels with a share of their own; the rarer ones are counted together
 RARE = 0.01  # a level below this share cannot be tested in windows of some hundred rows
-LEAST_SPREAD = (
-    0.05  # of the square of the scores: a column that hardly varies would be called shifted by one row
-)
+# of the square of the scores: a column that hardly varies would be called shifted by one row
+LEAST_SPREAD = 0.05
 MARGINS, PAIRS = 0.75, 0.25  # of the evidence: many pairs say less each than one column does
 
 

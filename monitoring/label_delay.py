@@ -28,9 +28,8 @@ LEAST = 0.25  # days; a shorter silence is a server that starts again
 LONGER = 2.0  # times the longest pause before: a weekend with two holidays is not twice a weekend
 HISTORY = 14.0  # days of labels before a silence can be judged: two weekends are among them
 FEWEST_DAYS = 5  # on which labels came
-RHYTHM = (
-    0.5  # two long pauses that fill more of the time since the first of them are no outages but a new rhythm
-)
+# two long pauses that fill more of the time since the first of them are no outages but a new rhythm
+RHYTHM = 0.5
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,8 @@ DOUBT = 1.5  # times the weights' own doubt, for a model is wrong in more than i
 POWER = 1.0  # of the variance, as Poisson's: nearer to large losses than 1.25 and 1.5 (benchmarks.estimate, TUNED)
 PRIOR_BLOCKS = 2  # that say that windows do not differ beyond that
 WINSOR_QUANTILE = 0.99  # of surprises, so that a few rows do not withdraw an estimate
-MOST_DOUBT = (
-    0.2  # of the loss: with a standard error of a fifth nothing is known that a decision could rest on
-)
+# of the loss: with a standard error of a fifth nothing is known that a decision could rest on
+MOST_DOUBT = 0.2
 SURE = 1e-6  # a chance nearer to 0 or 1 than this says no more
 
 

@@ -33,21 +33,14 @@ ROWS = tuple(25 * 2**k for k in range(17))
 FEW_WINDOWS = 90.0  # times B^-2.5: what B windows cannot have shown; .05 at 20 windows, 2.8 at 4
 HIDDEN = 24.0  # times the standard error of the spread between windows: a spread too small to be measured
 # standard errors taken off a spread, of one column and of the median column
-OWN_DOUBT, JOINT_DOUBT = (
-    2.5,
-    1.5,
-)
+OWN_DOUBT, JOINT_DOUBT = 2.5, 1.5
 # more wandering is to come where windows are alike their neighbours
-MEMORY_SPREAD, MEMORY_LARGEST = (
-    8.0,
-    24.0,
-)
+MEMORY_SPREAD, MEMORY_LARGEST = 8.0, 24.0
 MOST_ALIKE = 0.9  # the autocorrelation that is assumed until 20 windows have been seen
 WINDOWS_TO_KNOW = 20
 
-MOST_WEIGHT = (
-    12.0  # a window of which nine rows in ten lie beyond all that was seen has moved, whatever the rest
-)
+# a window of which nine rows in ten lie beyond all that was seen has moved, whatever the rest
+MOST_WEIGHT = 12.0
 
 _MOST = 8 * math.log(2)  # largest weight that a share of the distance can have, before it is stretched
 

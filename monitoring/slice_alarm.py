@@ -35,10 +35,7 @@ LEAST_LABELLED = 100  # labelled rows of a window, that its parts be looked at
 MOST_VARIANCE = 1.0  # of a ratio; with fewer rows than that a slice says nothing in a window
 SUSPICION = 0.25  # share of the threshold from which a slice's window does not enter its baseline
 # windows' worth of belief that rows explain all; that columns are alike
-PRIOR_WINDOWS, PRIOR_OF_ALL = (
-    10.0,
-    4.0,
-)
+PRIOR_WINDOWS, PRIOR_OF_ALL = 10.0, 4.0
 MOST_WINDOWS = 12  # of the reference, that what comes may count
 FEWEST_SLICES = 4  # whose median says something
 MEDIAN_SQUARE = 0.455  # of a standard normal score

@@ -26,9 +26,8 @@ from pipelines.environment import PYTHON
 from pipelines.project import Project
 
 _SECONDS = 300.0  # for MLflow to load and to fetch a version's files
-_AGAIN = (
-    30.0  # seconds until a version whose files could not be had is asked for again, for it costs 4 s of CPU
-)
+# seconds until a version whose files could not be had is asked for again, for it costs 4 s of CPU
+_AGAIN = 30.0
 _NO_SUCH = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what MLflow says where there is no alias
 
 

@@ -39,9 +39,8 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 Numbers = npt.NDArray[np.int64]
 
-SAMPLE = (
-    300_000  # rows that a schema is learned from and that are kept; a quantile is known to 0.1 % of the rows
-)
+# rows that a schema is learned from and that are kept; a quantile is known to 0.1 % of the rows
+SAMPLE = 300_000
 BATCH_BYTES = 1 << 28  # of a batch as a frame: of a thousand columns it has fewer rows than BATCH
 SAMPLE_BYTES = 1 << 30  # of a sample as a frame
 LEAST_SAMPLE = 1000  # rows; of a hundred thousand columns a frame of them takes 800 MB

@@ -93,9 +93,8 @@ LAST = MOST_BLOCKS + BEFORE  # windows, of which copies and pauses are looked fo
 MOST_WINDOWS = 200  # of the reference are counted apart, spread over all; 20 already give sharp thresholds
 COUNTED_BATCHES = 4  # wait to be counted by window, together
 
-MOST_CORRECTION = (
-    50_000  # unseen rows from which a correction is learned; it has as many weights as a linear model
-)
+# unseen rows from which a correction is learned; it has as many weights as a linear model
+MOST_CORRECTION = 50_000
 PREDICTED_AT_ONCE = 65_536
 _FORM = 4  # of these files; another one is prepared again
 _META, _SCHEMA, _PROFILES = "rows.json", "schema.json", "profiles.json"

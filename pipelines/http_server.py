@@ -47,9 +47,8 @@ class Limits:
     bodies: int = 64 * 2**20
     connections: int = 1000
     reading: float = 30.0  # from the first byte of a request to its last
-    spare: float = (
-        2.0  # after which an idle one makes room for another; before, its request may be here and unread
-    )
+    # after which an idle one makes room for another; before, its request may be here and unread
+    spare: float = 2.0
     idle: float = 75.0  # proxies keep a connection for 60 s, and must be the first to close it
     writing: float = 30.0
 

@@ -19,9 +19,8 @@ from pipelines.child import Child
 logger = logging.getLogger(__name__)
 
 _FILE = "processes.json"
-_SAME_START = (
-    2.0  # seconds; a start time is counted from the boot, whose own time the clock's corrections move
-)
+# seconds; a start time is counted from the boot, whose own time the clock's corrections move
+_SAME_START = 2.0
 _POLL = 0.1  # seconds between two looks
 
 

@@ -37,9 +37,8 @@ CAUSES = {
     "monitor": "the monitor ran",
     "receiver": "it takes alerts again",
 }
-_EMPTY_WINDOWS = (
-    2  # of a service that has never had a row; the first may have begun with nobody knowing of it
-)
+# of a service that has never had a row; the first may have begun with nobody knowing of it
+_EMPTY_WINDOWS = 2
 
 
 @dataclass(frozen=True)
