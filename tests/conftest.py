@@ -52,24 +52,6 @@ def _logging_as_at_the_start() -> None:
         logger.handlers, logger.propagate = [], True
 
 
-@pytest.fixture(scope="session")
-def beside() -> Callable[[str], ModuleType]:
-    """Gives any module that lies beside the tests, by its name."""
-    return import_module
-
-
-@pytest.fixture(scope="session")
-def streams() -> ModuleType:
-    """Made rows that arrive day by day: tests/streams.py."""
-    return import_module("streams")
-
-
-@pytest.fixture(scope="session")
-def commands() -> ModuleType:
-    """The command line in child processes: tests/commands.py."""
-    return import_module("commands")
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Debian's Chromium, which asks nobody for anything: playwright's Browser."""

@@ -11,11 +11,11 @@ import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import streams
 
 from monitoring.verdict import VerdictKind
 from pipelines.course import plan
@@ -38,7 +38,7 @@ Rng = np.random.Generator
 
 
 @pytest.fixture(scope="module")
-def stores(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
+def stores(make_stores: Callable[..., Any]) -> Stores:
     made: Stores = make_stores(streams.stream(PAST + DAYS, ROWS), SETTINGS)
     course = plan(made.project, read(made.project.config.data, made.project.folder))
     trained = train_version(made, prepare_rows(made.project, course.past))
@@ -47,7 +47,7 @@ def stores(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
 
 
 @pytest.fixture(scope="module")
-def days(streams: ModuleType) -> list[Columns]:
+def days() -> list[Columns]:
     """The rows of each day of the service, with their truth and times."""
     frame = streams.stream(PAST + DAYS, ROWS)
     start = np.datetime64(CUT.replace(tzinfo=None), "us")

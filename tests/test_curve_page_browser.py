@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from contrasts import contrasts
 from playwright.sync_api import Browser
 from playwright.sync_api import Page as Tab
+from trainings import made_training as made
 
 from models.history import EpochLoss
 from pipelines.curve_page import write_curve_page
@@ -24,18 +25,6 @@ def tab(browser: Browser) -> Iterator[Tab]:
     opened = browser.new_page(viewport={"width": 1200, "height": 900})
     yield opened
     opened.close()
-
-
-@pytest.fixture(scope="module")
-def made(beside: Callable[[str], ModuleType]) -> Callable[..., KeptCurve]:
-    found: Callable[..., KeptCurve] = beside("trainings").made_training
-    return found
-
-
-@pytest.fixture(scope="module")
-def contrasts(beside: Callable[[str], ModuleType]) -> str:
-    found: str = beside("test_page_browser").CONTRASTS
-    return found
 
 
 def show(tab: Tab, kept: KeptCurve, folder: Path, **more: Any) -> None:
@@ -74,7 +63,7 @@ def nothing(epochs: tuple[EpochLoss, ...] = ()) -> KeptCurve:
     [(1, 0, 0.0), (1, 1, 0.0), (2, 0, 0.0), (12, 200, 0.0), (90, 50, 0.0), (12, 40, -1.0)],
 )
 def test_the_page_draws_without_a_message_and_asks_for_nothing(
-    tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve], epochs: int, per: int, shift: float
+    tab: Tab, tmp_path: Path, epochs: int, per: int, shift: float
 ) -> None:
     heard: list[str] = []
     asked: list[str] = []
@@ -102,9 +91,7 @@ def test_a_training_that_came_to_nothing_draws_without_a_message(
     assert "why" in tab.inner_text(".diagnosis")
 
 
-def test_steps_levels_spikes_rate_and_gradients_are_drawn(
-    tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]
-) -> None:
+def test_steps_levels_spikes_rate_and_gradients_are_drawn(tab: Tab, tmp_path: Path) -> None:
     show(tab, made(), tmp_path)
     assert points(tab, "rate") == 12
     assert tab.locator("#plot path[data-line=steps]").count() == 2  # the loss, and the gradients
@@ -114,9 +101,7 @@ def test_steps_levels_spikes_rate_and_gradients_are_drawn(
     assert tab.locator("#plot circle.ring-of").count() == 1
 
 
-def test_starts_that_were_not_kept_can_be_hidden(
-    tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]
-) -> None:
+def test_starts_that_were_not_kept_can_be_hidden(tab: Tab, tmp_path: Path) -> None:
     show(tab, made(starts=4), tmp_path)
     assert tab.locator("#plot path[data-line=starts]").count() == 2
     assert tab.inner_text(".legend button[data-line=starts] output") == "0.526 to 0.546"
@@ -124,7 +109,7 @@ def test_starts_that_were_not_kept_can_be_hidden(
     assert tab.locator("#plot path[data-line=starts]").count() == 0
 
 
-def test_a_single_gradient_is_a_dot(tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]) -> None:
+def test_a_single_gradient_is_a_dot(tab: Tab, tmp_path: Path) -> None:
     show(tab, made(1, 12), tmp_path)
     assert tab.locator("#plot g[clip-path='url(#in-gradients)'] circle.dot").count() == 1
 
@@ -132,9 +117,7 @@ def test_a_single_gradient_is_a_dot(tab: Tab, tmp_path: Path, made: Callable[...
 # --- reading ---
 
 
-def test_a_pointer_reads_the_step_and_the_epoch(
-    tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]
-) -> None:
+def test_a_pointer_reads_the_step_and_the_epoch(tab: Tab, tmp_path: Path) -> None:
     show(tab, made(), tmp_path)
     box = tab.locator("#plot path.spike").first.bounding_box()
     assert box is not None
@@ -149,9 +132,7 @@ def test_a_pointer_reads_the_step_and_the_epoch(
     assert chosen(tab) == []
 
 
-def test_a_spike_is_told_with_what_is_around_it(
-    tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]
-) -> None:
+def test_a_spike_is_told_with_what_is_around_it(tab: Tab, tmp_path: Path) -> None:
     show(tab, made(12, 100), tmp_path)  # each step has a place of its own
     tab.focus("#plot")
     tab.keyboard.press("Home")
@@ -164,9 +145,7 @@ def test_a_spike_is_told_with_what_is_around_it(
     assert "a spike: 9.000 against" in tab.inner_text("#readout")
 
 
-def test_arrow_keys_move_between_epochs_and_enter_keeps_one(
-    tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]
-) -> None:
+def test_arrow_keys_move_between_epochs_and_enter_keeps_one(tab: Tab, tmp_path: Path) -> None:
     show(tab, made(), tmp_path)
     tab.focus("#plot")
     for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):
@@ -185,9 +164,7 @@ def test_arrow_keys_move_between_epochs_and_enter_keeps_one(
     assert "Move over the chart" in tab.inner_text("#readout")
 
 
-def test_a_row_of_the_table_shows_its_place_in_the_chart(
-    tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]
-) -> None:
+def test_a_row_of_the_table_shows_its_place_in_the_chart(tab: Tab, tmp_path: Path) -> None:
     show(tab, made(), tmp_path)
     tab.click("#epochs tbody tr:nth-child(6)")
     assert chosen(tab) == ["5"]
@@ -197,9 +174,7 @@ def test_a_row_of_the_table_shows_its_place_in_the_chart(
 # --- the scale and the part that is shown ---
 
 
-def test_the_log_scale_can_be_left_and_is_not_there_below_zero(
-    tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]
-) -> None:
+def test_the_log_scale_can_be_left_and_is_not_there_below_zero(tab: Tab, tmp_path: Path) -> None:
     show(tab, made(), tmp_path)
     before = tab.get_attribute("#plot path[data-line=validation]", "d")
     assert tab.get_attribute("#log", "aria-pressed") == "true"
@@ -210,7 +185,7 @@ def test_the_log_scale_can_be_left_and_is_not_there_below_zero(
     assert tab.is_disabled("#log")
 
 
-def test_keys_and_buttons_zoom(tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]) -> None:
+def test_keys_and_buttons_zoom(tab: Tab, tmp_path: Path) -> None:
     show(tab, made(), tmp_path)
     whole = axis(tab)
     assert (whole[0], whole[-1]) == ("start", "11")
@@ -234,9 +209,7 @@ def test_keys_and_buttons_zoom(tab: Tab, tmp_path: Path, made: Callable[..., Kep
     assert points(tab, "steps") >= 10
 
 
-def test_a_part_that_is_drawn_over_is_zoomed_into(
-    tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]
-) -> None:
+def test_a_part_that_is_drawn_over_is_zoomed_into(tab: Tab, tmp_path: Path) -> None:
     show(tab, made(), tmp_path)
     box = tab.locator("#plot").bounding_box()
     assert box is not None
@@ -252,7 +225,7 @@ def test_a_part_that_is_drawn_over_is_zoomed_into(
     assert axis(tab)[0] == "start"
 
 
-def test_a_line_can_be_hidden(tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]) -> None:
+def test_a_line_can_be_hidden(tab: Tab, tmp_path: Path) -> None:
     show(tab, made(), tmp_path)
     tab.click(".legend button[data-line=raw]")
     tab.click(".legend button[data-line='level-best constant']")
@@ -265,7 +238,7 @@ def test_a_line_can_be_hidden(tab: Tab, tmp_path: Path, made: Callable[..., Kept
 # --- the other charts ---
 
 
-def test_another_figure_can_be_chosen(tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]) -> None:
+def test_another_figure_can_be_chosen(tab: Tab, tmp_path: Path) -> None:
     show(tab, made(), tmp_path)
     assert points(tab, "validation", "metrics-plot") == 12
     assert points(tab, "validation", "rows-plot") == 3
@@ -284,9 +257,7 @@ def test_another_figure_can_be_chosen(tab: Tab, tmp_path: Path, made: Callable[.
 
 
 @pytest.mark.parametrize("width", [320, 375, 768, 1600])
-def test_the_page_never_scrolls_sideways(
-    browser: Browser, tmp_path: Path, made: Callable[..., KeptCurve], width: int
-) -> None:
+def test_the_page_never_scrolls_sideways(browser: Browser, tmp_path: Path, width: int) -> None:
     tab = browser.new_page(viewport={"width": width, "height": 800})
     kept = made()
     long = dataclasses.replace(kept.record, loss_name="losses:" + "b" * 120)
@@ -299,22 +270,18 @@ def test_the_page_never_scrolls_sideways(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_stands_out_from_its_background(
-    browser: Browser, tmp_path: Path, made: Callable[..., KeptCurve], contrasts: str, scheme: str
-) -> None:
+def test_every_text_stands_out_from_its_background(browser: Browser, tmp_path: Path, scheme: str) -> None:
     tab = browser.new_page()
     tab.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
     show(tab, made(), tmp_path)
     tab.click("#epochs tbody tr:nth-child(6)")
-    found: list[tuple[float, str]] = [(ratio, text) for ratio, text in tab.evaluate(contrasts)]
+    found = contrasts(tab)
     assert len(found) > 150
     assert [text for ratio, text in found if ratio < 4.5] == []
     tab.close()
 
 
-def test_without_its_script_the_table_holds_every_number(
-    browser: Browser, tmp_path: Path, made: Callable[..., KeptCurve]
-) -> None:
+def test_without_its_script_the_table_holds_every_number(browser: Browser, tmp_path: Path) -> None:
     tab = browser.new_page(java_script_enabled=False)
     show(tab, made(), tmp_path)
     assert tab.locator("#epochs tbody tr").count() == 12
@@ -323,7 +290,7 @@ def test_without_its_script_the_table_holds_every_number(
     tab.close()
 
 
-def test_text_from_outside_stays_text(tab: Tab, tmp_path: Path, made: Callable[..., KeptCurve]) -> None:
+def test_text_from_outside_stays_text(tab: Tab, tmp_path: Path) -> None:
     evil = "</script><script>window.hit = 1</script><img src=x onerror='window.hit = 1'>"
     kept = made()
     record = dataclasses.replace(kept.record, loss_name=evil, baselines={evil: 0.6, "constant": 0.7})

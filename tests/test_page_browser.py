@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contrasts import contrasts
 from playwright.sync_api import Browser
 from playwright.sync_api import Page as Tab
 
@@ -257,28 +258,6 @@ def test_the_page_never_scrolls_sideways(browser: Browser, tmp_path: Path, width
     tab.close()
 
 
-# colour of each text against the nearest painted background, by the formula of WCAG 2
-CONTRASTS = """() => {
-  const parts = text => text.match(/[\\d.]+/g).map(Number);
-  const light = c => { const [r, g, b] = c.slice(0, 3).map(v => v / 255)
-    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const behind = node => { for (; node; node = node.parentElement) {
-    const c = parts(getComputedStyle(node).backgroundColor); if (c.length < 4 || c[3] > 0) return c; }
-    return parts(getComputedStyle(document.documentElement).backgroundColor); };
-  const found = [];
-  for (const node of document.querySelectorAll("body *")) {
-    const own = [...node.childNodes].some(child => child.nodeType === 3 && child.textContent.trim());
-    if (!own || node.closest("script, style, noscript")) continue;
-    const style = getComputedStyle(node), svg = node.namespaceURI.endsWith("svg");
-    const a = light(parts(svg ? style.fill : style.color)), b = light(behind(node));
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    found.push([ratio, node.tagName + ": " + node.textContent.slice(0, 40)]);
-  }
-  return found;
-}"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_stands_out_from_its_background(browser: Browser, tmp_path: Path, scheme: str) -> None:
     tab = browser.new_page()
@@ -286,7 +265,7 @@ def test_every_text_stands_out_from_its_background(browser: Browser, tmp_path: P
     show(tab, made_page(), tmp_path)
     tab.click("#windows tbody tr:nth-child(10)")
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
-    found: list[tuple[float, str]] = [(ratio, text) for ratio, text in tab.evaluate(CONTRASTS)]
+    found = contrasts(tab)
     assert ground == ("rgb(18, 21, 25)" if scheme == "dark" else "rgb(246, 246, 243)")
     assert len(found) > 300
     assert [text for ratio, text in found if ratio < 4.5] == []

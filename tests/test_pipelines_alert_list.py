@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import listening
 import pytest
 
 from pipelines import alert_list
@@ -51,10 +51,7 @@ class Bikes:
 
 
 @pytest.fixture
-def bikes(
-    tmp_path: Path, beside: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bikes]:
-    listening = beside("listening")
+def bikes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bikes]:
     with listening.hook() as hook, listening.mailbox() as box:
         (tmp_path / "losswatch.toml").write_text(SETTINGS)
         (tmp_path / "box").write_text(box.address)
@@ -227,9 +224,9 @@ def test_a_name_out_of_the_data_steers_no_terminal(bikes: Bikes) -> None:
 
 
 def test_no_secret_is_in_anything_that_is_printed_or_kept(
-    bikes: Bikes, capsys: pytest.CaptureFixture[str], beside: Callable[[str], ModuleType]
+    bikes: Bikes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    secret = beside("listening").SECRET
+    secret = listening.SECRET
     bikes.stand(FINDING)
     for status in (500, 200):
         bikes.hook.status = status

@@ -5,25 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from trainings import made_training as made
 
 from models.history import EpochLoss
 from pipelines.curve_page import description, page_data, render, write_curve_page
 from pipelines.curve_view import CurveView
 from pipelines.diagnosis import TrainingDiagnosis
 from pipelines.kept_curve import NO_STEPS, KeptCurve, TrainingRecord
-
-
-@pytest.fixture
-def made(beside: Callable[[str], ModuleType]) -> Callable[..., KeptCurve]:
-    found: Callable[..., KeptCurve] = beside("trainings").made_training
-    return found
 
 
 class Text(HTMLParser):
@@ -64,7 +57,7 @@ def with_record(kept: KeptCurve, **more: Any) -> KeptCurve:
 # --- numbers ---
 
 
-def test_the_script_gets_every_epoch_and_every_step(made: Callable[..., KeptCurve]) -> None:
+def test_the_script_gets_every_epoch_and_every_step() -> None:
     kept = made(3, 32)
     data = embedded(render(kept))
     assert data["epochs"] == [0, 1, 2]
@@ -86,7 +79,7 @@ def test_the_script_gets_every_epoch_and_every_step(made: Callable[..., KeptCurv
     }
 
 
-def test_spikes_are_embedded_by_their_numbers(made: Callable[..., KeptCurve]) -> None:
+def test_spikes_are_embedded_by_their_numbers() -> None:
     data = embedded(render(made()))
     assert [(spike["step"], spike["x"], spike["value"]) for spike in data["spikes"]] == [
         (900, 3.505, 9.0),
@@ -103,7 +96,7 @@ def test_what_is_no_number_is_embedded_as_none() -> None:
     assert (data["steps"], data["gradients"], data["best"], data["logarithmic"]) == (None, None, None, False)
 
 
-def test_the_table_holds_every_epoch(made: Callable[..., KeptCurve]) -> None:
+def test_the_table_holds_every_epoch() -> None:
     rows = Text(render(made(9, 0))).rows
     assert rows[0] == [
         "epoch", "training", "validation", "learning rate", "gradient", "auc", "auc, validation", "seconds"
@@ -113,7 +106,7 @@ def test_the_table_holds_every_epoch(made: Callable[..., KeptCurve]) -> None:
     assert [row[0] for row in rows if "kept" in row[0]] == ["7, kept"]
 
 
-def test_the_chart_is_told_in_words(made: Callable[..., KeptCurve]) -> None:
+def test_the_chart_is_told_in_words() -> None:
     said = description(CurveView(made()), 3)
     assert said.startswith("flights: training of version 3. binary_crossentropy: 12 epochs")
     assert "Validation loss from 0.700 to 0.517. Kept is epoch 7 with 0.506. Best constant: 0.690." in said
@@ -123,7 +116,7 @@ def test_the_chart_is_told_in_words(made: Callable[..., KeptCurve]) -> None:
 # --- the diagnosis ---
 
 
-def test_every_finding_is_told_with_evidence_cause_and_remedies(made: Callable[..., KeptCurve]) -> None:
+def test_every_finding_is_told_with_evidence_cause_and_remedies() -> None:
     page = render(made())
     said = words(page)
     assert "Diagnosis spikes" in said
@@ -134,14 +127,14 @@ def test_every_finding_is_told_with_evidence_cause_and_remedies(made: Callable[.
     assert "epoch 7 is kept; after it the validation loss rose from 0.5 to 0.6" in said
 
 
-def test_a_healthy_curve_is_told_so(made: Callable[..., KeptCurve]) -> None:
+def test_a_healthy_curve_is_told_so() -> None:
     healthy = TrainingDiagnosis("healthy", (), ("the loss curve is healthy (12 epochs)",))
     page = render(with_record(made(), diagnosis=healthy))
     assert '<span class="kind good">healthy</span>' in page
     assert "the loss curve is healthy (12 epochs)" in words(page)
 
 
-def test_a_training_that_failed_says_why(made: Callable[..., KeptCurve]) -> None:
+def test_a_training_that_failed_says_why() -> None:
     failure = "nothing was registered: the training diverged\n  try: [network] learning_rate = 0.0001"
     diverged = TrainingDiagnosis("divergence", (), tuple(failure.splitlines()))
     failed = dataclasses.replace(with_record(made(), diagnosis=diverged), version=None, failure=failure)
@@ -153,7 +146,7 @@ def test_a_training_that_failed_says_why(made: Callable[..., KeptCurve]) -> None
     assert "spikes: y" not in words(render(found))
 
 
-def test_a_retraining_without_a_diagnosis_says_who_judges_it(made: Callable[..., KeptCurve]) -> None:
+def test_a_retraining_without_a_diagnosis_says_who_judges_it() -> None:
     page = render(with_record(made(4, 0), diagnosis=None))
     assert '<span class="kind quiet">not judged</span>' in page
     assert "a retraining is judged by the gate" in words(page)
@@ -162,7 +155,7 @@ def test_a_retraining_without_a_diagnosis_says_who_judges_it(made: Callable[...,
 # --- what is there, and what is not ---
 
 
-def test_what_is_not_known_has_no_place(made: Callable[..., KeptCurve]) -> None:
+def test_what_is_not_known_has_no_place() -> None:
     bare = dataclasses.replace(made(3, 0), learning_curves=(), verdicts=())
     page = render(bare)
     assert 'id="metrics-plot"' in page
@@ -171,7 +164,7 @@ def test_what_is_not_known_has_no_place(made: Callable[..., KeptCurve]) -> None:
     assert 'data-line="raw"' not in page
 
 
-def test_a_rate_range_is_shown_where_there_is_one(made: Callable[..., KeptCurve]) -> None:
+def test_a_rate_range_is_shown_where_there_is_one() -> None:
     page = render(made(), rates="<svg/>")
     assert "By learning rate" in page
     assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in page
@@ -184,7 +177,7 @@ def test_a_training_of_which_nothing_is_known_has_a_page_all_the_same() -> None:
     assert "Diagnosis failed why" in said
 
 
-def test_words_from_outside_stay_words(made: Callable[..., KeptCurve]) -> None:
+def test_words_from_outside_stay_words() -> None:
     evil = "</script><img src=x onerror=alert(1)>"
     finding = {"kind": evil, "evidence": evil, "causes": [evil], "remedies": [evil]}
     record = {
@@ -199,7 +192,7 @@ def test_words_from_outside_stay_words(made: Callable[..., KeptCurve]) -> None:
     assert page.count("</script>") == 2
 
 
-def test_a_long_training_fits_into_a_page(made: Callable[..., KeptCurve], tmp_path: Path) -> None:
+def test_a_long_training_fits_into_a_page(tmp_path: Path) -> None:
     path = write_curve_page(made(100, 1500), tmp_path / "training.html")
     assert path.stat().st_size < 250_000
     assert len(embedded(path.read_text("utf-8"))["steps"]["x"]) <= 2000

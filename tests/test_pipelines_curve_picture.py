@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from trainings import made_training as made
 
 from models.history import EpochLoss
 from pipelines.curve_picture import (
@@ -28,12 +27,6 @@ from pipelines.curve_view import CurveView
 from pipelines.kept_curve import NO_STEPS, KeptCurve, TrainingRecord
 
 
-@pytest.fixture
-def made(beside: Callable[[str], ModuleType]) -> Callable[..., KeptCurve]:
-    found: Callable[..., KeptCurve] = beside("trainings").made_training
-    return found
-
-
 def lines(axes: Any) -> dict[str, Any]:
     """What is drawn, by the first word of its label."""
     return {line.get_label().partition(",")[0]: line for line in axes.get_lines()}
@@ -43,7 +36,7 @@ def legend(axes: Any) -> list[str]:
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def test_the_loss_stands_over_epochs_with_its_levels_and_what_is_kept(made: Callable[..., KeptCurve]) -> None:
+def test_the_loss_stands_over_epochs_with_its_levels_and_what_is_kept() -> None:
     view = CurveView(made(), 100)
     top, bottom = loss_figure(view).axes
     drawn = lines(top)
@@ -66,7 +59,7 @@ def test_the_loss_stands_over_epochs_with_its_levels_and_what_is_kept(made: Call
     assert bottom.get_lines()[0].get_ydata() == pytest.approx(view.learning_rate)
 
 
-def test_the_diagnosis_stands_above_the_loss_in_words(made: Callable[..., KeptCurve]) -> None:
+def test_the_diagnosis_stands_above_the_loss_in_words() -> None:
     view = CurveView(made())
     figure = loss_figure(view)
     assert figure.get_suptitle() == "flights: training of version 3"
@@ -77,37 +70,37 @@ def test_the_diagnosis_stands_above_the_loss_in_words(made: Callable[..., KeptCu
     assert any(line.startswith("  try: [network] clip_norm = 1.0") for line in words)
 
 
-def test_an_explosion_leaves_the_picture_at_the_top(made: Callable[..., KeptCurve]) -> None:
+def test_an_explosion_leaves_the_picture_at_the_top() -> None:
     top = loss_figure(CurveView(made())).axes[0]
     assert top.get_ylim()[1] < 1.0
 
 
-def test_without_steps_the_training_loss_is_drawn_by_epochs(made: Callable[..., KeptCurve]) -> None:
+def test_without_steps_the_training_loss_is_drawn_by_epochs() -> None:
     view = CurveView(made(5, 0))
     drawn = lines(loss_figure(view).axes[0])
     assert drawn["training"].get_ydata() == pytest.approx(view.loss.training)
     assert "steps" not in drawn
 
 
-def test_starts_that_were_not_kept_are_drawn_palely(made: Callable[..., KeptCurve]) -> None:
+def test_starts_that_were_not_kept_are_drawn_palely() -> None:
     top = loss_figure(CurveView(made(5, 0, starts=4))).axes[0]
     pale = [line for line in top.get_lines() if line.get_alpha() == 0.4]
     assert len(pale) == 2
     assert "other starts" in legend(top)
 
 
-def test_few_steps_are_drawn_one_by_one(made: Callable[..., KeptCurve]) -> None:
+def test_few_steps_are_drawn_one_by_one() -> None:
     drawn = lines(loss_figure(CurveView(made(4, 32))).axes[0])
     assert len(drawn["every step"].get_xdata()) == 128
 
 
-def test_losses_below_zero_stand_on_a_plain_scale(made: Callable[..., KeptCurve]) -> None:
+def test_losses_below_zero_stand_on_a_plain_scale() -> None:
     top = loss_figure(CurveView(made(shift=-2.0))).axes[0]
     assert top.get_yscale() == "linear"
     assert top.get_ylim()[0] < -1.5
 
 
-def test_gradients_are_drawn_with_their_spikes_and_those_of_the_loss(made: Callable[..., KeptCurve]) -> None:
+def test_gradients_are_drawn_with_their_spikes_and_those_of_the_loss() -> None:
     (axes,) = gradient_figure(CurveView(made())).axes
     assert axes.get_yscale() == "log"
     assert legend(axes) == [
@@ -120,14 +113,14 @@ def test_gradients_are_drawn_with_their_spikes_and_those_of_the_loss(made: Calla
         gradient_figure(CurveView(made(3, 0)))
 
 
-def test_other_figures_are_drawn_by_epochs(made: Callable[..., KeptCurve]) -> None:
+def test_other_figures_are_drawn_by_epochs() -> None:
     (axes,) = metric_figure(CurveView(made())).axes
     assert axes.get_ylabel() == "auc"
     drawn = lines(axes)
     assert drawn["training"].get_ydata() - drawn["validation"].get_ydata() == pytest.approx([0.02] * 12)
 
 
-def test_figures_are_drawn_by_rows_with_the_spread_of_the_runs(made: Callable[..., KeptCurve]) -> None:
+def test_figures_are_drawn_by_rows_with_the_spread_of_the_runs() -> None:
     figure = learning_curve_figure(CurveView(made()))
     loss, other = figure.axes
     assert (loss.get_ylabel(), other.get_ylabel()) == ("loss", "F1 macro")
@@ -139,7 +132,7 @@ def test_figures_are_drawn_by_rows_with_the_spread_of_the_runs(made: Callable[..
     assert "more rows would help" in figure.get_suptitle()
 
 
-def test_every_picture_that_has_something_to_show_is_written(made: Callable[..., KeptCurve]) -> None:
+def test_every_picture_that_has_something_to_show_is_written() -> None:
     found = pictures(made())
     assert list(found) == ["loss.png", "gradients.png", "metrics.png", "learning_curve.png"]
     for content in found.values():
@@ -150,9 +143,7 @@ def test_every_picture_that_has_something_to_show_is_written(made: Callable[...,
     assert list(pictures(bare)) == ["loss.png", "metrics.png"]
 
 
-def test_a_training_that_never_ended_an_epoch_has_a_picture_of_its_steps(
-    made: Callable[..., KeptCurve],
-) -> None:
+def test_a_training_that_never_ended_an_epoch_has_a_picture_of_its_steps() -> None:
     kept = made(1, 64)
     broken = dataclasses.replace(
         kept, version=None, failure="nothing was registered", record=TrainingRecord("mse", ())

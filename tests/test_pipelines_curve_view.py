@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from trainings import made_training as made
 
 from models.history import EpochLoss
 from pipelines.curve_view import CurveView
 from pipelines.kept_curve import KeptCurve, StepTable, TrainingRecord
-
-
-@pytest.fixture
-def made(beside: Callable[[str], ModuleType]) -> Callable[..., KeptCurve]:
-    found: Callable[..., KeptCurve] = beside("trainings").made_training
-    return found
 
 
 def by_hand(losses: list[list[float]], **more: Any) -> CurveView:
@@ -51,7 +44,7 @@ def test_an_epoch_that_was_broken_off_has_room_for_the_rest() -> None:
     assert view.steps.x.tolist() == [-0.75, -0.5, -0.25, 0.0, 0.25]
 
 
-def test_gradients_stand_where_they_were_measured(made: Callable[..., KeptCurve]) -> None:
+def test_gradients_stand_where_they_were_measured() -> None:
     view = CurveView(made(2, 32))
     assert view.gradients is not None
     assert view.gradients.x.tolist() == pytest.approx([-1 + 1 / 32, -1 + 17 / 32, 1 / 32, 17 / 32])
@@ -69,7 +62,7 @@ def test_the_kept_epoch_is_told_with_what_judged_it() -> None:
     assert by_hand([[2.0], [1.0]], kept=7).best is None
 
 
-def test_starts_that_were_not_kept_are_shown_beside_the_kept_one(made: Callable[..., KeptCurve]) -> None:
+def test_starts_that_were_not_kept_are_shown_beside_the_kept_one() -> None:
     kept = made(3, 0, starts=4)
     view = CurveView(kept)
     assert kept.record.starts[0] == ()
@@ -77,7 +70,7 @@ def test_starts_that_were_not_kept_are_shown_beside_the_kept_one(made: Callable[
     assert CurveView(made()).other_starts == ()
 
 
-def test_spikes_are_marked_and_do_not_lift_the_smoothed_line(made: Callable[..., KeptCurve]) -> None:
+def test_spikes_are_marked_and_do_not_lift_the_smoothed_line() -> None:
     view = CurveView(made())
     assert [(spike.step, spike.value) for spike in view.spikes] == [(900, 9.0), (1600, 5.0)]
     assert view.spikes[0].x == pytest.approx(3 + 101 / 200)
@@ -89,7 +82,7 @@ def test_spikes_are_marked_and_do_not_lift_the_smoothed_line(made: Callable[...,
     assert np.nanmax(view.gradients.smooth) < 1.0
 
 
-def test_many_steps_share_a_place_and_none_is_lost(made: Callable[..., KeptCurve]) -> None:
+def test_many_steps_share_a_place_and_none_is_lost() -> None:
     whole = CurveView(made()).steps
     few = CurveView(made(), 100).steps
     assert whole is not None
@@ -99,9 +92,7 @@ def test_many_steps_share_a_place_and_none_is_lost(made: Callable[..., KeptCurve
     assert np.nanmin(few.low) == np.nanmin(whole.low)
 
 
-def test_every_figure_of_the_network_has_a_line_and_what_it_costs_has_none(
-    made: Callable[..., KeptCurve],
-) -> None:
+def test_every_figure_of_the_network_has_a_line_and_what_it_costs_has_none() -> None:
     (auc,) = CurveView(made(3)).metrics
     assert auc.name == "auc"
     assert auc.training - auc.validation == pytest.approx([0.02] * 3)
@@ -112,7 +103,7 @@ def test_the_limits_hold_epochs_levels_and_the_smoothed_line() -> None:
     assert view.limits == (1.0, 9.0)
 
 
-def test_a_few_steps_far_below_do_not_stretch_the_limits(made: Callable[..., KeptCurve]) -> None:
+def test_a_few_steps_far_below_do_not_stretch_the_limits() -> None:
     kept = made()
     loss = kept.steps.loss.copy()
     loss[500] = 1e-9
@@ -120,12 +111,12 @@ def test_a_few_steps_far_below_do_not_stretch_the_limits(made: Callable[..., Kep
     assert low > 0.3
 
 
-def test_losses_below_zero_have_no_log_scale(made: Callable[..., KeptCurve]) -> None:
+def test_losses_below_zero_have_no_log_scale() -> None:
     assert CurveView(made()).logarithmic
     assert not CurveView(made(shift=-1.0)).logarithmic
 
 
-def test_a_training_is_told_in_a_sentence(made: Callable[..., KeptCurve]) -> None:
+def test_a_training_is_told_in_a_sentence() -> None:
     expected = "binary_crossentropy: 12 epochs, 2,400 steps, 48,000 rows learned from, judged on 12,000, epoch 7 kept"
     assert CurveView(made()).summary == expected
     nothing = KeptCurve("x", "r", "fit", None, "why", TrainingRecord("mse", ()))

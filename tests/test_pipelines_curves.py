@@ -6,11 +6,11 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import streams
 
 from models.diagnosis import Diverged
 from models.history import EpochLoss
@@ -28,7 +28,7 @@ SMALL = "[monitor]\nwindow = 'day'\n[network]\nhidden = [4]\n"
 
 
 @pytest.fixture
-def stores(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
+def stores(make_stores: Callable[..., Any]) -> Stores:
     opened: Stores = make_stores(streams.stream(4, 100), SMALL)
     opened.project.state.mkdir()  # a registry in memory lasts as long as its folder
     return opened
@@ -41,7 +41,7 @@ class Ended:
 
 
 @pytest.fixture(scope="module")
-def ended(make_stores: Callable[..., Any], streams: ModuleType) -> Ended:
+def ended(make_stores: Callable[..., Any]) -> Ended:
     """A project with one training, drawn at its end, to be looked at."""
     opened: Stores = make_stores(streams.stream(4, 100), SMALL)
     opened.project.state.mkdir()

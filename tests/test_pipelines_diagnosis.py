@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import streams
 
 from models.curve import Curve
 from models.diagnosis import Diverged, diagnose
@@ -128,7 +129,7 @@ def test_a_training_that_diverged_names_its_rows_by_their_keys() -> None:
 
 
 @pytest.fixture(scope="module")
-def rows(streams: ModuleType) -> pd.DataFrame:
+def rows() -> pd.DataFrame:
     frame: pd.DataFrame = streams.stream(4, 150)
     return frame
 

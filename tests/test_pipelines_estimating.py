@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import streams
 
 from models.losses import row_losses
 from models.schema import Target
@@ -168,7 +168,7 @@ NOW = CUT + timedelta(days=SERVED)
 
 
 @pytest.fixture(scope="module")
-def lived(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
+def lived(make_stores: Callable[..., Any]) -> Stores:
     """A version that has served for five days; labels come two days late."""
     stores: Stores = make_stores(streams.stream(10, 400), SETTINGS)
     course = plan(stores.project, read(stores.project.config.data, stores.project.folder))

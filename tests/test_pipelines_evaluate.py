@@ -7,12 +7,13 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import commands
 import numpy as np
 import pandas as pd
 import pytest
+import streams
 
 from pipelines.answer import to_json
 from pipelines.errors import Failed, UserError
@@ -35,9 +36,7 @@ least_rows = 40
 
 
 @pytest.fixture
-def trained(
-    make_stores: Callable[..., Any], streams: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Stores]:
+def trained(make_stores: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stores]:
     """The stores of a project over twelve days with a first version, which evaluations open."""
 
     def train(more: str = SETTINGS, frame: Any = None, **settings: Any) -> Stores:
@@ -53,7 +52,7 @@ def trained(
 
 
 @pytest.fixture(scope="module")
-def found(make_stores: Callable[..., Any], streams: ModuleType) -> Iterator[tuple[Stores, Evaluation]]:
+def found(make_stores: Callable[..., Any]) -> Iterator[tuple[Stores, Evaluation]]:
     """One evaluation with everything, of a network that is a straight line."""
     stores: Stores = make_stores(streams.stream(12, 100), SETTINGS)
     train_version(stores, prepare_rows(stores.project))
@@ -196,7 +195,7 @@ def test_the_champion_is_judged_or_the_newest_or_the_one_that_is_named(
 
 
 def test_a_project_without_a_version_says_what_comes_first(
-    make_stores: Callable[..., Any], streams: ModuleType, monkeypatch: pytest.MonkeyPatch
+    make_stores: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stores = make_stores(streams.stream(2, 50))
     monkeypatch.setattr("pipelines.evaluate.open_stores", lambda project: stores)
@@ -239,9 +238,7 @@ def test_an_updated_version_is_set_against_the_one_before(trained: Callable[...,
     assert [model.name for model in found.comparison.models][:2] == ["version 2", "version 1"]
 
 
-def test_a_version_that_predicts_something_else_is_left_out(
-    trained: Callable[..., Stores], streams: ModuleType
-) -> None:
+def test_a_version_that_predicts_something_else_is_left_out(trained: Callable[..., Stores]) -> None:
     stores = trained(f"[evaluate]\n{QUICK}")
     rows, later = stores.project.folder / "rows.csv", stores.project.folder / "later.csv"
     for path, frame in (
@@ -270,9 +267,7 @@ def test_rows_that_stopped_the_training_are_a_last_resort_which_is_said_first(
     assert "they flatter it a little" in found.lines()[0]
 
 
-def test_without_the_rows_of_the_training_there_are_no_rivals(
-    trained: Callable[..., Stores], streams: ModuleType
-) -> None:
+def test_without_the_rows_of_the_training_there_are_no_rivals(trained: Callable[..., Stores]) -> None:
     stores = trained(f"[evaluate]\n{QUICK}")
     with (stores.project.folder / "rows.csv").open("a") as file:
         streams.stream(16, 100, seed=1).iloc[1200:].to_csv(file, index=False, header=False)
@@ -306,9 +301,7 @@ def test_a_network_that_does_not_beat_the_linear_model_is_told_aloud(trained: Ca
 # --- limits, figures and columns of the user's own ---
 
 
-def test_a_limit_that_is_broken_beyond_chance_fails_the_command(
-    trained: Callable[..., Stores], streams: ModuleType
-) -> None:
+def test_a_limit_that_is_broken_beyond_chance_fails_the_command(trained: Callable[..., Stores]) -> None:
     frame = streams.stream(12, 100)
     frame.loc[frame["kind"] == "web", "y"] = np.arange((frame["kind"] == "web").sum()) % 2  # pure noise
     found = evaluate(trained(SETTINGS.replace("1.6", "1.05"), frame).project)
@@ -324,9 +317,7 @@ def test_within_its_limits_the_command_is_done(found: tuple[Stores, Evaluation])
     assert not found[1].failed
 
 
-def test_a_weak_group_is_found_without_being_named(
-    trained: Callable[..., Stores], streams: ModuleType
-) -> None:
+def test_a_weak_group_is_found_without_being_named(trained: Callable[..., Stores]) -> None:
     frame = streams.stream(40, 200)
     web = (frame["kind"] == "web") & frame["flag"]
     frame.loc[web, "y"] = np.arange(web.sum()) % 2
@@ -351,9 +342,7 @@ def test_the_classes_of_the_target_make_slices(trained: Callable[..., Stores]) -
     assert not any("y = " in one.name for one in found.search.weak)
 
 
-def test_a_column_that_nobody_can_group_is_not_searched(
-    trained: Callable[..., Stores], streams: ModuleType
-) -> None:
+def test_a_column_that_nobody_can_group_is_not_searched(trained: Callable[..., Stores]) -> None:
     stores = trained(f"[evaluate]\n{QUICK}")
     path = stores.project.folder / "later.csv"
     streams.stream(16, 100, seed=1).iloc[1200:].assign(odd=np.inf).to_csv(path, index=False)
@@ -424,7 +413,7 @@ def test_a_mistaken_figure_is_told_as_the_users(
 
 
 def test_rows_that_do_not_fit_the_version_are_refused_with_all_their_faults(
-    trained: Callable[..., Stores], streams: ModuleType
+    trained: Callable[..., Stores],
 ) -> None:
     stores = trained(f"[evaluate]\n{QUICK}")
     path = stores.project.folder / "odd.csv"
@@ -463,9 +452,7 @@ def test_a_network_that_was_changed_since_is_said_where_it_is_trained_again(
 
 
 @pytest.mark.slow
-def test_a_real_network_is_judged_from_the_command_line(
-    tmp_path: Path, streams: ModuleType, commands: ModuleType
-) -> None:
+def test_a_real_network_is_judged_from_the_command_line(tmp_path: Path) -> None:
     streams.stream(12, 100).to_csv(tmp_path / "rows.csv", index=False)
     head = '[data]\npath = "rows.csv"\ntarget = "y"\ntime = "when"\n'
     (tmp_path / "losswatch.toml").write_text(f"{head}{SETTINGS}[network]\nhidden = [8]\n", "utf-8")

@@ -11,8 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import fakes
 import numpy as np
 import pandas as pd
+import projects
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
@@ -428,9 +430,9 @@ def test_a_weight_below_zero_is_told_by_its_row(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def registries(beside: Any, linear_networks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def registries(linear_networks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Straight lines for networks, and registries in memory."""
-    beside("projects").install(monkeypatch, beside("fakes"))
+    projects.install(monkeypatch, fakes)
 
 
 def trained(opened: Project, *, batches: bool) -> tuple[steps.TrainResult, Bundle]:

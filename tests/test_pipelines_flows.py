@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import pytest
+import streams
 from prefect.client.schemas.objects import StateType
 
 from pipelines import flows, live_report, steps, stores
@@ -108,7 +109,7 @@ def _plainly(name: str, step: Any, *, retries: int = 0) -> Any:
 
 
 @pytest.fixture
-def untrained(make_stores: Any, streams: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Project:
+def untrained(make_stores: Any, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project without a version, and flows that run their steps without Prefect."""
     monkeypatch.setattr(flows, "_run", _plainly)
     found: Project = make_stores(streams.stream(2, 20)).project

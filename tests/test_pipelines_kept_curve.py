@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import streams
 
 from models.diagnosis import Diverged
 from models.history import EpochLoss
@@ -47,7 +48,7 @@ RECORD = TrainingRecord(
 
 
 @pytest.fixture
-def stores(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
+def stores(make_stores: Callable[..., Any]) -> Stores:
     opened: Stores = make_stores(streams.stream(4, 150), SMALL)
     return opened
 

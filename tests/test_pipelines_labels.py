@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
 import pytest
+import versions
 
 from pipelines import labels as module
 from pipelines.answer import to_json
@@ -113,10 +112,8 @@ def test_labels_are_counted_by_what_they_say_beside_the_others(stores: Stores) -
     assert "2 labels fit no row, the oldest since 2013-02-27T00:00: gone, lost" in found.lines()[2]
 
 
-def test_labels_that_the_target_cannot_take_are_told(
-    stores: Stores, beside: Callable[[str], ModuleType]
-) -> None:
-    version = beside("versions").write_version(stores.project.folder / "version", "regression")
+def test_labels_that_the_target_cannot_take_are_told(stores: Stores) -> None:
+    version = versions.write_version(stores.project.folder / "version", "regression")
     score(stores.log, ["a", "b"], [NOW - DAY] * 2)
     stores.log.append_labels(["a", "b", "a"], [1, 0, 1], known_at=NOW)
     object.__setattr__(stores, "registry", Served(version))
@@ -200,8 +197,8 @@ def test_a_file_is_added_by_the_users_own_key(stores: Stores) -> None:
     np.testing.assert_array_equal(rows.labels, [1.0, np.nan])
 
 
-def test_of_a_regression_only_numbers_are_labels(stores: Stores, beside: Callable[[str], ModuleType]) -> None:
-    version = beside("versions").write_version(stores.project.folder / "version", "regression")
+def test_of_a_regression_only_numbers_are_labels(stores: Stores) -> None:
+    version = versions.write_version(stores.project.folder / "version", "regression")
     object.__setattr__(stores, "registry", Served(version))
     path = stores.project.folder / "truth.csv"
     path.write_text("ride,binary\n4711,1\n4713,many\n")

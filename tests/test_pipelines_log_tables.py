@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
 import polars
 import pytest
+import s3
 
 from pipelines.arrival import Arrival
 from pipelines.delta import dataset_of
@@ -31,8 +31,8 @@ PROJECT = '[data]\npath = "rows.csv"\ntarget = "y"\ntime = "when"\n[store]\nlog 
 
 
 @pytest.fixture(scope="module")
-def variables(beside: Callable[[str], ModuleType]) -> Iterator[dict[str, str]]:
-    with beside("s3").running("shop") as found:
+def variables() -> Iterator[dict[str, str]]:
+    with s3.running("shop") as found:
         yield found
 
 

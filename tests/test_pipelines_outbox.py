@@ -12,9 +12,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any
 
+import listening
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,11 +53,6 @@ class Team:
 @pytest.fixture
 def log(tmp_path: Path) -> Log:
     return Log(tmp_path / "log")
-
-
-@pytest.fixture(scope="module")
-def listening(beside: Callable[[str], ModuleType]) -> ModuleType:
-    return beside("listening")
 
 
 def stand(log: Log, *findings: Finding, now: datetime = NOW, config: AlertsConfig = CONFIG) -> None:
@@ -194,9 +189,7 @@ def project_of(folder: Path) -> Any:
     return open_project(folder)
 
 
-def test_an_outage_of_a_day_loses_nothing(
-    tmp_path: Path, listening: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_outage_of_a_day_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = project_of(tmp_path)
     log = Log(project.log_folder())
     with listening.hook() as hook:
@@ -226,7 +219,7 @@ def test_a_secret_that_is_gone_is_a_receiver_that_is_down(
 
 
 def test_no_address_is_in_any_event_or_line(
-    tmp_path: Path, listening: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
     project = project_of(tmp_path)
@@ -271,7 +264,7 @@ PROCESS = """
 
 @pytest.mark.parametrize(("dies", "times"), [("before", 1), ("after", 2)])
 def test_a_process_that_is_killed_loses_nothing_and_repeats_the_id(
-    tmp_path: Path, listening: ModuleType, monkeypatch: pytest.MonkeyPatch, dies: str, times: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str, times: int
 ) -> None:
     project = project_of(tmp_path)
     stand(Log(project.log_folder()), FINDING)

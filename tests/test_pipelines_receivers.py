@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import listening
 import pytest
 
 from pipelines import receivers as module
@@ -41,19 +41,14 @@ MESSAGE = Message(
 )
 
 
-@pytest.fixture(scope="module")
-def listening(beside: Callable[[str], ModuleType]) -> ModuleType:
-    return beside("listening")
-
-
 @pytest.fixture
-def hook(listening: ModuleType) -> Iterator[Any]:
+def hook() -> Iterator[Any]:
     with listening.hook() as found:
         yield found
 
 
 @pytest.fixture
-def mailbox(listening: ModuleType) -> Iterator[Any]:
+def mailbox() -> Iterator[Any]:
     with listening.mailbox() as found:
         yield found
 
@@ -139,7 +134,7 @@ def test_a_status_is_the_reason(hook: Any, status: int) -> None:
     assert refusal(hook.service) == f"it answered {status}"
 
 
-def test_a_redirect_is_not_followed(hook: Any, listening: ModuleType) -> None:
+def test_a_redirect_is_not_followed(hook: Any) -> None:
     with listening.hook() as elsewhere:
         hook.status, hook.location = 302, elsewhere.url
         assert refusal(hook.url) == refusal(hook.service) == "it answered 302"
@@ -151,9 +146,7 @@ def test_a_mail_server_that_knows_nobody_of_that_name_is_no_success(mailbox: Any
     assert "550" in refusal(mailbox.address) or refusal(mailbox.address) == "it was not taken"
 
 
-def test_nobody_there_is_said_without_the_address(
-    hook: Any, listening: ModuleType, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_nobody_there_is_said_without_the_address(hook: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     hook.port = 1
     assert refusal(hook.url) == "ConnectionRefusedError"
@@ -161,9 +154,7 @@ def test_nobody_there_is_said_without_the_address(
     assert listening.SECRET not in caplog.text
 
 
-def test_what_apprise_and_its_libraries_log_is_in_no_log(
-    hook: Any, listening: ModuleType, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_apprise_and_its_libraries_log_is_in_no_log(hook: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     send(MESSAGE, hook.service, key=KEY)
     hook.status = 500
@@ -173,7 +164,7 @@ def test_what_apprise_and_its_libraries_log_is_in_no_log(
 
 
 def test_a_proxy_of_the_environment_is_not_asked_by_a_webhook(
-    hook: Any, listening: ModuleType, monkeypatch: pytest.MonkeyPatch
+    hook: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with listening.hook() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)

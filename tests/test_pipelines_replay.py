@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import streams
 
 from pipelines.course import Course, plan
 from pipelines.errors import UserError
@@ -25,7 +25,7 @@ SETTINGS = '[monitor]\nwindow = "day"\n'
 
 
 @pytest.fixture(scope="module")
-def project(make_stores: Callable[..., Any], streams: ModuleType) -> Project:
+def project(make_stores: Callable[..., Any]) -> Project:
     found: Project = make_stores(streams.stream(DAYS, ROWS, change_on=CHANGE), SETTINGS).project
     return found
 
@@ -120,7 +120,7 @@ def test_the_same_rows_and_seed_give_the_same_decisions(result: ReplayResult, pr
     assert decided(again) == decided(result)
 
 
-def test_nothing_changes_nothing_is_done(make_stores: Callable[..., Any], streams: ModuleType) -> None:
+def test_nothing_changes_nothing_is_done(make_stores: Callable[..., Any]) -> None:
     found = replay(make_stores(streams.stream(25, 100, task="regression", seed=1), SETTINGS).project)
     assert found.loss_name == "mean_squared_error"
     assert (found.summary.alarms, found.summary.retrainings) == (0, 0)
@@ -128,7 +128,7 @@ def test_nothing_changes_nothing_is_done(make_stores: Callable[..., Any], stream
     assert found.summary.loss == pytest.approx(found.summary.loss_schedule, rel=1e-6)
 
 
-def test_truth_that_comes_late_is_judged_late(make_stores: Callable[..., Any], streams: ModuleType) -> None:
+def test_truth_that_comes_late_is_judged_late(make_stores: Callable[..., Any]) -> None:
     frame = streams.stream(14, 100)
     told: list[str] = []
 
@@ -145,7 +145,7 @@ def test_truth_that_comes_late_is_judged_late(make_stores: Callable[..., Any], s
 
 
 def test_a_window_whose_version_was_replaced_before_its_truth_came_is_told_as_not_judged(
-    make_stores: Callable[..., Any], streams: ModuleType
+    make_stores: Callable[..., Any],
 ) -> None:
     more = 'label_delay = "3 d"\n' + SETTINGS
     found = replay(make_stores(streams.stream(DAYS, ROWS, change_on=CHANGE), more).project)
@@ -156,9 +156,7 @@ def test_a_window_whose_version_was_replaced_before_its_truth_came_is_told_as_no
     assert all(window.rows == ROWS for window in gone)
 
 
-def test_rows_without_truth_are_scored_and_not_judged(
-    make_stores: Callable[..., Any], streams: ModuleType
-) -> None:
+def test_rows_without_truth_are_scored_and_not_judged(make_stores: Callable[..., Any]) -> None:
     frame = streams.stream(12, 100)
     unknown = frame["when"].dt.day == 10
     found = replay(make_stores(frame.assign(y=frame["y"].where(~unknown)), SETTINGS).project)
@@ -172,7 +170,7 @@ def test_rows_without_truth_are_scored_and_not_judged(
 # --- where a replay begins ---
 
 
-def course(project: Project, streams: ModuleType, more: str) -> Course:
+def course(project: Project, more: str) -> Course:
     from pipelines.project import open_project
 
     file = project.folder / "losswatch.toml"
@@ -185,27 +183,27 @@ def course(project: Project, streams: ModuleType, more: str) -> Course:
     return plan(opened, prepare_rows(opened).table)
 
 
-def test_a_share_of_the_rows_trains_the_first_version(project: Project, streams: ModuleType) -> None:
-    found = course(project, streams, "[replay]\ntrain_share = 0.5\n")
+def test_a_share_of_the_rows_trains_the_first_version(project: Project) -> None:
+    found = course(project, "[replay]\ntrain_share = 0.5\n")
     assert found.cut == datetime(2021, 1, 17, tzinfo=UTC)
     assert len(found.past.times) == 16 * ROWS
     assert found.past.times[-1] < np.datetime64("2021-01-17") <= found.future.times[0]
 
 
-def test_a_date_cuts_where_it_says(project: Project, streams: ModuleType) -> None:
-    found = course(project, streams, "[replay]\ntrain_until = 2021-01-09\nuntil = 2021-01-12T12:00:00\n")
+def test_a_date_cuts_where_it_says(project: Project) -> None:
+    found = course(project, "[replay]\ntrain_until = 2021-01-09\nuntil = 2021-01-12T12:00:00\n")
     assert found.cut == datetime(2021, 1, 9, tzinfo=UTC)
     assert found.future.times[-1] < np.datetime64("2021-01-12T12:00")
     assert [window.start.day for window in found.windows] == [9, 10, 11, 12]
 
 
-def test_a_date_with_a_zone_is_that_moment(project: Project, streams: ModuleType) -> None:
-    found = course(project, streams, "[replay]\ntrain_until = 2021-01-09T02:00:00+02:00\n")
+def test_a_date_with_a_zone_is_that_moment(project: Project) -> None:
+    found = course(project, "[replay]\ntrain_until = 2021-01-09T02:00:00+02:00\n")
     assert found.cut == datetime(2021, 1, 9, tzinfo=UTC)
 
 
-def test_each_window_is_judged_when_its_truth_is_known(project: Project, streams: ModuleType) -> None:
-    found = course(project, streams, "[replay]\ntrain_until = 2021-01-29\n")
+def test_each_window_is_judged_when_its_truth_is_known(project: Project) -> None:
+    found = course(project, "[replay]\ntrain_until = 2021-01-29\n")
     nows = [now for now, _ in found.nows(timedelta(days=1))]
     assert nows == [datetime(2021, 1, 31, tzinfo=UTC), datetime(2021, 2, 1, tzinfo=UTC)]
 
@@ -213,14 +211,12 @@ def test_each_window_is_judged_when_its_truth_is_known(project: Project, streams
 @pytest.mark.parametrize(
     ("date", "side"), [("2020-12-01", "before"), ("2021-03-01", "from")], ids=["too early", "too late"]
 )
-def test_a_cut_without_rows_on_both_sides_is_refused(
-    project: Project, streams: ModuleType, date: str, side: str
-) -> None:
+def test_a_cut_without_rows_on_both_sides_is_refused(project: Project, date: str, side: str) -> None:
     with pytest.raises(UserError, match=rf"\[replay\] no row lies {side} {date}.*2021-01-01.*2021-01-30"):
-        course(project, streams, f"[replay]\ntrain_until = {date}\n")
+        course(project, f"[replay]\ntrain_until = {date}\n")
 
 
-def test_rows_without_times_cannot_be_replayed(make_stores: Callable[..., Any], streams: ModuleType) -> None:
+def test_rows_without_times_cannot_be_replayed(make_stores: Callable[..., Any]) -> None:
     stores = make_stores(streams.stream(2, 100).drop(columns="when"))
     with pytest.raises(UserError, match=r"\[data\] names no time"):
         replay(stores.project)

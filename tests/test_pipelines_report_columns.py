@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import ModuleType
-from typing import Any
 
+import lives
 import numpy as np
 import pytest
 
@@ -23,12 +22,6 @@ from pipelines.report_columns import (
     shown_cells,
 )
 from pipelines.window_counts import cells_of
-
-
-@pytest.fixture(scope="module")
-def lives(beside: Any) -> ModuleType:
-    found: ModuleType = beside("lives")
-    return found
 
 
 def unpacked(text: str, largest: float) -> list[float]:
@@ -49,7 +42,7 @@ def test_a_number_comes_back_to_a_part_in_four_thousand() -> None:
     )
 
 
-def test_distances_and_thresholds_are_those_of_the_verdict(lives: ModuleType) -> None:
+def test_distances_and_thresholds_are_those_of_the_verdict() -> None:
     rng = np.random.default_rng(1)
     base = lives.reference(rng, 4)
     current = profile(lives.rows(rng, 4, 300, shift=1.0), base.profile.bins)
@@ -62,7 +55,7 @@ def test_distances_and_thresholds_are_those_of_the_verdict(lives: ModuleType) ->
     assert table.names[0] == "n0"
 
 
-def test_a_window_without_rows_or_counts_has_no_distance(lives: ModuleType) -> None:
+def test_a_window_without_rows_or_counts_has_no_distance() -> None:
     rng = np.random.default_rng(2)
     base = lives.reference(rng, 3)
     empty = profile({name: [] for name in base.profile.names}, base.profile.bins)
@@ -71,7 +64,7 @@ def test_a_window_without_rows_or_counts_has_no_distance(lives: ModuleType) -> N
     assert told["kept"] == ["01"] * 3
 
 
-def test_the_shares_of_a_window_are_found_by_its_place(lives: ModuleType) -> None:
+def test_the_shares_of_a_window_are_found_by_its_place() -> None:
     page = lives.made_page(20, 4)
     told = embedded_columns(page.columns)
     name = told["names"][0]
@@ -83,7 +76,7 @@ def test_the_shares_of_a_window_are_found_by_its_place(lives: ModuleType) -> Non
     assert told["references"]["1"][name][0] == list(past.cells.labels)
 
 
-def test_flags_follow_the_verdict_and_not_the_threshold(lives: ModuleType) -> None:
+def test_flags_follow_the_verdict_and_not_the_threshold() -> None:
     page = lives.made_page(20, 4)
     told = embedded_columns(page.columns)
     moved, broken = told["names"].index("n0"), told["names"].index("n1")
@@ -92,7 +85,7 @@ def test_flags_follow_the_verdict_and_not_the_threshold(lives: ModuleType) -> No
     assert told["faults"] == [[broken, 5, "n1: constant: 3 in all rows"]]
 
 
-def test_an_older_log_flags_what_lies_beyond_its_threshold(lives: ModuleType) -> None:
+def test_an_older_log_flags_what_lies_beyond_its_threshold() -> None:
     rng = np.random.default_rng(3)
     base = lives.reference(rng, 3)
     current = profile(lives.rows(rng, 3, 500, shift=3.0), base.profile.bins)
@@ -100,7 +93,7 @@ def test_an_older_log_flags_what_lies_beyond_its_threshold(lives: ModuleType) ->
     assert dict(zip(told["names"], told["flag"], strict=True)) == {"n0": "S", "n1": ".", "carrier": "."}
 
 
-def test_full_pages_keep_what_stands_out_and_then_the_newest(lives: ModuleType) -> None:
+def test_full_pages_keep_what_stands_out_and_then_the_newest() -> None:
     page = lives.made_page(20, 3)
     told = embedded_columns(page.columns, most=400)
     moved = told["names"].index("n0")
@@ -110,7 +103,7 @@ def test_full_pages_keep_what_stands_out_and_then_the_newest(lives: ModuleType) 
     assert told["thin"] > 0
 
 
-def test_of_many_columns_and_windows_the_page_says_how_many_are_left_out(lives: ModuleType) -> None:
+def test_of_many_columns_and_windows_the_page_says_how_many_are_left_out() -> None:
     rng = np.random.default_rng(4)
     columns = {f"c{k}": rng.normal(size=40) for k in range(MOST_COLUMNS + 5)}
     bins = reference_bins(columns)
@@ -152,7 +145,7 @@ def test_shares_of_shown_cells_add_up_to_one() -> None:
     assert shown_cells(bins, counts[0]).shares(counts).sum(-1) == pytest.approx([1, 1, 1])
 
 
-def test_a_fault_of_the_whole_feed_is_one_of_every_column(lives: ModuleType) -> None:
+def test_a_fault_of_the_whole_feed_is_one_of_every_column() -> None:
     kept = {"faults": [{"column": "all columns", "text": "all columns: no row came"}]}
     rng = np.random.default_rng(6)
     base = lives.reference(rng, 3)

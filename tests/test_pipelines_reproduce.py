@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+import streams
 
 from pipelines.errors import UserError
 from pipelines.prepared import prepare_rows
@@ -23,7 +23,7 @@ MOMENT = datetime(2021, 1, 5, tzinfo=UTC)
 
 
 @pytest.fixture
-def trained(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
+def trained(make_stores: Callable[..., Any]) -> Stores:
     stores: Stores = make_stores(streams.stream(4, 100), DAYS)
     train_version(stores, prepare_rows(stores.project))
     return stores
@@ -71,18 +71,14 @@ def test_a_network_of_another_form_is_refused(trained: Stores) -> None:
         reproduce(open_project(trained.project.folder))
 
 
-def test_without_a_version_there_is_nothing_to_repeat(
-    make_stores: Callable[..., Any], streams: ModuleType
-) -> None:
+def test_without_a_version_there_is_nothing_to_repeat(make_stores: Callable[..., Any]) -> None:
     stores: Stores = make_stores(streams.stream(4, 100), DAYS)
     with pytest.raises(UserError, match="no version to train again"):
         reproduce(stores.project)
 
 
 @pytest.fixture(scope="module")
-def lived(
-    make_stores: Callable[..., Any], streams: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> Stores:
+def lived(make_stores: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Stores:
     """A replay in which the concept changes, so that some version was retrained."""
     from pipelines import stores as module
 

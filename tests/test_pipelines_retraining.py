@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import streams
 
 from models.preparation import DateColumn
 from models.schema import CategoryColumn
@@ -62,7 +62,7 @@ def live(stores: Stores, course: Course) -> None:
 
 
 @pytest.fixture
-def stores(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
+def stores(make_stores: Callable[..., Any]) -> Stores:
     return begin(make_stores, streams.stream(DAYS, ROWS, change_on=CHANGE))
 
 
@@ -203,9 +203,7 @@ def test_rows_of_a_concept_that_is_over_train_no_more(stores: Stores) -> None:
     assert known.times.min().astype("datetime64[D]") == np.datetime64("2021-01-10")
 
 
-def test_where_nothing_is_better_the_champion_stays(
-    make_stores: Callable[..., Any], streams: ModuleType
-) -> None:
+def test_where_nothing_is_better_the_champion_stays(make_stores: Callable[..., Any]) -> None:
     stores = begin(make_stores, streams.stream(DAYS, 300, seed=5))
     found = retrained(stores)
     assert not found.promoted
@@ -219,7 +217,7 @@ def test_where_nothing_is_better_the_champion_stays(
     assert (service.version, service.since) == (1, NOW)
 
 
-def test_a_refit_learns_its_preparation_anew(make_stores: Callable[..., Any], streams: ModuleType) -> None:
+def test_a_refit_learns_its_preparation_anew(make_stores: Callable[..., Any]) -> None:
     frame = streams.stream(DAYS, ROWS)
     rng = np.random.default_rng(0)
     late = (frame["when"] >= "2021-01-13").to_numpy()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import streams
 
 from models.losses import row_losses
 from pipelines.course import Course, plan
@@ -28,7 +29,7 @@ World = tuple[Stores, Course, Examples, Examples]
 
 
 @pytest.fixture(scope="module")
-def world(make_stores: Callable[..., Any], streams: ModuleType) -> World:
+def world(make_stores: Callable[..., Any]) -> World:
     """A first version of five days, and twenty more, on the fifth of which the concept changes."""
     settings = 'label_delay = "1 d"\n[monitor]\nwindow = "day"\n[replay]\ntrain_until = 2021-01-06\n'
     stores: Stores = make_stores(streams.stream(DAYS, ROWS, change_on=CHANGE), settings)

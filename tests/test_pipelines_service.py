@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 import pytest
+import versions
 
 from monitoring.decision import PastRetraining
 from monitoring.loss_alarm import LossReference
@@ -135,9 +135,9 @@ def test_retrainings_are_remembered_in_order(stores: Stores) -> None:
 
 
 def test_the_files_of_a_version_are_verified_once_a_process(
-    stores: Stores, beside: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundle = beside("versions").write_version(tmp_path / "bundle")
+    bundle = versions.write_version(tmp_path / "bundle")
     with stores.registry.run("fit", kind="fit", parameters={}, tags={}) as run:
         version = run.register(bundle, signature_frame=pd.DataFrame(), tags={}).version
     found = bundle_of(stores, version)

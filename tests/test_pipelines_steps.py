@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from types import ModuleType
 from typing import Any
 
 import pytest
+import streams
 
 from monitoring.window import WindowLength
 from pipelines import steps
@@ -23,7 +23,7 @@ JUDGED, LATER = BEGIN + timedelta(hours=1), BEGIN + timedelta(hours=2)
 
 
 @pytest.fixture
-def stores(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
+def stores(make_stores: Callable[..., Any]) -> Stores:
     """A project with a version that serves, before its first window is due."""
     stores: Stores = make_stores(streams.stream(4, 100), '[monitor]\nwindow = "day"\n')
     version = train_version(stores, prepare_rows(stores.project)).version.version

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, cast
 
+import listening
 import pytest
 
 from pipelines import heartbeat, steps
@@ -37,11 +37,6 @@ def stores(tmp_path: Path) -> Stores:
     return Stores(project, cast(Registry, None), Log(project.log_folder()))
 
 
-@pytest.fixture(scope="module")
-def listening(beside: Callable[[str], ModuleType]) -> ModuleType:
-    return beside("listening")
-
-
 def verdict(stores: Stores, number: int, kind: str, action: str = "update") -> None:
     start = NOW + number * WEEK
     window = steps.JudgedWindow(
@@ -61,7 +56,7 @@ def verdict(stores: Stores, number: int, kind: str, action: str = "update") -> N
 
 
 def test_a_verdict_whose_monitor_was_killed_is_told_by_the_next(
-    stores: Stores, listening: ModuleType, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verdict(stores, 0, "concept change")
     with listening.hook() as hook:
@@ -92,9 +87,7 @@ def test_weeks_one_by_one_and_all_at_once_give_the_same_ids(
     }
 
 
-def test_two_monitors_at_once_tell_it_once(
-    stores: Stores, listening: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_monitors_at_once_tell_it_once(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     verdict(stores, 0, "data fault", "fix data")
     with listening.hook() as hook:
         monkeypatch.setenv("HOOK", hook.url)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import fakes
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
@@ -17,8 +16,7 @@ from pipelines.tracking import POINTS, Tracking
 
 
 @pytest.fixture
-def run(beside: Callable[[str], ModuleType], tmp_path: Path) -> Any:
-    fakes = beside("fakes")
+def run(tmp_path: Path) -> Any:
     return fakes.FakeRun("r1", "fit-x", "fit", fakes.FakeRegistry(tmp_path / "registry"))
 
 

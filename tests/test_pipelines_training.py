@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import streams
 
 from models.preparation import CyclicColumn, DateColumn, HashedColumn, QuantileColumn
 from pipelines.errors import UserError
@@ -33,7 +33,7 @@ cycles = {size = 50}
 
 
 @pytest.fixture(scope="module")
-def rows(streams: ModuleType) -> pd.DataFrame:
+def rows() -> pd.DataFrame:
     """A stream with a time that was known before, and a name of very many levels."""
     frame: pd.DataFrame = streams.stream(4, 150)
     numbers = np.arange(len(frame))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import streams
 
 from pipelines.errors import UserError
 from pipelines.moments import numpy_moment
@@ -36,7 +36,7 @@ Trained = tuple[Stores, ModelVersion]
 
 
 @pytest.fixture
-def trained(make_stores: Callable[..., Any], streams: ModuleType) -> Callable[..., Trained]:
+def trained(make_stores: Callable[..., Any]) -> Callable[..., Trained]:
     """A project over six days and its first version. more: lines of its file."""
 
     def train(more: str = "", frame: Any = None) -> Trained:
@@ -63,7 +63,7 @@ def logged(stores: Stores, frame: pd.DataFrame, *, labelled: int, known_at: date
     stores.log.append_labels(ids[:labelled], frame["y"].to_numpy()[:labelled], known_at=known_at)
 
 
-def later(streams: ModuleType, rows: int) -> pd.DataFrame:
+def later(rows: int) -> pd.DataFrame:
     """Rows of days after those of the project."""
     frame = streams.stream(12, 100, seed=1).iloc[700 : 700 + rows]
     return pd.DataFrame(frame.reset_index(drop=True))
@@ -79,18 +79,16 @@ def test_the_rows_that_taught_and_those_that_stopped_a_first_version(trained: Ca
     assert taught.times[-1] <= stopped.times[0]
 
 
-def test_rows_without_a_target_taught_nothing(trained: Callable[..., Trained], streams: ModuleType) -> None:
+def test_rows_without_a_target_taught_nothing(trained: Callable[..., Trained]) -> None:
     frame = streams.stream(6, 100)
     frame["y"] = frame["y"].astype(float).mask(np.arange(ROWS) % 10 == 0)
     stores, version = trained(frame=frame)
     assert len(taught_rows(stores, version).times) == 510 * 9 // 10
 
 
-def test_a_retrained_version_was_taught_by_the_log_too(
-    trained: Callable[..., Trained], streams: ModuleType
-) -> None:
+def test_a_retrained_version_was_taught_by_the_log_too(trained: Callable[..., Trained]) -> None:
     stores, version = trained()
-    frame = later(streams, 300)
+    frame = later(300)
     logged(stores, frame, labelled=300)
     until = frame["when"].iloc[100].to_pydatetime().replace(tzinfo=UTC)
     update = dataclasses.replace(version, kind="update", trained_until=until)
@@ -111,10 +109,10 @@ def test_rows_of_a_concept_that_is_over_are_left_out(
 
 
 def test_what_was_known_before_a_moment_is_of_the_data_and_of_the_log(
-    trained: Callable[..., Trained], streams: ModuleType
+    trained: Callable[..., Trained],
 ) -> None:
     stores, version = trained()
-    frame = later(streams, 200)
+    frame = later(200)
     logged(stores, frame, labelled=200)
     moment = frame["when"].to_numpy()[50].astype("datetime64[us]")
     assert len(known_before(stores, version, moment).times) == ROWS + 50
@@ -147,38 +145,34 @@ def test_held_out_rows_judge_and_nothing_flatters(trained: Callable[..., Trained
     assert found.table.ids.tolist() == everything.ids[-120:].tolist()
 
 
-def test_newer_rows_of_the_data_judge(trained: Callable[..., Trained], streams: ModuleType) -> None:
+def test_newer_rows_of_the_data_judge(trained: Callable[..., Trained]) -> None:
     stores, version = trained()
-    with_rows(stores, later(streams, 150))
+    with_rows(stores, later(150))
     found = unseen_rows(stores, (version,), NOW)
     assert len(found.table.times) == 150
     assert found.source.startswith("those of the data after 2021-01-06 23:")
     assert not found.tuned
 
 
-def test_what_was_served_judges_before_a_file(trained: Callable[..., Trained], streams: ModuleType) -> None:
+def test_what_was_served_judges_before_a_file(trained: Callable[..., Trained]) -> None:
     stores, version = trained("test_share = 0.2\n")
-    with_rows(stores, later(streams, 150))
-    logged(stores, later(streams, 400), labelled=250)
+    with_rows(stores, later(150))
+    logged(stores, later(400), labelled=250)
     found = unseen_rows(stores, (version,), NOW)
     assert len(found.table.times) == 250
     assert found.source.startswith("those of the log with a label since")
     assert set(found.table.frame.columns) >= {"wind", "kind", "flag", "y"}
 
 
-def test_what_is_known_only_later_does_not_judge_yet(
-    trained: Callable[..., Trained], streams: ModuleType
-) -> None:
+def test_what_is_known_only_later_does_not_judge_yet(trained: Callable[..., Trained]) -> None:
     stores, version = trained()
-    logged(stores, later(streams, 250), labelled=250, known_at=NOW)
+    logged(stores, later(250), labelled=250, known_at=NOW)
     assert unseen_rows(stores, (version,), datetime(2021, 1, 7, tzinfo=UTC)).tuned
 
 
-def test_a_few_logged_rows_judge_where_there_is_nothing_else(
-    trained: Callable[..., Trained], streams: ModuleType
-) -> None:
+def test_a_few_logged_rows_judge_where_there_is_nothing_else(trained: Callable[..., Trained]) -> None:
     stores, version = trained()
-    logged(stores, later(streams, 60), labelled=60)
+    logged(stores, later(60), labelled=60)
     assert len(unseen_rows(stores, (version,), NOW).table.times) == 60
 
 
@@ -194,10 +188,10 @@ def test_for_want_of_others_the_rows_that_stopped_it_judge_which_is_said(
 
 
 def test_for_want_of_others_the_rows_of_the_gate_judge_a_retrained_version(
-    trained: Callable[..., Trained], streams: ModuleType
+    trained: Callable[..., Trained],
 ) -> None:
     stores, version = trained()
-    frame = later(streams, 300)
+    frame = later(300)
     logged(stores, frame, labelled=300)
     until = frame["when"].iloc[200].to_pydatetime().replace(tzinfo=UTC)
     update = dataclasses.replace(version, kind="update", trained_until=until)
@@ -220,11 +214,9 @@ def test_where_nothing_judges_that_is_an_error(trained: Callable[..., Trained]) 
         unseen_rows(stores, (dataclasses.replace(version, kind="update", trained_until=NOW),), NOW)
 
 
-def test_two_versions_are_judged_on_what_neither_has_seen(
-    trained: Callable[..., Trained], streams: ModuleType
-) -> None:
+def test_two_versions_are_judged_on_what_neither_has_seen(trained: Callable[..., Trained]) -> None:
     stores, version = trained()
-    frame = later(streams, 400)
+    frame = later(400)
     logged(stores, frame, labelled=400)
     until = frame["when"].iloc[99].to_pydatetime().replace(tzinfo=UTC)
     other = dataclasses.replace(version, version=1, kind="update", trained_until=until)
@@ -234,18 +226,16 @@ def test_two_versions_are_judged_on_what_neither_has_seen(
 # --- a file ---
 
 
-def test_rows_of_a_file_that_taught_the_version_are_left_out(
-    trained: Callable[..., Trained], streams: ModuleType
-) -> None:
+def test_rows_of_a_file_that_taught_the_version_are_left_out(trained: Callable[..., Trained]) -> None:
     stores, version = trained()
     path = stores.project.folder / "spring.csv"
-    pd.concat([streams.stream(6, 100).iloc[500:], later(streams, 80)]).to_csv(path, index=False)
+    pd.concat([streams.stream(6, 100).iloc[500:], later(80)]).to_csv(path, index=False)
     found = unseen_rows(stores, (version,), NOW, file=path)
     assert len(found.table.times) == 80
     assert found.notices == ("100 rows of spring.csv taught the version and were left out",)
 
 
-def test_new_rows_of_an_old_time_are_told(trained: Callable[..., Trained], streams: ModuleType) -> None:
+def test_new_rows_of_an_old_time_are_told(trained: Callable[..., Trained]) -> None:
     stores, version = trained()
     path = stores.project.folder / "other.csv"
     streams.stream(6, 100, seed=5).to_csv(path, index=False)

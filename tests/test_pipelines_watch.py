@@ -8,11 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import streams
 
 from monitoring.decision import RetrainDecision
 from monitoring.window import WindowLength
@@ -31,12 +31,12 @@ NO_DELAY = timedelta(0)
 
 
 @pytest.fixture(scope="module")
-def course(make_stores: Callable[..., Any], streams: ModuleType) -> tuple[Stores, Course]:
+def course(make_stores: Callable[..., Any]) -> tuple[Stores, Course]:
     """A first version, and ten days that it has lived through; nothing is judged yet. The fourth has no truth."""
-    return lived(make_stores, streams, SETTINGS)
+    return lived(make_stores, SETTINGS)
 
 
-def lived(make_stores: Callable[..., Any], streams: ModuleType, settings: str) -> tuple[Stores, Course]:
+def lived(make_stores: Callable[..., Any], settings: str) -> tuple[Stores, Course]:
     frame = streams.stream(DAYS, ROWS, change_on=10)
     frame = frame.assign(y=frame["y"].where(frame["when"].dt.day != 9))
     stores: Stores = make_stores(frame, settings)
@@ -233,10 +233,10 @@ def test_late_labels_are_judged_window_by_window_as_all_at_once(
 
 
 def test_hashed_categories_are_judged_as_they_were_and_dropped_columns_not_at_all(
-    make_stores: Callable[..., Any], streams: ModuleType
+    make_stores: Callable[..., Any],
 ) -> None:
-    stores, _ = lived(make_stores, streams, SETTINGS)
-    kept, _ = lived(make_stores, streams, SETTINGS + '[log]\ncolumns = {kind = "hash", size = "drop"}\n')
+    stores, _ = lived(make_stores, SETTINGS)
+    kept, _ = lived(make_stores, SETTINGS + '[log]\ncolumns = {kind = "hash", size = "drop"}\n')
     rows = kept.log.predictions(CUT, CUT + timedelta(days=30))
     assert "size" not in rows.columns
     assert {value[:5] for value in rows.columns["kind"]} == {"hash:"}

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import streams
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -40,7 +40,7 @@ class Delivery:
 
 
 @pytest.fixture(scope="module")
-def stores(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
+def stores(make_stores: Callable[..., Any]) -> Stores:
     """A first version that serves since `CUT`; its log holds nothing else."""
     frame = streams.stream(DAYS, ROWS, change_on=CHANGE)
     made: Stores = make_stores(frame, SETTINGS)
@@ -51,7 +51,7 @@ def stores(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
 
 
 @pytest.fixture(scope="module")
-def rows(stores: Stores, streams: ModuleType) -> dict[str, Any]:
+def rows(stores: Stores) -> dict[str, Any]:
     """What was scored since, with its truth, by the version itself."""
     from pipelines.scoring import Scorer
     from pipelines.service import bundle_of

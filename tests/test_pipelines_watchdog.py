@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 
+import listening
 import pytest
 
 from monitoring.loss_alarm import LossReference
@@ -106,9 +106,9 @@ def test_it_is_told_by_a_process_of_its_own(tmp_path: Path, caplog: pytest.LogCa
 
 
 def test_a_monitor_that_is_missed_reaches_people_through_that_process(
-    tmp_path: Path, beside: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with beside("listening").hook() as hook:
+    with listening.hook() as hook:
         monkeypatch.setenv("TEAM_CHAT", hook.service)
         (tmp_path / "losswatch.toml").write_text(
             '[data]\npath = "rows.csv"\ntarget = "y"\n[alerts.receivers]\nteam = "env:TEAM_CHAT"\n'

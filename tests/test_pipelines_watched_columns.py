@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import streams
 
 from models.preparation import PrepareConfig
 from models.schema import Schema
@@ -73,7 +73,7 @@ def test_other_columns_stay_as_they_are_and_one_that_is_missing_is_left_out() ->
 # --- the whole way ---
 
 
-def booked(streams: ModuleType) -> pd.DataFrame:
+def booked() -> pd.DataFrame:
     """Rows that were booked one to four days before, and from a day on two days earlier still."""
     frame: pd.DataFrame = streams.stream(45, 100)
     rng = np.random.default_rng(5)
@@ -83,8 +83,8 @@ def booked(streams: ModuleType) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def lived(make_stores: Callable[..., Any], streams: ModuleType) -> Stores:
-    stores: Stores = make_stores(booked(streams), SETTINGS)
+def lived(make_stores: Callable[..., Any]) -> Stores:
+    stores: Stores = make_stores(booked(), SETTINGS)
     import_module("projects").live(stores, CUT)
     return stores
 

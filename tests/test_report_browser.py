@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import lives
 import pytest
+from contrasts import contrasts
 from playwright.sync_api import Browser
 from playwright.sync_api import Page as Tab
 
@@ -24,13 +25,7 @@ SCHEMES = ("light", "dark")
 
 
 @pytest.fixture(scope="module")
-def lives(beside: Any) -> ModuleType:
-    found: ModuleType = beside("lives")
-    return found
-
-
-@pytest.fixture(scope="module")
-def usual(lives: ModuleType) -> ReportPage:
+def usual() -> ReportPage:
     """Sixty days, six columns, everything that may happen."""
     page: ReportPage = lives.made_page(pages={45: "window-2013-04-18.html"})
     return page
@@ -47,7 +42,7 @@ def show(tab: Tab, page: ReportPage, folder: Path) -> None:
     tab.goto(write_whole(render_report(page), folder / "report.html").as_uri())
 
 
-def nothing(lives: ModuleType) -> ReportPage:
+def nothing() -> ReportPage:
     found = Life((), (), ())
     return ReportPage("rides", lives.START, standing(Circumstances(found, 0)), "mse", found, ())
 
@@ -62,14 +57,14 @@ def points(tab: Tab, line: str) -> int:
 
 @pytest.mark.parametrize(("windows", "columns"), [(0, 0), (1, 2), (2, 3), (3, 3), (60, 6), (400, 30)])
 def test_the_report_draws_without_a_message_and_asks_for_nothing(
-    tab: Tab, lives: ModuleType, tmp_path: Path, windows: int, columns: int
+    tab: Tab, tmp_path: Path, windows: int, columns: int
 ) -> None:
     heard: list[str] = []
     asked: list[str] = []
     tab.on("console", lambda message: heard.append(message.text))
     tab.on("pageerror", lambda error: heard.append(str(error)))
     tab.on("request", lambda request: asked.append(request.url))
-    show(tab, lives.made_page(windows, columns) if windows else nothing(lives), tmp_path)
+    show(tab, lives.made_page(windows, columns) if windows else nothing(), tmp_path)
     for choice in tab.locator(".filters button, [data-zoom]:enabled, #log:enabled").all():
         choice.click()
     assert heard == []
@@ -85,9 +80,7 @@ def test_the_line_has_a_point_for_every_window(tab: Tab, usual: ReportPage, tmp_
     assert tab.locator("#plot rect.between").count() == 1
 
 
-def test_a_window_without_truth_leaves_a_gap(
-    tab: Tab, lives: ModuleType, usual: ReportPage, tmp_path: Path
-) -> None:
+def test_a_window_without_truth_leaves_a_gap(tab: Tab, usual: ReportPage, tmp_path: Path) -> None:
     windows = [replace(one, loss=None) if one.number == 4 else one for one in usual.life.windows]
     show(tab, replace(usual, life=replace(usual.life, windows=tuple(windows))), tmp_path)
     path = tab.get_attribute("#plot path[data-line=served]", "d") or ""
@@ -101,9 +94,7 @@ def test_a_window_that_nobody_judged_leaves_a_gap(tab: Tab, usual: ReportPage, t
     assert (path.count("M"), path.count("L")) == (2, 57)
 
 
-def test_services_of_one_version_are_one_band(
-    tab: Tab, lives: ModuleType, usual: ReportPage, tmp_path: Path
-) -> None:
+def test_services_of_one_version_are_one_band(tab: Tab, usual: ReportPage, tmp_path: Path) -> None:
     first, second = usual.life.services
     middle = lives.START + 20 * lives.DAY
     services = (replace(first, until=middle), replace(first, since=middle, loss=0.55), second)
@@ -112,9 +103,7 @@ def test_services_of_one_version_are_one_band(
     assert tab.locator("#plot .line.reference").count() == 3
 
 
-def test_estimates_go_on_where_labels_are_not_due(
-    tab: Tab, lives: ModuleType, usual: ReportPage, tmp_path: Path
-) -> None:
+def test_estimates_go_on_where_labels_are_not_due(tab: Tab, usual: ReportPage, tmp_path: Path) -> None:
     estimate = Estimate(0.55, 0.5, 0.6, True, "")
     pending = tuple(
         Pending(lives.START + k * lives.DAY, lives.START + (k + 1) * lives.DAY, estimate) for k in (60, 61)
@@ -256,7 +245,7 @@ def test_what_is_not_inside_the_page_is_said(
     assert "not inside this page" in tab.inner_text("#shares")
 
 
-def test_many_columns_are_shown_when_asked_for(tab: Tab, lives: ModuleType, tmp_path: Path) -> None:
+def test_many_columns_are_shown_when_asked_for(tab: Tab, tmp_path: Path) -> None:
     show(tab, lives.made_page(12, 30), tmp_path)
     assert tab.locator("#heat .names div").count() == 20
     tab.click("#more-columns")
@@ -279,7 +268,7 @@ def test_verdicts_can_be_filtered(tab: Tab, usual: ReportPage, tmp_path: Path) -
     assert (everything, tab.locator(".verdicts > li:visible").count()) == (7, 7)
 
 
-def test_a_long_list_grows_when_asked_for(tab: Tab, lives: ModuleType, tmp_path: Path) -> None:
+def test_a_long_list_grows_when_asked_for(tab: Tab, tmp_path: Path) -> None:
     windows = tuple(lives.window(k, "benign shift", reasons=("moved",)) for k in range(100))
     show(tab, replace(lives.made_page(0), life=lives.life(*windows)), tmp_path)
     assert tab.locator(".verdicts > li:visible").count() == 12
@@ -288,9 +277,7 @@ def test_a_long_list_grows_when_asked_for(tab: Tab, lives: ModuleType, tmp_path:
     assert tab.evaluate("document.activeElement.id") == "w87"
 
 
-def test_a_link_to_a_verdict_that_is_not_listed_yet_lists_it(
-    tab: Tab, lives: ModuleType, tmp_path: Path
-) -> None:
+def test_a_link_to_a_verdict_that_is_not_listed_yet_lists_it(tab: Tab, tmp_path: Path) -> None:
     windows = tuple(lives.window(k, "benign shift", reasons=("moved",)) for k in range(100))
     show(tab, replace(lives.made_page(0), life=lives.life(*windows)), tmp_path)
     tab.focus("#plot")
@@ -339,28 +326,6 @@ def test_the_keyboard_reaches_everything_and_leaves_it_again(
     assert tab.evaluate(f"{shown}.indexOf(document.activeElement)") in (-1, 0)
 
 
-# colour of each text against the nearest painted background, by the formula of WCAG 2
-CONTRASTS = """() => {
-  const parts = text => text.match(/[\\d.]+/g).map(Number);
-  const light = c => { const [r, g, b] = c.slice(0, 3).map(v => v / 255)
-    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const behind = node => { for (; node; node = node.parentElement) {
-    const c = parts(getComputedStyle(node).backgroundColor); if (c.length < 4 || c[3] > 0) return c; }
-    return parts(getComputedStyle(document.documentElement).backgroundColor); };
-  const found = [];
-  for (const node of document.querySelectorAll("body *")) {
-    const own = [...node.childNodes].some(child => child.nodeType === 3 && child.textContent.trim());
-    if (!own || node.closest("script, style, noscript") || node.disabled) continue;
-    const style = getComputedStyle(node), svg = node.namespaceURI.endsWith("svg");
-    const a = light(parts(svg ? style.fill : style.color)), b = light(behind(node));
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    found.push([ratio, node.tagName + ": " + node.textContent.slice(0, 40)]);
-  }
-  return found;
-}"""
-
-
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_text_stands_out_from_its_background(
     browser: Browser, usual: ReportPage, tmp_path: Path, scheme: Any
@@ -371,7 +336,7 @@ def test_every_text_stands_out_from_its_background(
     tab.keyboard.press("End")
     tab.keyboard.press("Enter")
     ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
-    found: list[tuple[float, str]] = [(ratio, text) for ratio, text in tab.evaluate(CONTRASTS)]
+    found = contrasts(tab)
     assert ground == ("rgb(18, 21, 25)" if scheme == "dark" else "rgb(246, 246, 243)")
     assert len(found) > 150
     assert [text for ratio, text in found if ratio < 4.5] == []
@@ -418,7 +383,7 @@ def test_without_its_script_the_report_can_be_read(
     tab.close()
 
 
-def test_paper_shows_every_verdict_and_no_buttons(tab: Tab, lives: ModuleType, tmp_path: Path) -> None:
+def test_paper_shows_every_verdict_and_no_buttons(tab: Tab, tmp_path: Path) -> None:
     windows = tuple(lives.window(k, "benign shift", reasons=("moved",)) for k in range(40))
     show(tab, replace(lives.made_page(0), life=lives.life(*windows)), tmp_path)
     tab.emulate_media(media="print")
@@ -429,7 +394,7 @@ def test_paper_shows_every_verdict_and_no_buttons(tab: Tab, lives: ModuleType, t
     assert tab.locator(".verdicts > li:visible").count() == 12
 
 
-def test_text_from_outside_stays_text(tab: Tab, lives: ModuleType, tmp_path: Path) -> None:
+def test_text_from_outside_stays_text(tab: Tab, tmp_path: Path) -> None:
     evil = "</script><script>window.hit = 1</script><img src=x onerror='window.hit = 1'>"
     window = lives.window(0, "harmful shift", reasons=(evil,), action=evil, evidence=lives.moved(evil))
     lived = lives.life(window)

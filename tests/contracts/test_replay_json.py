@@ -8,10 +8,11 @@ from dataclasses import fields
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
+import commands
 import pytest
+import streams
 
 from monitoring.decision import Action
 from monitoring.verdict import VerdictKind
@@ -89,9 +90,7 @@ def test_the_page_on_replays_names_every_field() -> None:
 
 
 @pytest.fixture(scope="module")
-def content(
-    commands: ModuleType, streams: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
+def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the command writes for a tiny project with a change in it."""
     folder = tmp_path_factory.mktemp("tiny")
     streams.stream(20, 150, change_on=10).to_csv(folder / "rows.csv", index=False)

@@ -8,12 +8,13 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import commands
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+import streams
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -21,7 +22,7 @@ EPOCHS = 8
 ROWS = 8000
 
 
-def project(folder: Path, streams: ModuleType, *, batches: bool) -> Path:
+def project(folder: Path, *, batches: bool) -> Path:
     """A project over four files of small groups of rows; a batch is never larger than one of them."""
     (folder / "rows").mkdir(parents=True)
     rows = pa.Table.from_pandas(streams.stream(20, ROWS // 20), preserve_index=False)
@@ -57,24 +58,24 @@ def some(folder: Path, pattern: str) -> Callable[[], bool]:
 
 
 @pytest.fixture(scope="module")
-def killed(commands: ModuleType, streams: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose command was killed while it prepared, and again while it trained."""
-    folder = project(tmp_path_factory.mktemp("killed"), streams, batches=True)
+    folder = project(tmp_path_factory.mktemp("killed"), batches=True)
     kill_when(some(folder, "prepared/.files-*"), commands.start("train", folder=folder))
     kill_when(some(folder, "checkpoints/fit-*"), commands.start("train", folder=folder))
     return folder
 
 
 @pytest.fixture(scope="module")
-def resumed(killed: Path, commands: ModuleType) -> dict[str, Any]:
+def resumed(killed: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(commands.losswatch("train", "--json", folder=killed))
     return found
 
 
 def test_the_same_command_goes_on_and_comes_to_what_memory_comes_to(
-    resumed: dict[str, Any], commands: ModuleType, streams: ModuleType, tmp_path: Path
+    resumed: dict[str, Any], tmp_path: Path
 ) -> None:
-    folder = project(tmp_path / "memory", streams, batches=False)
+    folder = project(tmp_path / "memory", batches=False)
     memory = json.loads(commands.losswatch("train", "--json", folder=folder))
     assert (resumed["resumed"], memory["resumed"]) == (True, False)
     for name in ("loss", "loss_constant", "loss_simple"):
@@ -85,16 +86,14 @@ def test_the_same_command_goes_on_and_comes_to_what_memory_comes_to(
 
 
 @pytest.mark.usefixtures("resumed")
-def test_nothing_is_left_of_the_kills_and_once_more_trains_nothing(
-    killed: Path, commands: ModuleType
-) -> None:
+def test_nothing_is_left_of_the_kills_and_once_more_trains_nothing(killed: Path) -> None:
     assert not list((killed / ".losswatch" / "prepared").glob(".files-*"))
     assert not list((killed / ".losswatch" / "checkpoints").glob("*"))
     assert json.loads(commands.losswatch("train", "--json", folder=killed))["skipped"]
 
 
 @pytest.mark.usefixtures("resumed")
-def test_what_follows_a_training_works_on_it(killed: Path, commands: ModuleType) -> None:
+def test_what_follows_a_training_works_on_it(killed: Path) -> None:
     prepared = json.loads(commands.losswatch("prepare", "--json", folder=killed))
     assert (prepared["rows"], prepared["fresh"]) == (ROWS, False)
     checked = json.loads(commands.losswatch("check", "--json", folder=killed))
@@ -105,7 +104,7 @@ def test_what_follows_a_training_works_on_it(killed: Path, commands: ModuleType)
     assert "those that data.test_share held out from all training" in judged
 
 
-def test_what_needs_all_rows_at_once_says_so(killed: Path, commands: ModuleType, tmp_path: Path) -> None:
+def test_what_needs_all_rows_at_once_says_so(killed: Path, tmp_path: Path) -> None:
     process = commands.start("replay", folder=killed)
     assert "This needs all rows at once" in process.communicate()[1]
     assert process.returncode == 2

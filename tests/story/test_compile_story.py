@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import commands
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as parquet
 import pytest
+import streams
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -54,9 +55,7 @@ restarts = 2
 
 
 @pytest.fixture(scope="module")
-def lived(
-    commands: ModuleType, streams: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
+def lived(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A replay: a first training, and updates of it from its file."""
     folder = tmp_path_factory.mktemp("classes")
     streams.stream(20, 150, change_on=10).to_csv(folder / "rows.csv", index=False)
@@ -84,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_several_seeds_and_a_penalty_are_told_after_a_training(folder: Path, commands: ModuleType) -> None:
+def test_several_seeds_and_a_penalty_are_told_after_a_training(folder: Path) -> None:
     told = json.loads(commands.losswatch("train", "--json", folder=folder))
     assert told["loss"] < 0.8 * told["loss_constant"]
     assert any(note.startswith("2 starts: ") for note in told["notes"])
@@ -97,7 +96,7 @@ def test_several_seeds_and_a_penalty_are_told_after_a_training(folder: Path, com
     assert "% of what the best constant leaves open is explained" in said
 
 
-def test_every_start_has_its_curve_in_the_run(folder: Path, commands: ModuleType) -> None:
+def test_every_start_has_its_curve_in_the_run(folder: Path) -> None:
     from mlflow import MlflowClient
 
     told = json.loads(commands.losswatch("train", "--json", folder=folder))
@@ -112,7 +111,7 @@ def test_every_start_has_its_curve_in_the_run(folder: Path, commands: ModuleType
     ]
 
 
-def test_rates_are_tried_in_the_unit_of_the_target(folder: Path, commands: ModuleType) -> None:
+def test_rates_are_tried_in_the_unit_of_the_target(folder: Path) -> None:
     told = json.loads(commands.losswatch("rates", "--json", "--out", "rates.png", folder=folder))
     assert told["suggested"] is not None
     assert 1e-4 < told["suggested"] < 1.0

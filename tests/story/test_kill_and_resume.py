@@ -8,17 +8,18 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import commands
 import pytest
+import streams
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 EPOCHS = 12
 
 
-def project(folder: Path, streams: ModuleType) -> Path:
+def project(folder: Path) -> Path:
     """A project whose training takes its time: small steps, all of its epochs."""
     folder.mkdir()
     streams.stream(20, 400).to_csv(folder / "rows.csv", index=False)
@@ -61,17 +62,15 @@ def runs_and_versions(folder: Path) -> tuple[list[Any], list[Any]]:
     return list(client.search_runs(experiments)), list(client.search_model_versions("name = 'mine'"))
 
 
-def trained(commands: ModuleType, folder: Path) -> dict[str, Any]:
+def trained(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(commands.losswatch("train", "--json", folder=folder))
     return found
 
 
 @pytest.fixture(scope="module")
-def stories(
-    commands: ModuleType, streams: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def stories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """A folder with a training that was killed twice, what its third start said, and what one start alone says."""
-    killed = project(tmp_path_factory.mktemp("stories") / "killed", streams)
+    killed = project(tmp_path_factory.mktemp("stories") / "killed")
     process = commands.start("train", folder=killed)
     wait_until(epochs_begun(killed), process)
     kill(process)
@@ -79,8 +78,8 @@ def stories(
     process = commands.start("train", folder=killed)
     wait_until(lambda: any(path.stat().st_mtime_ns > written for path, written in before.items()), process)
     kill(process)
-    resumed = trained(commands, killed)
-    alone = trained(commands, project(killed.with_name("alone"), streams))
+    resumed = trained(killed)
+    alone = trained(project(killed.with_name("alone")))
     return killed, resumed, alone
 
 
@@ -121,8 +120,8 @@ def test_nothing_is_left_of_the_kills(stories: Stories) -> None:
     assert [path for path in state.rglob("*") if path.name.endswith((".part", ".tmp"))] == []
 
 
-def test_once_more_trains_nothing(stories: Stories, commands: ModuleType) -> None:
-    again = trained(commands, stories[0])
+def test_once_more_trains_nothing(stories: Stories) -> None:
+    again = trained(stories[0])
     assert again["skipped"]
     assert again["version"] == 1
     assert [len(found) for found in runs_and_versions(stories[0])] == [1, 1]

@@ -18,12 +18,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import streams
 
 from pipelines import flows
 from pipelines.left_over import end_left_over
@@ -142,7 +142,7 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory, streams: ModuleType) -> Iterator[Story]:
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     rows = streams.stream(HISTORY + CALM + CHANGED, change_on=HISTORY + CALM)
     day = ((rows["when"].to_numpy() - np.datetime64("2021-01-01")) // np.timedelta64(1, "D")).astype(int)
     folder = tmp_path_factory.mktemp("live")

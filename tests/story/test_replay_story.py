@@ -5,27 +5,28 @@ from __future__ import annotations
 import json
 import textwrap
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import commands
 import numpy as np
 import pandas as pd
 import pytest
+import streams
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 HARMFUL = ("harmful shift", "concept change")
 
 
-def replayed(commands: ModuleType, frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
+def replayed(frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     """The JSON of the two commands that a user types: init, and replay."""
     folder.mkdir(exist_ok=True)
     frame.to_csv(folder / "rows.csv", index=False)
     commands.losswatch("init", "mine", "--data", "rows.csv", "--target", "y", "--time", "when", folder=folder)
-    return again(commands, folder)
+    return again(folder)
 
 
-def again(commands: ModuleType, folder: Path) -> dict[str, Any]:
+def again(folder: Path) -> dict[str, Any]:
     commands.losswatch("replay", "--project", "mine", "--json", "replay.json", "--quiet", folder=folder)
     content: dict[str, Any] = json.loads((folder / "replay.json").read_text())
     return content
@@ -40,10 +41,8 @@ def decisions(content: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
-def test_where_nothing_changes_next_to_nothing_is_done(
-    task: str, commands: ModuleType, streams: ModuleType, tmp_path: Path
-) -> None:
-    content = replayed(commands, streams.stream(255, task=task), tmp_path / task)
+def test_where_nothing_changes_next_to_nothing_is_done(task: str, tmp_path: Path) -> None:
+    content = replayed(streams.stream(255, task=task), tmp_path / task)
     assert content["window"] == "day"
     assert len(content["windows"]) >= 200
     harmful = [window["start"] for window in content["windows"] if window["verdict"] in HARMFUL]
@@ -56,13 +55,11 @@ def test_where_nothing_changes_next_to_nothing_is_done(
 @pytest.fixture(scope="module", params=["binary", "regression"])
 def changed(
     request: pytest.FixtureRequest,
-    commands: ModuleType,
-    streams: ModuleType,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, dict[str, Any]]:
     """A replay of 60 days; on the 41st what two of the columns mean turns round."""
     folder = tmp_path_factory.mktemp(request.param)
-    return folder, replayed(commands, streams.stream(60, task=request.param, change_on=40), folder)
+    return folder, replayed(streams.stream(60, task=request.param, change_on=40), folder)
 
 
 CHANGED = "2021-02-10"
@@ -92,16 +89,12 @@ def test_every_retraining_names_its_cause(changed: tuple[Path, dict[str, Any]]) 
     assert all(window["verdict"] in HARMFUL and window["reasons"] and window["gate"] for window in retrained)
 
 
-def test_the_same_input_gives_the_same_decisions(
-    changed: tuple[Path, dict[str, Any]], commands: ModuleType
-) -> None:
+def test_the_same_input_gives_the_same_decisions(changed: tuple[Path, dict[str, Any]]) -> None:
     folder, content = changed
-    assert decisions(again(commands, folder)) == decisions(content)
+    assert decisions(again(folder)) == decisions(content)
 
 
-def test_a_project_may_bring_its_own_code_in_a_module_called_models(
-    commands: ModuleType, streams: ModuleType, tmp_path: Path
-) -> None:
+def test_a_project_may_bring_its_own_code_in_a_module_called_models(tmp_path: Path) -> None:
     streams.stream(36, 300, task="regression", change_on=20).to_csv(tmp_path / "rows.csv", index=False)
     (tmp_path / "models.py").write_text(
         textwrap.dedent('''

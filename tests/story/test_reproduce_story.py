@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 
+import commands
 import pytest
+import streams
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
-def folder(commands: ModuleType, streams: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("reproduced")
     streams.stream(20, 200).to_csv(found / "rows.csv", index=False)
     (found / "losswatch.toml").write_text(
@@ -22,13 +23,13 @@ def folder(commands: ModuleType, streams: ModuleType, tmp_path_factory: pytest.T
     return found
 
 
-def test_a_version_is_trained_again_to_the_bit(folder: Path, commands: ModuleType) -> None:
+def test_a_version_is_trained_again_to_the_bit(folder: Path) -> None:
     found = json.loads(commands.losswatch("reproduce", "--json", folder=folder))
     assert (found["differing"], found["changed"]) == (0, [])
     assert found["loss"] == found["loss_again"]
 
 
-def test_what_has_changed_since_is_named_and_the_command_fails(folder: Path, commands: ModuleType) -> None:
+def test_what_has_changed_since_is_named_and_the_command_fails(folder: Path) -> None:
     path = folder / "losswatch.toml"
     written = path.read_text()
     path.write_text(written + "learning_rate = 0.01\n")
