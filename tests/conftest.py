@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -68,7 +67,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def linear_networks() -> Iterator[ModuleType]:
     """Straight lines in the place of Keras's networks, for what is about something else."""
-    module = import_module("linear_networks")
+    import linear_networks as module
+
     with pytest.MonkeyPatch.context() as patch:
         module.install(patch)
         yield module
@@ -82,12 +82,13 @@ def make_stores(
 
     Whoever opens stores meanwhile, a replay for instance, gets such stores too.
     """
-    projects = import_module("projects")
+    import fakes
+    import projects
 
     def make(frame: Any, more: str = "", *, target: str = "y") -> Any:
         folder = tmp_path_factory.mktemp("project")
         return projects.stores(projects.write_project(folder, frame, more, target=target))
 
     with pytest.MonkeyPatch.context() as patch:
-        projects.install(patch, import_module("fakes"))
+        projects.install(patch, fakes)
         yield make

@@ -7,12 +7,13 @@ import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import asking
 import numpy as np
 import pytest
+import versions
 
 from pipelines.answering import Ids, error_body
 from pipelines.arrival import Arrival, Busy, Conflict, Stored
@@ -23,9 +24,6 @@ from pipelines.serving import ScoringServer
 from pipelines.tokens import Tokens
 
 NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
-
-
-VERSIONS, ASKING = import_module("versions"), import_module("asking")
 
 
 class Noting(Log):
@@ -56,7 +54,7 @@ class Fixed:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Fixed:
-    return Fixed(VERSIONS.write_version(tmp_path_factory.mktemp("answering") / "version"))
+    return Fixed(versions.write_version(tmp_path_factory.mktemp("answering") / "version"))
 
 
 @pytest.fixture
@@ -80,9 +78,9 @@ def sent(content: Any) -> bytes:
 def all_at_once(source: Fixed, log: Log, folder: Path, contents: Sequence[Any]) -> list[tuple[int, Any]]:
     """What each is told when all come in one turn of the loop."""
     server = ScoringServer(source, log, folder=folder, now=lambda: NOW, tokens=Tokens(folder / "tokens.json"))
-    with ASKING.running(server) as port:
+    with asking.running(server) as port:
         connections = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in contents]
-        assert ASKING.ask(port, "/livez").status == 200
+        assert asking.ask(port, "/livez").status == 200
         blocker = sent({"dataframe_records": [row(0.0)] * 200})
         for connection, content in zip(connections, contents, strict=True):
             connection.sendall(blocker + sent(content))
@@ -163,11 +161,11 @@ def test_a_fault_in_the_network_is_told_to_each(
         raise RuntimeError("a fault in the network")
 
     monkeypatch.setattr(source.served.scorer, "predict_inputs", broken)
-    with ASKING.running(
+    with asking.running(
         ScoringServer(source, log, folder=tmp_path, now=lambda: NOW, tokens=Tokens(tmp_path / "tokens.json"))
     ) as port:
         for count in (1, 300):
-            answer = ASKING.ask(port, "/invocations", {"dataframe_records": [row(1.0)] * count})
+            answer = asking.ask(port, "/invocations", {"dataframe_records": [row(1.0)] * count})
             assert answer.status == 500
             assert "fault of the server" in answer.error["reason"]
     assert "a fault in the network" in caplog.text
@@ -184,11 +182,11 @@ def test_an_id_that_the_server_gave_is_nobodys_own(
     rows: int, source: Fixed, log: Noting, tmp_path: Path
 ) -> None:
     tokens = Tokens(tmp_path / "tokens.json")
-    with ASKING.running(ScoringServer(source, log, folder=tmp_path, now=lambda: NOW, tokens=tokens)) as port:
+    with asking.running(ScoringServer(source, log, folder=tmp_path, now=lambda: NOW, tokens=tokens)) as port:
         given = Ids().new(7, rows)
-        answer = ASKING.ask(port, "/invocations", {"dataframe_records": [row(1.0)] * rows, "ids": given})
+        answer = asking.ask(port, "/invocations", {"dataframe_records": [row(1.0)] * rows, "ids": given})
         assert (answer.status, answer.error["field"]) == (400, "ids[0]")
-        assert ASKING.ask(port, "/invocations", {"dataframe_records": [row(2.0)]}).status == 200
+        assert asking.ask(port, "/invocations", {"dataframe_records": [row(2.0)]}).status == 200
 
 
 def test_an_error_may_hold_what_no_text_can() -> None:
@@ -210,7 +208,7 @@ def test_mlflows_own_client_is_answered(source: Fixed, log: Noting, tmp_path: Pa
     server = ScoringServer(
         source, log, folder=tmp_path, now=lambda: NOW, tokens=Tokens(tmp_path / "tokens.json")
     )
-    with ASKING.running(server) as port:
+    with asking.running(server) as port:
         client: Any = ScoringServerClient("127.0.0.1", port)  # type: ignore[no-untyped-call]
         client.wait_server_ready(timeout=20)
         assert client.get_version().count(".") == 2

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import versions
 
 from pipelines.champion import Champion
-
-VERSIONS = import_module("versions")
 
 
 @dataclass
@@ -44,8 +42,8 @@ class Registry:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     folder = tmp_path_factory.mktemp("champion")
-    made = {number: VERSIONS.write_version(folder / str(number), seed=number) for number in (1, 2)}
-    return made | {3: VERSIONS.write_version(folder / "3", golden_shift=0.1), 4: folder / "nothing"}
+    made = {number: versions.write_version(folder / str(number), seed=number) for number in (1, 2)}
+    return made | {3: versions.write_version(folder / "3", golden_shift=0.1), 4: folder / "nothing"}
 
 
 def follow(folders: dict[int, Path], tmp_path: Path, version: int | None = 1) -> tuple[Registry, Champion]:
@@ -130,7 +128,7 @@ def test_after_a_restart_the_last_champion_answers_before_the_registry_does(
 
 @pytest.mark.parametrize("damage", ["model", "note", "folder"])
 def test_what_was_remembered_does_not_serve_where_it_was_changed(damage: str, tmp_path: Path) -> None:
-    folder = VERSIONS.write_version(tmp_path / "version")
+    folder = versions.write_version(tmp_path / "version")
     _, champion = follow({1: folder}, tmp_path)
     champion.refresh()
     if damage == "model":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
+import versions
 
 from models.schema import Task
 from pipelines.errors import UserError
@@ -22,7 +22,6 @@ from pipelines.registry import Registry
 from pipelines.scoring import Scorer
 from pipelines.stores import Stores
 
-VERSIONS = import_module("versions")
 COLUMNS = ["hour", "carrier", "wind", "holiday"]
 
 
@@ -46,12 +45,12 @@ def stores(folder: Path, *, key: str = "", task: Task = "binary", served: bool =
     )
     (folder / "losswatch.toml").write_text(text)
     project = open_project(folder)
-    version = VERSIONS.write_version(folder / "version", task) if served else None
+    version = versions.write_version(folder / "version", task) if served else None
     return Stores(project, cast(Registry, OneVersion(version)), Log(project.log_folder()))
 
 
 def rows(count: int) -> pd.DataFrame:
-    frame = pd.DataFrame(VERSIONS.frame(count))[COLUMNS]
+    frame = pd.DataFrame(versions.frame(count))[COLUMNS]
     return frame.assign(
         when=pd.Timestamp("2013-03-01") + pd.to_timedelta(np.arange(count), unit="min"),
         ride=[f"r{number}" for number in range(count)],

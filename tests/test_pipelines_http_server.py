@@ -8,16 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from typing import Any
 
+import asking
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.http_server import Exchange, HttpServer, Limits, Refusal, header_lines
-
-ASKING = import_module("asking")
 
 
 class Echo:
@@ -74,7 +72,7 @@ class Running:
         self._loop.call_soon_threadsafe(self.echo.later.pop(0).reply, 200, b"at last")
 
     def say(self, sent: bytes, **options: Any) -> bytes:
-        answer: bytes = ASKING.raw(self.port, sent, **options)
+        answer: bytes = asking.raw(self.port, sent, **options)
         return answer
 
 

@@ -6,11 +6,11 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import versions
 
 from pipelines import large_requests
 from pipelines.champion import Served
@@ -18,14 +18,13 @@ from pipelines.invocations import BadRequest, Invocation
 from pipelines.large_requests import LargeFailed, LargeRequests, Task, Versions, _answer, _joined, read_rows
 from pipelines.scoring import Scorer
 
-VERSIONS = import_module("versions")
 ROWS = 1201  # three pieces
 NAMES = ("hour", "carrier", "wind", "holiday")
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
-    return Served(3, Scorer.load(VERSIONS.write_version(tmp_path_factory.mktemp("large") / "version")))
+    return Served(3, Scorer.load(versions.write_version(tmp_path_factory.mktemp("large") / "version")))
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def large() -> Iterator[LargeRequests]:
 
 
 def body(**more: Any) -> bytes:
-    frame = VERSIONS.frame(ROWS)
+    frame = versions.frame(ROWS)
     return json.dumps({"inputs": {name: frame[name] for name in NAMES}, **more}).encode()
 
 
@@ -89,7 +88,7 @@ def test_who_gives_no_answer_in_time_is_ended(served: Served) -> None:
 def test_a_version_that_answers_otherwise_than_it_did_is_told(
     large: LargeRequests, served: Served, tmp_path: Path
 ) -> None:
-    wrong = Served(4, Scorer.load(VERSIONS.write_version(tmp_path / "wrong", golden_shift=0.5)))
+    wrong = Served(4, Scorer.load(versions.write_version(tmp_path / "wrong", golden_shift=0.5)))
     with pytest.raises(LargeFailed, match="the process ended"):
         large.read(body(), "application/json", wrong)
     same(large.read(body(), "application/json", served), body(), served)

@@ -1,12 +1,13 @@
 import json
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import fakes
 import numpy as np
 import pytest
+import versions
 
 from models.history import EpochLoss
 from monitoring.loss_alarm import LossReference
@@ -41,7 +42,6 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def stores(project: Project, monkeypatch: pytest.MonkeyPatch) -> Stores:
     """A project with one trained version in a registry in memory, and an empty log."""
-    versions, fakes = import_module("versions"), import_module("fakes")
     project.state.mkdir()
     (project.state / "mlflow.db").touch()
     bundle = versions.write_version(project.state / "made")
@@ -69,7 +69,7 @@ def serve(stores: Stores) -> None:
 
 
 def score(stores: Stores, day: int, *, version: int = 1) -> None:
-    frame = import_module("versions").frame(ROWS, seed=day)
+    frame = versions.frame(ROWS, seed=day)
     columns = {name: frame[name] for name in ("hour", "carrier", "wind", "holiday")}
     times = [START + day * DAY + row * DAY / ROWS for row in range(ROWS)]
     ids = [f"{day}-{row}" for row in range(ROWS)]

@@ -13,10 +13,10 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import fakes
 import pytest
 
 from models.history import EpochLoss
@@ -43,7 +43,7 @@ def mlflow_registry(store: Path, request: pytest.FixtureRequest) -> Registry:
 @pytest.fixture(params=["fake", pytest.param("mlflow", marks=pytest.mark.slow)])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     if request.param == "fake":
-        return import_module("fakes").FakeRegistry(tmp_path / "registry")
+        return fakes.FakeRegistry(tmp_path / "registry")
     return request.getfixturevalue("mlflow_registry")
 
 

@@ -5,30 +5,28 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import versions
 
 from models.schema import SchemaError, Task
 from pipelines.bundle import BrokenBundle, read_bundle
 from pipelines.scoring import Scorer, last_layer_of
 
-VERSIONS = import_module("versions")
-
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
-    return Scorer.load(VERSIONS.write_version(tmp_path_factory.mktemp("scoring") / "binary"))
+    return Scorer.load(versions.write_version(tmp_path_factory.mktemp("scoring") / "binary"))
 
 
 @pytest.mark.parametrize(("task", "outputs"), [("binary", 1), ("multiclass", 3), ("regression", 1)])
 def test_there_is_a_row_of_outputs_for_each_row(task: Task, outputs: int, tmp_path: Path) -> None:
-    scorer = Scorer.load(VERSIONS.write_version(tmp_path / task, task))
-    answers = scorer.predict(VERSIONS.frame(5))
+    scorer = Scorer.load(versions.write_version(tmp_path / task, task))
+    answers = scorer.predict(versions.frame(5))
     assert answers.shape == (5, outputs)
     assert answers.dtype == np.float32
     assert scorer.engine == "onnx"
@@ -36,12 +34,12 @@ def test_there_is_a_row_of_outputs_for_each_row(task: Task, outputs: int, tmp_pa
 
 
 def test_a_frame_and_a_mapping_give_the_same_answers(scorer: Scorer) -> None:
-    rows = VERSIONS.frame(20)
+    rows = versions.frame(20)
     np.testing.assert_array_equal(scorer.predict(rows), scorer.predict(pd.DataFrame(rows)))
 
 
 def test_many_rows_are_answered_as_a_few_are(scorer: Scorer) -> None:
-    rows = VERSIONS.frame(20_000)
+    rows = versions.frame(20_000)
     few = {name: values[8190:8195] for name, values in rows.items()}
     np.testing.assert_allclose(scorer.predict(rows)[8190:8195], scorer.predict(few), rtol=1e-6)
 
@@ -51,8 +49,8 @@ def test_activations_are_those_of_keras_and_depend_on_no_row_beside(tmp_path: Pa
 
     from models.export import export_onnx
 
-    folder = VERSIONS.write_version(tmp_path / "deep")
-    inputs = read_bundle(folder).schema.inputs(VERSIONS.frame(700))
+    folder = versions.write_version(tmp_path / "deep")
+    inputs = read_bundle(folder).schema.inputs(versions.frame(700))
     rows = keras.Input((inputs.shape[1],))
     hidden = keras.layers.Dense(37, activation="tanh")(keras.layers.Dense(64, activation="relu")(rows))
     model = keras.Model(rows, keras.layers.Dense(1, activation="sigmoid")(hidden))
@@ -64,30 +62,30 @@ def test_activations_are_those_of_keras_and_depend_on_no_row_beside(tmp_path: Pa
     for start, end in ((0, 1), (1, 300), (300, 700)):
         np.testing.assert_array_equal(activations(inputs[start:end]), whole[start:end])
     assert activations(inputs[:0]).shape == (0, 37)
-    assert Scorer.load(folder).predict(VERSIONS.frame(3)).shape == (3, 1)  # the answers are what they were
+    assert Scorer.load(folder).predict(versions.frame(3)).shape == (3, 1)  # the answers are what they were
 
 
 def test_a_version_without_a_last_layer_or_without_onnx_has_no_activations(tmp_path: Path) -> None:
-    folder = VERSIONS.write_version(tmp_path / "linear")
+    folder = versions.write_version(tmp_path / "linear")
     assert last_layer_of(read_bundle(folder)) is None
     (folder / "model.onnx").unlink()
     assert last_layer_of(read_bundle(folder)) is None
 
 
 def test_no_rows_give_no_answers(scorer: Scorer) -> None:
-    none: dict[str, list[Any]] = {name: [] for name in VERSIONS.frame(1)}
+    none: dict[str, list[Any]] = {name: [] for name in versions.frame(1)}
     assert scorer.predict(none).shape == (0, 1)
 
 
 def test_a_column_that_is_missing_is_named(scorer: Scorer) -> None:
-    rows = VERSIONS.frame(2)
+    rows = versions.frame(2)
     del rows["wind"]
     with pytest.raises(SchemaError, match="column 'wind' is missing"):
         scorer.predict(rows)
 
 
 def test_threads_may_share_a_scorer(scorer: Scorer) -> None:
-    rows = VERSIONS.frame(200)
+    rows = versions.frame(200)
     alone = scorer.predict(rows)
     with ThreadPoolExecutor(8) as threads:
         for answers in threads.map(lambda _: scorer.predict(rows), range(40)):
@@ -95,11 +93,11 @@ def test_threads_may_share_a_scorer(scorer: Scorer) -> None:
 
 
 def test_a_version_that_answers_otherwise_than_when_it_was_made_is_found_out(tmp_path: Path) -> None:
-    assert not Scorer.load(VERSIONS.write_version(tmp_path / "wrong", golden_shift=0.01)).golden_ok()
+    assert not Scorer.load(versions.write_version(tmp_path / "wrong", golden_shift=0.01)).golden_ok()
 
 
 def test_a_version_without_known_answers_is_not_in_order(tmp_path: Path) -> None:
-    folder = VERSIONS.write_version(tmp_path / "none")
+    folder = versions.write_version(tmp_path / "none")
     (folder / "golden.json").write_text('{"rows": [], "predictions": []}')
     assert not Scorer.load(folder).golden_ok()
 
@@ -110,7 +108,7 @@ def test_a_folder_that_is_no_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_scoring_imports_neither_pandas_nor_keras(tmp_path: Path) -> None:
-    folder = VERSIONS.write_version(tmp_path / "version")
+    folder = versions.write_version(tmp_path / "version")
     code = (
         "import sys; from pathlib import Path; from pipelines.scoring import Scorer\n"
         "assert Scorer.load(Path(sys.argv[1])).golden_ok()\n"
@@ -141,5 +139,5 @@ def test_a_network_that_could_not_be_exported_is_answered_by_keras(tmp_path: Pat
         "np.testing.assert_allclose(answers, expected, rtol=1e-5)\n"
         "assert not scorer.golden_ok()\n"
     )
-    folder = VERSIONS.write_version(tmp_path / "version")
+    folder = versions.write_version(tmp_path / "version")
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True)

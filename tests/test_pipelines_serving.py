@@ -18,12 +18,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import asking
 import numpy as np
 import pytest
+import versions
 
 from pipelines import heartbeat
 from pipelines.answering import Ids
@@ -37,9 +38,6 @@ from pipelines.serving import ScoringServer, serve
 from pipelines.tokens import Tokens, add_token, remove_token
 
 NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
-
-
-VERSIONS, ASKING = import_module("versions"), import_module("asking")
 
 
 @dataclass
@@ -56,7 +54,7 @@ class Fixed:
 def scorers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scorer]:
     folder = tmp_path_factory.mktemp("serving")
     return {
-        task: Scorer.load(VERSIONS.write_version(folder / task, task)) for task in ("binary", "multiclass")
+        task: Scorer.load(versions.write_version(folder / task, task)) for task in ("binary", "multiclass")
     }
 
 
@@ -79,15 +77,15 @@ class Client:
     port: int
 
     def post(self, path: str, content: Any, **options: Any) -> Any:
-        return ASKING.ask(self.port, path, content, method="POST", **options)
+        return asking.ask(self.port, path, content, method="POST", **options)
 
     def get(self, path: str, **options: Any) -> Any:
-        return ASKING.ask(self.port, path, **options)
+        return asking.ask(self.port, path, **options)
 
 
 def serving(source: Fixed, log: Log, folder: Path, **options: Any) -> Any:
     given = {"now": lambda: NOW, "tokens": Tokens(folder / "tokens.json"), **options}
-    return ASKING.running(ScoringServer(source, log, folder=folder, **given))
+    return asking.running(ScoringServer(source, log, folder=folder, **given))
 
 
 @pytest.fixture
@@ -97,7 +95,7 @@ def client(source: Fixed, log: Log, tmp_path: Path) -> Iterator[Client]:
 
 
 def rows(count: int = 3) -> dict[str, list[Any]]:
-    frame = VERSIONS.frame(count)
+    frame = versions.frame(count)
     return {name: frame[name] for name in ("hour", "carrier", "wind", "holiday")}
 
 
@@ -388,9 +386,9 @@ def test_each_role_opens_its_own_paths_and_no_other(
     given = {"authorization": f"Bearer {secrets.get(role, 'x')}"}
     bodies = {"/invocations": {"inputs": rows(1)}, "/labels": {"labels": [{"id": "a", "value": 1}]}}
     server = ScoringServer(source, log, folder=tmp_path, now=lambda: NOW, tokens=Tokens(path))
-    with ASKING.running(server) as port:
+    with asking.running(server) as port:
         for route in server._routes:
-            answer = ASKING.ask(port, route, bodies.get(route), headers=given)
+            answer = asking.ask(port, route, bodies.get(route), headers=given)
             free = route in ("/ping", "/health", "/readyz", "/livez")
             refused = 401 if role == "none" else 403
             assert answer.status == (200 if free or route in MAY[role] else refused), route
@@ -421,7 +419,7 @@ def test_a_token_is_taken_and_taken_back_while_the_server_runs(
 
 def _status(port: int, secret: str) -> int:
     headers = {"authorization": f"Bearer {secret}"}
-    status: int = ASKING.ask(port, "/invocations", {"inputs": rows(1)}, headers=headers).status
+    status: int = asking.ask(port, "/invocations", {"inputs": rows(1)}, headers=headers).status
     return status
 
 
@@ -503,7 +501,7 @@ assert not {"pandas", "keras", "tensorflow", "mlflow"} & set(sys.modules), sorte
 
 @pytest.mark.slow
 def test_a_server_starts_answers_and_ends_on_sigterm_with_everything_in_the_tables(tmp_path: Path) -> None:
-    version = VERSIONS.write_version(tmp_path / "version")
+    version = versions.write_version(tmp_path / "version")
     port = _free_port()
     opened = project(tmp_path, port=port)
     command = [sys.executable, "-c", SERVER, str(tmp_path), str(version)]

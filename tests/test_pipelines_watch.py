@@ -6,11 +6,11 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import projects
 import pytest
 import streams
 
@@ -40,7 +40,7 @@ def lived(make_stores: Callable[..., Any], settings: str) -> tuple[Stores, Cours
     frame = streams.stream(DAYS, ROWS, change_on=10)
     frame = frame.assign(y=frame["y"].where(frame["when"].dt.day != 9))
     stores: Stores = make_stores(frame, settings)
-    course = import_module("projects").live(stores, CUT)
+    course = projects.live(stores, CUT)
     return stores, course
 
 

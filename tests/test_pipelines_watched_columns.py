@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import projects
 import pytest
 import streams
 
@@ -85,7 +85,7 @@ def booked() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def lived(make_stores: Callable[..., Any]) -> Stores:
     stores: Stores = make_stores(booked(), SETTINGS)
-    import_module("projects").live(stores, CUT)
+    projects.live(stores, CUT)
     return stores
 
 

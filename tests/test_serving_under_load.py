@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import asking
 import pytest
+import versions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +35,6 @@ from pipelines.tokens import Tokens
 NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
 
 
-VERSIONS, ASKING = import_module("versions"), import_module("asking")
 ROW = {"hour": 7, "carrier": "UA", "wind": 9.5, "holiday": True}
 
 
@@ -59,8 +59,8 @@ class Alternating:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     folder = tmp_path_factory.mktemp("versions")
-    made = {number: VERSIONS.write_version(folder / str(number), seed=number) for number in (1, 2)}
-    broken = VERSIONS.write_version(folder / "3", golden_shift=0.5)
+    made = {number: versions.write_version(folder / str(number), seed=number) for number in (1, 2)}
+    broken = versions.write_version(folder / "3", golden_shift=0.5)
     torn = Path(shutil.copytree(folder / "1", folder / "4"))
     (torn / "model.onnx").write_bytes(b"torn")
     return {**made, 3: broken, 4: torn}
@@ -133,7 +133,7 @@ def test_versions_that_change_under_load_are_never_mixed(folders: dict[int, Path
     columns = {name: [value] for name, value in ROW.items()}
     expected = {str(number): float(Scorer.load(folders[number]).predict(columns)[0, 0]) for number in (1, 2)}
     assert expected["1"] != expected["2"]
-    with ASKING.running(scoring(champion, tmp_path)) as port:
+    with asking.running(scoring(champion, tmp_path)) as port:
         clients = [Asking(port), Asking(port), Asking(port, rows=5), Asking(port, rows=300)]
         with asked_by(clients):
             for number in range(50):
@@ -179,7 +179,7 @@ def _until_ready(port: int) -> None:
     deadline = time.monotonic() + 120
     while True:
         try:
-            if ASKING.ask(port, "/readyz").status == 200:
+            if asking.ask(port, "/readyz").status == 200:
                 return
         except OSError:
             pass
@@ -315,12 +315,12 @@ BY_HAND = [
 
 @pytest.fixture(scope="module")
 def port(folders: dict[int, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with ASKING.running(scoring(Fixed(folders[1]), tmp_path_factory.mktemp("malformed"))) as found:
+    with asking.running(scoring(Fixed(folders[1]), tmp_path_factory.mktemp("malformed"))) as found:
         yield found
 
 
 def _status(port: int, path: str, body: bytes, kind: str = "application/json") -> int:
-    answer = ASKING.ask(port, path, body, kind=kind)
+    answer = asking.ask(port, path, body, kind=kind)
     assert answer.status == 200 or {"field", "rule", "reason", "expected"} == set(answer.error)
     status: int = answer.status
     return status
@@ -358,7 +358,7 @@ def test_of_thousands_of_malformed_requests_none_is_a_fault_of_the_server(
 
 @pytest.mark.slow
 def test_large_requests_leave_the_others_their_turn(folders: dict[int, Path], tmp_path: Path) -> None:
-    with ASKING.running(scoring(Fixed(folders[1]), tmp_path)) as port:
+    with asking.running(scoring(Fixed(folders[1]), tmp_path)) as port:
         large, small = [Asking(port, rows=20_000) for _ in range(2)], [Asking(port) for _ in range(2)]
         with asked_by([*large, *small]):
             deadline = time.monotonic() + 60
@@ -373,7 +373,7 @@ def test_more_large_requests_than_there_is_room_for_are_asked_to_come_again(
     folders: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipelines.answering._MOST_LARGE", 1)
-    with ASKING.running(scoring(Fixed(folders[1]), tmp_path)) as port:
+    with asking.running(scoring(Fixed(folders[1]), tmp_path)) as port:
         clients = [Asking(port, rows=5000) for _ in range(4)]
         with asked_by(clients):
             time.sleep(1.0)
