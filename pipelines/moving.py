@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 from typing import cast
 
@@ -52,8 +53,8 @@ class MovingLog:
         self._landed: dict[str, int] | None = None
         self._moved_of = -1
         self._moving = threading.Lock()
-        self._hurrying = threading.Lock()
-        self._input, self._go_on = os.pipe()  # of the processes that move: it ends when they are to hurry
+        reading, writing = os.pipe()  # input of the processes that move: it ends when they are to hurry
+        self._input, self._go_on = FileIO(reading, "rb"), FileIO(writing, "wb")
 
     def arrive_together(
         self, arrivals: Sequence[Arrival], *, wait: bool = True
@@ -102,18 +103,13 @@ class MovingLog:
 
     def hurry(self) -> None:
         """See `Log.hurry`."""
-        with self._hurrying:
-            if self._go_on >= 0:
-                os.close(self._go_on)
-            self._go_on = -1
+        self._go_on.close()
 
     def close(self) -> None:
         """Lets go of the right to write arriving rows. Nothing is lost without it. A second call does nothing."""
         self.hurry()
         with self._moving:
-            if self._input >= 0:
-                os.close(self._input)
-            self._input = -1
+            self._input.close()
         self._arriving.close()
 
 
