@@ -21,7 +21,7 @@ import orjson
 
 from pipelines.arrival import Arrival, ArrivingLabel, Busy, Conflict, Stored
 from pipelines.champion import Served
-from pipelines.http_server import JSON, RETRY, Exchange
+from pipelines.http_server import JSON, RETRY, Exchange, Refusal
 from pipelines.invocations import BadRequest, Invocation
 from pipelines.large_requests import LargeFailed, LargeRequests, read_rows
 from pipelines.moments import microseconds
@@ -121,6 +121,10 @@ class Answering:
         self._thread.shutdown(wait=True)
         self._apart.close()
 
+    def busy(self) -> Refusal | None:
+        """What a request is told while too many rows wait for their answer."""
+        return _FULL if self._rows > _MOST_ROWS else None
+
     def take(self, exchange: Exchange) -> None:
         """Scores the rows of a request; raises `BadRequest` where it is none."""
         served = self._source.current()
@@ -128,8 +132,8 @@ class Answering:
             raise BadRequest(
                 "", "no version is loaded yet; try again in a few seconds", rule="ready", status=503
             )
-        if self._rows > _MOST_ROWS:
-            exchange.reply(503, _FULL, JSON + RETRY)
+        if (refusal := self.busy()) is not None:  # it was not when the head of the request came
+            exchange.reply(refusal.status, refusal.body, refusal.headers)
             return
         content_type = exchange.headers.get(b"content-type", b"").decode("latin-1")
         body = exchange.body
@@ -381,5 +385,9 @@ def _error(field: str, rule: str, reason: str, expected: str, message: str) -> b
 
 
 # what cannot be answered soon is told so at once, at a small part of the cost of an answer
-_FULL = error_body("", "too many rows wait for their answer; try again in a moment", rule="overload")
+_FULL = Refusal(
+    503,
+    error_body("", "too many rows wait for their answer; try again in a moment", rule="overload"),
+    JSON + RETRY,
+)
 _FULL_OF_LARGE = error_body("", "too many large requests wait; try again in a moment", rule="overload")

@@ -16,6 +16,7 @@ from monitoring.window import WindowLength, cut
 from pipelines.log import LabelledRows, Log
 from pipelines.log_tables import has_rows
 from pipelines.moments import numpy_moment
+from pipelines.watched_columns import date_names, watched_columns
 
 Array = npt.NDArray[Any]
 
@@ -28,7 +29,7 @@ _SHOWN = 4  # columns in one finding
 
 def split_drift(rows: CheckedRows) -> tuple[Finding, ...]:
     """Columns, the target too, that are otherwise in the validation rows than pieces of the training rows differ."""
-    columns = _countable(rows, (*rows.schema.watched_names, rows.target))
+    columns = _watched(rows) | _countable({rows.target: rows.columns[rows.target]})
     found = shift_between(
         columns, rows.train, {name: values[rows.validation] for name, values in columns.items()}
     )
@@ -48,13 +49,13 @@ def production_drift(
 
     without: columns that the log does not keep as they came.
     """
-    names = tuple(name for name in rows.schema.watched_names if name not in without)
-    newest = newest_window(log, window, names)
+    names = (*rows.schema.watched_names, *date_names(rows.schema))
+    newest = newest_window(log, window, tuple(name for name in names if name not in without))
     if newest is None:
         return ()
-    columns = {name: rows.columns[name] for name in newest.columns if name in rows.columns}
-    columns = _countable(rows, tuple(columns))
-    found = shift_between(columns, rows.train, {name: newest.columns[name] for name in columns})
+    current = watched_columns(rows.schema, newest.columns, newest.times, timed=rows.times is not None)
+    columns = {name: values for name, values in _watched(rows).items() if name in current}
+    found = shift_between(columns, rows.train, {name: current[name] for name in columns})
     if found is None or not found.shifted:
         return ()
     text = (
@@ -96,9 +97,16 @@ def shift_between(
     return compare(merge_all(blocks), profile(current, bins), calibrate(blocks))
 
 
-def _countable(rows: CheckedRows, names: tuple[str, ...]) -> dict[str, Array]:
+def _watched(rows: CheckedRows) -> dict[str, Array]:
+    """The columns as the monitor watches them: of dates how long before their row they lie, at which hour."""
+    timed = rows.times is not None
+    times = rows.times if timed else np.empty(0)
+    return _countable(watched_columns(rows.schema, rows.columns, times, timed=timed))
+
+
+def _countable(columns: dict[str, Array]) -> dict[str, Array]:
     """Columns that can be counted: times cannot, and they are never alike."""
-    return {name: rows.columns[name] for name in names if rows.columns[name].dtype.kind not in "mM"}
+    return {name: values for name, values in columns.items() if values.dtype.kind not in "mM"}
 
 
 def _told(found: ShiftResult) -> str:

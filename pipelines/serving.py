@@ -57,12 +57,16 @@ _FIGURES_HEADERS = b"content-type: text/plain; version=0.0.4; charset=utf-8\r\n"
 
 @dataclass(frozen=True)
 class Route:
-    """What answers at a path. role: whose token opens it, None for any; open: asked by whoever may reach us."""
+    """What answers at a path. role: whose token opens it, None for any; open: asked by whoever may reach us.
+
+    busy: what a request is told that cannot be answered soon, None while it can.
+    """
 
     method: str
     answer: Callable[[Exchange], None]
     role: Role | None = None
     open: bool = False
+    busy: Callable[[], Refusal | None] = lambda: None
 
 
 class ScoringServer:
@@ -103,7 +107,7 @@ class ScoringServer:
         self._ended = threading.Event()
         self._stop: Callable[[], object] = self._ended.set
         self._routes = {
-            "/invocations": Route("POST", self._answering.take, "client"),
+            "/invocations": Route("POST", self._answering.take, "client", busy=self._answering.busy),
             "/labels": Route("POST", self._labels, "labeller"),
             "/ping": Route("GET", self._ready, open=True),
             "/health": Route("GET", self._ready, open=True),
@@ -191,7 +195,8 @@ class ScoringServer:
             return Refusal(405, refusal.body, refusal.headers + allow)
         if exchange.headers.get(b"content-encoding", b"identity") != b"identity":
             return _refusal(415, "Content-Encoding", "expected the body as it is, not compressed", "encoding")
-        return None if route.open else self._stranger(route, exchange)
+        stranger = None if route.open else self._stranger(route, exchange)
+        return stranger or route.busy()
 
     def _stranger(self, route: Route, exchange: Exchange) -> Refusal | None:
         headers = exchange.headers

@@ -20,15 +20,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 # 1970 began on the first
-_WEEKDAYS = (
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-)
+_WEEKDAYS = ("Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday")
 _DAY = np.timedelta64(1, "D")
 
 

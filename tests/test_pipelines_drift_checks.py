@@ -19,29 +19,39 @@ DAY = WindowLength.parse("day")
 BEGIN = datetime(2013, 1, 1, tzinfo=UTC)
 
 
-def rows(seed: int = 0, *, moved: float = 0.0, number: int = 3000) -> CheckedRows:
-    """Hourly rows whose newest part has moved so many deviations."""
+HOURS = np.timedelta64(1, "h")
+
+
+def rows(seed: int = 0, *, moved: float = 0.0, number: int = 3000, later: int = 0) -> CheckedRows:
+    """Hourly rows whose newest part has moved so many deviations; they are booked so many hours before, or later."""
     rng = np.random.default_rng(seed)
     split = split_in_time(number)
     wind = rng.normal(np.sin(np.arange(number) / 24), 1, number)
     wind[split.validation] += moved
     columns = {"wind": wind, "carrier": rng.choice(["UA", "DL"], number).astype(object)}
     columns["y"] = columns["wind"] + rng.normal(0, 1, number)
+    times = np.datetime64("2013-01-01", "us") + np.arange(number) * HOURS
+    columns["booked"] = times - rng.integers(24, 90 * 24, number) * HOURS
+    columns["booked"][split.validation] += later * HOURS
     frame = {name: values[split.train] for name, values in columns.items()}
-    times = np.datetime64("2013-01-01", "us") + np.arange(number) * np.timedelta64(1, "h")
     return CheckedRows(columns, Schema.fit(frame, "y"), split.train, split.validation, times)
 
 
-def logged(folder: Path, wind: np.ndarray[tuple[int], np.dtype[np.float64]], per: timedelta) -> Path:
-    """A log of rows with these winds, the first at BEGIN."""
+def logged(
+    folder: Path, wind: np.ndarray[tuple[int], np.dtype[np.float64]], per: timedelta, *, days: int = 90
+) -> Path:
+    """A log of rows with these winds, the first at BEGIN, booked up to so many days before."""
     moments = [BEGIN + number * per for number in range(len(wind))]
-    carriers = np.random.default_rng(9).choice(["UA", "DL"], len(wind)).astype(object)
+    rng = np.random.default_rng(9)
+    carriers = rng.choice(["UA", "DL"], len(wind)).astype(object)
+    times = np.array([moment.replace(tzinfo=None) for moment in moments], dtype="datetime64[us]")
+    booked = times - rng.integers(24, days * 24, len(wind)) * HOURS
     Log(folder).append_predictions(
         ids=[str(number) for number in range(len(wind))],
-        times=np.array([moment.replace(tzinfo=None) for moment in moments], dtype="datetime64[us]"),
+        times=times,
         version=1,
         predictions=np.zeros((len(wind), 1)),
-        columns={"wind": wind, "carrier": carriers},
+        columns={"wind": wind, "carrier": carriers, "booked": np.datetime_as_string(booked).astype(object)},
         known_at=moments[-1],
     )
     return folder
@@ -58,6 +68,12 @@ def test_a_moved_part_is_told_with_its_columns() -> None:
     assert "'wind' (" in found.text
     assert "'y' (" in found.text
     assert "'carrier'" not in found.text
+
+
+def test_dates_that_lie_otherwise_before_their_rows_are_told() -> None:
+    (found,) = split_drift(rows(later=30 * 24))
+    assert "'days since booked' (" in found.text
+    assert "'wind'" not in found.text
 
 
 def test_too_few_rows_say_nothing() -> None:
@@ -77,6 +93,13 @@ def test_production_rows_of_another_kind_are_told(tmp_path: Path) -> None:
     (found,) = production_drift(rows(), log, DAY)
     assert (found.check, found.severity) == ("drift of production", "warning")
     assert found.text.startswith("the newest 112 production rows, until 2013-01-03T18:30:00, differ from the")
+
+
+def test_production_rows_that_are_booked_otherwise_are_told(tmp_path: Path) -> None:
+    log = logged(tmp_path / "log", rows(5).columns["wind"][:400], timedelta(minutes=10), days=10)
+    (found,) = production_drift(rows(), log, DAY)
+    assert "'days since booked' (" in found.text
+    assert "'wind'" not in found.text
 
 
 def test_the_newest_window_is_read_with_the_one_before_where_it_has_just_begun(tmp_path: Path) -> None:
