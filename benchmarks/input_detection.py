@@ -40,10 +40,11 @@ from benchmarks.input_streams import (
 )
 from benchmarks.options import say
 from benchmarks.result import Result, at_least, at_most, figure
+from monitoring.bins import ColumnBins, reference_bins
 from monitoring.budget import Budget
 from monitoring.input_alarm import InputAlarm, InputDetector, InputReference, InputWindow, input_reference
 from monitoring.joint import PairSums, pair_bins
-from monitoring.profile import ColumnBins, ColumnProfile, Profile, profile, reference_bins
+from monitoring.profile import ColumnProfile, Profile, profile
 
 Floats = NDArray[np.float64]
 

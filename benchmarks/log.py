@@ -25,7 +25,8 @@ from benchmarks.options import say
 from benchmarks.result import Result, at_most, figure
 
 if TYPE_CHECKING:
-    from monitoring.profile import ColumnBins, Profile
+    from monitoring.bins import ColumnBins
+    from monitoring.profile import Profile
     from pipelines.arrival import Arrival
     from pipelines.log import Log
 
@@ -161,7 +162,7 @@ def fill(folder: Path, rows: int) -> None:
 
 def bins() -> tuple[ColumnBins, ...]:
     """The cells of a reference."""
-    from monitoring.profile import reference_bins
+    from monitoring.bins import reference_bins
 
     return reference_bins(columns_of(SAMPLE, 0))
 

@@ -27,7 +27,8 @@ from benchmarks.cpu import so_far
 from benchmarks.environment import ROOT, NoEnvironment, make
 from benchmarks.options import say
 from benchmarks.result import Result, at_most, figure
-from monitoring.profile import ColumnBins, ColumnProfile, Profile, merge_all, profile, reference_bins
+from monitoring.bins import ColumnBins, reference_bins
+from monitoring.profile import ColumnProfile, Profile, merge_all, profile
 
 ENVIRONMENT = ROOT / ".spark-env"
 ROWS, QUICK_ROWS, FILES = 1_000_000, 20_000, 8

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "ColumnBins": "profile",
+    "ColumnBins": "bins",
     "ColumnProfile": "profile",
     "ColumnShift": "shift",
     "DataFault": "faults",
@@ -26,7 +26,7 @@ _HOME = {
     "evidently_report": "report",
     "locate": "window",
     "merge": "profile",
-    "reference_bins": "profile",
+    "reference_bins": "bins",
     "rows_by_window": "window",
 }  # public name -> its module; `profile` the function stays in `profile` the module, which has its name
 

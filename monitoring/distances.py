@@ -62,7 +62,8 @@ class Distances:
 def distances(reference: ColumnProfile, current: ColumnProfile) -> Distances:
     """All measures of two columns that were counted into the same cells; nan where one of them has no rows.
 
-    >>> from monitoring.profile import profile, reference_bins
+    >>> from monitoring.bins import reference_bins
+    >>> from monitoring.profile import profile
     >>> before, after = {"x": [0, 0, 1, 1]}, {"x": [0, 1, 1, 1]}
     >>> bins = reference_bins(before)
     >>> found = distances(profile(before, bins).columns[0], profile(after, bins).columns[0])

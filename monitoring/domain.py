@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monitoring.bins import ColumnBins
 from monitoring.joint import cell_scores
-from monitoring.profile import ColumnBins, Columns, Profile, cell_numbers
+from monitoring.profile import Profile, cell_numbers
+from monitoring.values import Columns
 
 Floats = NDArray[np.float64]
 

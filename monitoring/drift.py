@@ -84,7 +84,8 @@ def table_drift(
     two were counted into other cells, or the reference has no rows.
 
     >>> import numpy as np
-    >>> from monitoring.profile import profile, reference_bins
+    >>> from monitoring.bins import reference_bins
+    >>> from monitoring.profile import profile
     >>> rng = np.random.default_rng(0)
     >>> before, after = {"x": rng.normal(size=2000)}, {"x": rng.normal(1, size=500)}
     >>> bins = reference_bins(before)

@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.profile import STEPS_AN_OCTAVE, ColumnProfile, Profile
+from monitoring.counting import STEPS_AN_OCTAVE
+from monitoring.profile import ColumnProfile, Profile
 
 Floats = NDArray[np.float64]
 FaultKind = Literal[
@@ -82,7 +83,8 @@ def data_faults(
 
     blocks: profiles of the reference cut into windows like the one to be judged.
 
-    >>> from monitoring.profile import profile, reference_bins
+    >>> from monitoring.bins import reference_bins
+    >>> from monitoring.profile import profile
     >>> good = {"delay": np.arange(100.0)}
     >>> bins = reference_bins(good)
     >>> [str(fault) for fault in data_faults(profile(good, bins), profile({"other": good["delay"]}, bins))]

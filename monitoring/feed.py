@@ -16,8 +16,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from monitoring.bins import ColumnBins
 from monitoring.faults import FEWEST_ROWS, DataFault
-from monitoring.profile import ColumnBins
 from monitoring.row_values import read_levels, read_numbers
 
 Floats = NDArray[np.float64]

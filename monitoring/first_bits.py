@@ -7,6 +7,7 @@ compare every number with every edge takes three times as long.
 from __future__ import annotations
 
 import sys
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,11 +20,13 @@ Whole = NDArray[np.int64]
 LATER = 44  # bits of a float64 behind the first ones
 _OF_UPPER = LATER - 32  # the same of its upper half
 _SIZES = (1 << 19) - 1  # all first bits but the sign
-_NORMAL = 1 << 8  # the first bits of the smallest number that is not denormal
+_MANTISSA, _BIAS = 8, 1023  # bits of the mantissa among the first ones; the exponent of 1
+_OF_MANTISSA = (1 << _MANTISSA) - 1
+_NORMAL = 1 << _MANTISSA  # the first bits of the smallest number that is not denormal
 _MINUS_ZERO = -(1 << 19)
 _UPPER = 1 if sys.byteorder == "little" else 0
 # steps from the smallest number to the largest; more take longer to add up than numbers to count
-_MOST = 1 << 16
+MOST = 1 << 16
 _TINIEST = float(np.nextafter(0.0, 1.0))
 
 
@@ -32,14 +35,14 @@ class Space:
 
     def __init__(self, rows: int) -> None:
         self._bits, self._sizes = np.empty(rows, np.int32), np.empty(rows, np.int32)
-        self._places = np.empty(rows, np.uint16)
+        self._places = np.empty(rows, np.intp)
 
     def of(self, rows: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Two arrays of so many rows."""
         return self._bits[:rows], self._sizes[:rows]
 
-    def places(self, rows: int) -> NDArray[np.uint16]:
-        """One of so many rows; smaller numbers are counted more quickly."""
+    def places(self, rows: int) -> NDArray[np.intp]:
+        """One of so many rows, of the type that `bincount` would make a copy of all others in."""
         return self._places[:rows]
 
 
@@ -66,51 +69,93 @@ class FirstBits:
         found = negative + steps.signs * before[places] + steps.behind * self.zeros
         return found + steps.negative * before[width], steps.known
 
-    def sizes(self) -> Whole:
-        """How many numbers have each size from `lowest` on, whatever their sign."""
-        return self.counts[: self.width] + self.counts[self.width :]
+    def by_octaves(self, steps: int, fewer: int) -> tuple[Whole, Whole]:
+        """floor(steps log2 |x|) of the numbers but 0, ascending, and how many have it, some of them none.
+
+        fewer: bits of the mantissa that do not count.
+        """
+        changes, values = _within_octave(steps, fewer)
+        last = self.lowest + self.width - 1
+        octaves = np.arange(self.lowest >> _MANTISSA, (last >> _MANTISSA) + 1)
+        begins = np.add.outer((octaves << _MANTISSA) - self.lowest, changes).ravel()
+        found = np.add.outer(steps * (octaves - _BIAS), values).ravel()
+        begun = bisect_right(changes, self.lowest & _OF_MANTISSA) - 1
+        kept = slice(begun, len(begins) - len(changes) + bisect_right(changes, last & _OF_MANTISSA))
+        begins[begun] = 0
+        sizes = self.counts[: self.width] + self.counts[self.width :]
+        return found[kept], np.add.reduceat(sizes, begins[kept])
+
+    def joined(self, other: FirstBits) -> FirstBits:
+        """The numbers of both."""
+        if (self.lowest, self.width) == (other.lowest, other.width):
+            return FirstBits(self.lowest, self.counts + other.counts, self.zeros + other.zeros)
+        lowest = min(self.lowest, other.lowest)
+        width = max(self.lowest + self.width, other.lowest + other.width) - lowest
+        counts = np.zeros((2, width), np.int64)
+        for one in (self, other):
+            start = one.lowest - lowest
+            counts[:, start : start + one.width] += one.counts.reshape(2, -1)
+        return FirstBits(lowest, counts.ravel(), self.zeros + other.zeros)
 
 
-def first_bits(numbers: Floats, space: Space) -> FirstBits | None:
-    """Counts finite numbers, shape (n,), n > 0, each after the other in memory; None where they reach too far."""
+def first_bits(numbers: Floats, ends: tuple[float, float], space: Space) -> FirstBits | None:
+    """Counts finite numbers, shape (n,), n > 0, each after the other in memory; None where they reach too far.
+
+    ends: the smallest and the largest of them.
+    """
     bits, sizes = space.of(len(numbers))
-    np.right_shift(numbers.view(np.int32)[_UPPER::2], _OF_UPPER, out=bits)
+    places = space.places(len(numbers))
+    np.copyto(bits, numbers.view(np.int32)[_UPPER::2])  # to shift them on the way takes twice as long
+    np.right_shift(bits, _OF_UPPER, out=bits)
+    highest = _size_of(max(-ends[0], ends[1]))
+    if ends[0] > 0:  # their first bits are their sizes
+        lowest = _size_of(ends[0])
+        if lowest < _NORMAL or highest - lowest >= MOST:
+            return None
+        np.subtract(bits, lowest, out=places)
+        return FirstBits(lowest, np.bincount(places, minlength=2 * (highest - lowest + 1)), 0)
     np.bitwise_and(bits, _SIZES, out=sizes)
-    least, lowest, highest = int(bits.min()), int(sizes.min()), int(sizes.max())
-    zeros = minus = 0
+    lowest, zeros, minus = int(sizes.min()), 0, 0
     if lowest < _NORMAL:
         zeros = len(numbers) - int(np.count_nonzero(numbers))
         if np.count_nonzero(sizes < _NORMAL) > zeros:  # denormal ones
             return None
-        minus = int(np.count_nonzero(bits == _MINUS_ZERO)) if least == _MINUS_ZERO else 0
+        minus = int(np.count_nonzero(bits == _MINUS_ZERO))
         lowest = int(np.min(sizes, where=sizes >= _NORMAL, initial=max(highest, _NORMAL)))
         np.maximum(sizes, lowest, out=sizes)
     width = max(highest, lowest) - lowest + 1
-    if width > _MOST:
+    if width > MOST:
         return None
-    places = space.places(len(numbers)) if 2 * width <= _MOST else sizes
-    if least < 0:  # negative numbers come behind the others
+    if ends[0] < 0 or minus:  # negative numbers come behind the others
         np.right_shift(bits, 31, out=bits)
         np.bitwise_and(bits, width, out=bits)
         np.subtract(bits, lowest, out=bits)
-        np.add(sizes, bits, out=places, casting="unsafe")
+        np.add(sizes, bits, out=places)
     else:
-        np.subtract(sizes, lowest, out=places, casting="unsafe")
+        np.subtract(sizes, lowest, out=places)
     counts = np.bincount(places, minlength=2 * width)
     counts[0] -= zeros - minus
     counts[width] -= minus
     return FirstBits(lowest, counts, zeros)
 
 
+def _size_of(number: float) -> int:
+    """The first bits of a number that is not negative."""
+    return int(np.float64(number).view(np.int64)) >> LATER
+
+
 @lru_cache(maxsize=8)
-def octaves_of(steps: int, fewer: int) -> NDArray[np.int16]:
-    """floor(steps log2 x) of the smallest number of every size, of whose mantissa so many bits fewer count."""
-    sizes = np.arange(_NORMAL, _SIZES + 1) >> fewer << fewer
-    values = np.asarray(sizes << LATER).view(np.float64)
-    finite = np.where(np.isfinite(values), values, 1.0)
-    found = np.zeros(_SIZES + 1, np.int16)
-    found[_NORMAL:] = np.floor(np.log2(finite) * steps)
-    return found
+def _within_octave(steps: int, fewer: int) -> tuple[list[int], list[int]]:
+    """floor(steps log2 x) for x from 1 to 2: at which sizes it changes, and to what."""
+    mantissas = np.arange(1 << _MANTISSA) >> fewer << fewer
+    values = np.floor(np.log2(1 + mantissas / (1 << _MANTISSA)) * steps).astype(np.int64)
+    changes = np.flatnonzero(np.diff(values, prepend=-1))
+    return changes.tolist(), values[changes].tolist()
+
+
+def known_below(edges: tuple[float, ...]) -> NDArray[np.bool_]:
+    """Of which edges first bits tell how many numbers lie below them: those that begin a step."""
+    return _steps_of(edges).known
 
 
 def begin_steps(edges: Floats, room: Floats) -> Floats:

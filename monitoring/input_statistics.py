@@ -51,7 +51,8 @@ class Measure:
     statistics: in their order. weights: of each in the evidence, adding up to 1: the same for every column, whatever
     the number of its levels.
 
-    >>> from monitoring.profile import profile, reference_bins
+    >>> from monitoring.bins import reference_bins
+    >>> from monitoring.profile import profile
     >>> rows = {"x": np.arange(100.0)}
     >>> reference = profile(rows, reference_bins(rows))
     >>> measure = Measure(reference, None)

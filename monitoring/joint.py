@@ -16,7 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.profile import ColumnBins, ColumnProfile, Columns, Profile, cell_numbers
+from monitoring.bins import ColumnBins
+from monitoring.profile import ColumnProfile, Profile, cell_numbers
+from monitoring.values import Columns
 
 Floats = NDArray[np.float64]
 What = Literal["value", "missing"]
@@ -144,7 +146,8 @@ def pair_bins(columns: Columns, reference: Profile) -> PairBins:
 def pair_sums(columns: Columns, bins: PairBins) -> PairSums:
     """Counts the rows of a window or of a part of it; a column that is not there is missing in every row.
 
-    >>> from monitoring.profile import profile, reference_bins
+    >>> from monitoring.bins import reference_bins
+    >>> from monitoring.profile import profile
     >>> rows = {"x": [1.0, 2.0, 3.0, 4.0], "y": [1.0, 2.0, 3.0, 4.0]}
     >>> reference = profile(rows, reference_bins(rows))
     >>> pair_sums(rows, pair_bins(rows, reference)).correlations

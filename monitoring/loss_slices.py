@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.profile import LARGEST
 from monitoring.row_values import holds_names, read_levels, read_numbers
+from monitoring.values import LARGEST
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]

@@ -9,78 +9,29 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.first_bits import FirstBits, Space, begin_steps, first_bits, octaves_of
+from monitoring.bins import MOST_LEVELS, ColumnBins
+from monitoring.counting import BatchSpace, NumberCounts
+from monitoring.values import (
+    LARGEST,
+    Columns,
+    Floats,
+    LevelCounts,
+    array_of,
+    as_numbers,
+    count_levels,
+    is_missing,
+    level_of,
+)
 
-Kind = Literal["number", "category"]
-Floats = NDArray[np.float64]
 _Key = TypeVar("_Key", int, str)
-Columns = Mapping[str, Any]  # a DataFrame, or a dict of column name -> 1-d sequence, or LevelCounts
-
-MOST_LEVELS = 64  # further levels share the cell "other"; below 1 % each they carry no testable shift
-MOST_DISTINCT = 32  # a number with no more distinct values than this gets a cell for each
-LARGEST = 1e150  # a number beyond it cannot be squared and is counted as invalid
-STEPS_AN_OCTAVE = 8  # of the histogram of magnitudes: one step is 9 %
-LONGEST_LEVEL = 200  # characters; a level may be a whole text by mistake
-COMPARED = 48  # edges up to which it is quicker to compare every number with each than to sort the numbers
-FEWEST_COUNTED = 1000  # numbers; of fewer it takes no longer to compare each with every edge
-ROOM = 0.1  # of a cell, by which an edge may be moved to where numbers are counted quickly
-_FEWER, _CUT = 1, 45  # magnitudes are of numbers of whose mantissa 7 bits are left
-
-
-@dataclass(frozen=True)
-class LevelCounts:
-    """A column of categories that somebody has counted already: each level once, None where a value is missing."""
-
-    levels: Sequence[Any]
-    counts: Sequence[int]
-
-    def __len__(self) -> int:
-        return sum(self.counts)
-
-
-@dataclass(frozen=True)
-class ColumnBins:
-    """The cells into which one column is counted.
-
-    A number falls into cell k when `edges[k-1] <= x < edges[k]`; the first and the last cell are open. A
-    category has a cell for each level and one for every other. A cell for missing values always comes last.
-    `centre`: the point about which sums are taken, so that a variance survives a large mean. `points`: of a number
-    with few distinct values, these, one in each cell but the outer two.
-
-    >>> ColumnBins("delay", "number", edges=(0.0, 15.0)).labels
-    ('below 0', '0 to 15', '15 and above', 'missing')
-    """
-
-    name: str
-    kind: Kind
-    edges: tuple[float, ...] = ()
-    levels: tuple[str, ...] = ()
-    centre: float = 0.0
-    points: tuple[float, ...] = ()
-
-    @property
-    def cells(self) -> int:
-        """Number of cells, without the one for missing values."""
-        return (len(self.edges) if self.kind == "number" else len(self.levels)) + 1
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """What each cell holds, in words; the last is the cell for missing values."""
-        if self.kind == "category":
-            return (*self.levels, "other", "missing")
-        if not self.edges:
-            return ("any number", "missing")
-        inner = [f"{low:.6g} to {high:.6g}" for low, high in pairwise(self.edges)]
-        return (f"below {self.edges[0]:.6g}", *inner, f"{self.edges[-1]:.6g} and above", "missing")
 
 
 @dataclass(frozen=True)
@@ -150,6 +101,7 @@ class ColumnProfile:
 class Profile:
     """A set of rows, counted column by column; columns in the order of the bins.
 
+    >>> from monitoring.bins import reference_bins
     >>> bins = reference_bins({"carrier": ["AA", "UA", "UA"]})
     >>> profile({"carrier": ["UA", "DL", None]}, bins).column("carrier").counts
     (1, 0, 1, 1)
@@ -181,32 +133,58 @@ class Profile:
         return cls(plain["rows"], tuple(_column_from_plain(column) for column in plain["columns"]))
 
 
-def reference_bins(columns: Columns, *, bins: int = 20) -> tuple[ColumnBins, ...]:
-    """Learn the cells of every column from the reference rows.
-
-    A number gets `bins` cells with about the same number of rows, a cell of its own for a value that fills
-    more than one of them, and an empty one on each side for what the reference never had; with at most 32
-    distinct values a cell for each. Anything that holds text is a category: its 64 most frequent levels.
-
-    >>> [column.edges for column in reference_bins({"x": [1.0, 2.0, 2.0, 4.0]})]
-    [(0.5, 1.5, 3.0, 5.0)]
-    """
-    if bins < 2:
-        raise ValueError(f"bins = {bins}: a shift needs at least 2 cells to be seen; 20 is usual")
-    return tuple(_column_bins(str(name), _array(columns, name), bins) for name in columns)
-
-
 def profile(columns: Columns, bins: Sequence[ColumnBins]) -> Profile:
     """Count rows into the reference's cells.
 
     columns: every column has shape (n,). One that is not there is counted as absent, further ones are left.
     """
-    arrays = {column.name: _array(columns, column.name) for column in bins if column.name in columns}
-    rows = _row_count(columns, arrays)
-    space = _Space(rows)
-    return Profile(
-        rows, tuple(_column_profile(column, arrays.get(column.name), rows, space) for column in bins)
-    )
+    return profile_all([columns], bins)
+
+
+def profile_all(
+    batches: Iterable[Columns], bins: Sequence[ColumnBins], space: BatchSpace | None = None
+) -> Profile:
+    """Count the rows of all batches into the reference's cells; see `profile`. space: see `Counting`."""
+    counting = Counting(bins, space)
+    for columns in batches:
+        counting.add(columns)
+    return counting.profile()
+
+
+class Counting:
+    """Rows that are counted batch after batch: what is the same for every batch is done once, at the end.
+
+    >>> from monitoring.bins import reference_bins
+    >>> counting = Counting(reference_bins({"carrier": ["AA", "UA", "UA"]}))
+    >>> counting.add({"carrier": ["UA", "DL"]})
+    >>> counting.add({"carrier": [None]})
+    >>> counting.profile().column("carrier").counts
+    (1, 0, 1, 1)
+    """
+
+    def __init__(self, bins: Sequence[ColumnBins], space: BatchSpace | None = None) -> None:
+        """space: may be shared by several that count in turn."""
+        self._rows = 0
+        self._columns = [_Numbers(one) if one.kind == "number" else _Levels(one) for one in bins]
+        self._space = space or BatchSpace()
+
+    def add(self, columns: Columns) -> None:
+        """Counts a batch; see `profile`. ValueError where its columns are of different lengths."""
+        names = [column.bins.name for column in self._columns]
+        arrays = {name: array_of(columns, name) for name in names if name in columns}
+        rows = _row_count(columns, arrays)
+        self._space.make_room(rows)
+        self._rows += rows
+        for column in self._columns:
+            values = arrays.get(column.bins.name)
+            if values is None:
+                column.absent += rows
+            else:
+                column.add(values, self._space)
+
+    def profile(self) -> Profile:
+        """All rows so far."""
+        return Profile(self._rows, tuple(column.profile() for column in self._columns))
 
 
 def cell_numbers(columns: Columns, bins: ColumnBins, rows: int) -> NDArray[np.intp]:
@@ -219,7 +197,7 @@ def cell_numbers(columns: Columns, bins: ColumnBins, rows: int) -> NDArray[np.in
     """
     if bins.name not in columns:
         return np.full(rows, bins.cells, dtype=np.intp)
-    values = _array(columns, bins.name)
+    values = array_of(columns, bins.name)
     if isinstance(values, LevelCounts):
         raise ValueError(
             f"column {bins.name!r} comes as counts of levels; to be joined with others it must be rows"
@@ -231,9 +209,24 @@ def cell_numbers(columns: Columns, bins: ColumnBins, rows: int) -> NDArray[np.in
     return _level_cells(values, bins) if bins.kind == "category" else _number_cells(values, bins)
 
 
+def beside(profiles: Sequence[Profile]) -> Profile:
+    """The columns of several profiles of the same rows, one after the other.
+
+    >>> from monitoring.bins import reference_bins
+    >>> parts = [{"x": [1.0, 2.0]}, {"carrier": ["AA", "UA"]}]
+    >>> beside([profile(part, reference_bins(part)) for part in parts]).names
+    ('x', 'carrier')
+    """
+    rows = {part.rows for part in profiles}
+    if len(rows) != 1:
+        raise ValueError(f"profiles of {sorted(rows)} rows are not of the same rows")
+    return Profile(rows.pop(), tuple(column for part in profiles for column in part.columns))
+
+
 def merge(first: Profile, second: Profile) -> Profile:
     """The profile of the rows of both.
 
+    >>> from monitoring.bins import reference_bins
     >>> bins = reference_bins({"x": [1.0, 2.0]})
     >>> both = merge(profile({"x": [1.0]}, bins), profile({"x": [2.0]}, bins))
     >>> both == profile({"x": [1.0, 2.0]}, bins)
@@ -264,85 +257,7 @@ def merge_all(profiles: Iterable[Profile]) -> Profile:
 # --- learning the cells -------------------------------------------------------------------------------------
 
 
-def _column_bins(name: str, values: NDArray[Any] | LevelCounts, bins: int) -> ColumnBins:
-    if not isinstance(values, LevelCounts) and values.dtype.kind in "mM":
-        raise ValueError(
-            f"column {name!r} holds times; leave it out, or turn it into numbers such as the hour"
-        )
-    if not isinstance(values, LevelCounts) and _is_number_column(values):
-        numbers = _as_numbers(values)
-        ordered = np.sort(numbers[np.abs(numbers) < LARGEST])
-        centre = _middle(ordered) if len(ordered) else 0.0
-        distinct = ordered[np.diff(ordered, prepend=-np.inf) > 0]
-        points = tuple(distinct.tolist()) if len(distinct) <= MOST_DISTINCT else ()
-        edges = _edges_between(distinct) if points else _edges(ordered, distinct, bins)
-        return ColumnBins(name, "number", edges=edges, centre=centre, points=points)
-    counts, _ = _count_levels(values)
-    most_first = sorted(counts, key=lambda level: (-counts[level], level))
-    return ColumnBins(name, "category", levels=tuple(most_first[:MOST_LEVELS]))
-
-
-def _is_number_column(values: NDArray[Any]) -> bool:
-    return values.dtype.kind in "biuf" or (values.dtype.kind == "O" and _holds_numbers(values))
-
-
-def _holds_numbers(values: NDArray[Any]) -> bool:
-    """Whether an object array holds numbers and missing values only, and at least one number."""
-    kinds = {type(value) for value in values.tolist()}
-    kinds = {kind for kind in kinds if kind.__name__ not in ("NoneType", "NAType", "NaTType")}
-    return bool(kinds) and all(issubclass(kind, int | float | np.number | np.bool_) for kind in kinds)
-
-
-def _middle(ordered: Floats) -> float:
-    """The median of sorted numbers."""
-    return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
-
-
-def _edges(ordered: Floats, distinct: Floats, bins: int) -> tuple[float, ...]:
-    """Inner edges of the cells, strictly increasing: quantiles of sorted numbers, the higher of two neighbours."""
-    if not len(ordered):
-        return ()
-    inner = ordered[np.ceil((len(ordered) - 1) * (np.arange(1, bins) / bins)).astype(np.intp)]
-    repeated = inner[1:][np.diff(inner) == 0]  # a value that fills a whole cell: it gets a cell of its own
-    beyond = [distinct[0], np.nextafter(distinct[-1], np.inf)]  # two empty cells for what was never seen
-    edges = np.unique([*inner, *np.nextafter(repeated, np.inf), *beyond])
-    gaps = np.diff(edges, prepend=-np.inf, append=np.inf)
-    return tuple(begin_steps(edges, ROOM * np.minimum(gaps[:-1], gaps[1:])).tolist())
-
-
-def _edges_between(distinct: Floats) -> tuple[float, ...]:
-    """Edges half way between distinct values, and as far outside of the first and the last."""
-    if len(distinct) == 1:
-        value = float(distinct[0])
-        # a constant that went through float32 is still the same constant
-        reach = max(abs(value) * 1e-6, 1e-12)
-        return (value - reach, value + reach)
-    middle = distinct[:-1] + np.diff(distinct) / 2
-    first, last = distinct[0] - (middle[0] - distinct[0]), distinct[-1] + (distinct[-1] - middle[-1])
-    return tuple(np.unique([first, *middle, last]).tolist())
-
-
 # --- counting -----------------------------------------------------------------------------------------------
-
-
-def _array(columns: Columns, name: str) -> NDArray[Any] | LevelCounts:
-    values = columns[name]
-    if isinstance(values, LevelCounts):
-        return values
-    array = np.asarray(values) if not isinstance(values, list | tuple) else _from_list(values)
-    if array.ndim != 1:
-        raise ValueError(
-            f"column {name!r} has shape {array.shape}, expected one value a row; is the name given twice?"
-        )
-    return array
-
-
-def _from_list(values: Sequence[Any]) -> NDArray[Any]:
-    """An array in which a number beside a text stays a number (numpy alone would turn it into text)."""
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    plain = {type(value) for value in values}
-    return array.astype(np.float64) if plain and plain <= {float, int, bool} else array
 
 
 def _row_count(columns: Columns, arrays: Mapping[str, NDArray[Any] | LevelCounts]) -> int:
@@ -354,51 +269,56 @@ def _row_count(columns: Columns, arrays: Mapping[str, NDArray[Any] | LevelCounts
     return next(iter(lengths.values()))
 
 
-class _Space:
-    """Memory for steps in between, for all columns of a batch: the system clears what each would take anew."""
+class _Numbers:
+    """A column of numbers. absent: rows that came without it."""
 
-    def __init__(self, rows: int) -> None:
-        self._numbers, self._flags, self.bits = np.empty(rows), np.empty(rows, np.bool_), Space(rows)
+    def __init__(self, bins: ColumnBins) -> None:
+        self.bins, self.absent = bins, 0
+        self._counts = NumberCounts(bins.edges, bins.centre)
 
-    def numbers(self, count: int) -> Floats:
-        return self._numbers[:count]
+    def add(self, values: NDArray[Any] | LevelCounts, space: BatchSpace) -> None:
+        if isinstance(values, LevelCounts):  # text where numbers were
+            values = np.repeat(np.array(values.levels, dtype=object), values.counts)
+        self._counts.add(values, space)
 
-    def flags(self, count: int) -> NDArray[np.bool_]:
-        return self._flags[:count]
+    def profile(self) -> ColumnProfile:
+        counts = self._counts
+        return ColumnProfile(
+            self.bins,
+            (*_between(counts.below(), counts.rows), counts.missing + self.absent),
+            invalid=counts.invalid,
+            absent=self.absent,
+            total=counts.total,
+            total_square=counts.total_square,
+            minimum=counts.least if counts.rows else None,
+            maximum=counts.most if counts.rows else None,
+            magnitudes=counts.magnitudes(),
+        )
 
 
-def _column_profile(
-    bins: ColumnBins, values: NDArray[Any] | LevelCounts | None, rows: int, space: _Space
-) -> ColumnProfile:
-    if values is None:
-        return ColumnProfile(bins, (*[0] * bins.cells, rows), absent=rows)
-    if bins.kind == "category":
-        return _category_profile(bins, values)
-    if isinstance(values, LevelCounts):  # text where numbers were
-        values = np.repeat(np.array(values.levels, dtype=object), values.counts)
-    return _number_profile(bins, values, space)
+class _Levels:
+    """A column of categories. absent: rows that came without it."""
 
+    def __init__(self, bins: ColumnBins) -> None:
+        self.bins, self.absent = bins, 0
+        self._counts: Counter[str] = Counter()
+        self._missing = 0
 
-def _number_profile(bins: ColumnBins, values: NDArray[Any], space: _Space) -> ColumnProfile:
-    numbers = np.ascontiguousarray(_as_numbers(values))
-    good, missing, ends = _usable(numbers, space)
-    counted = first_bits(good, space.bits) if len(good) >= FEWEST_COUNTED else None
-    below = _below(good, bins.edges, counted, space)
-    magnitudes = _magnitudes(good, counted, space)
-    away = np.subtract(good, bins.centre, out=space.numbers(len(good)))
-    total = float(away.sum())
-    # not `away @ away`: the threads that it wakes wait for more of it on the CPU
-    total_square = float(np.square(away, out=away).sum())
-    return ColumnProfile(
-        bins,
-        (*_between(below, len(good)), missing),
-        invalid=len(numbers) - len(good) - missing,
-        total=total,
-        total_square=total_square,
-        minimum=ends[0],
-        maximum=ends[1],
-        magnitudes=magnitudes,
-    )
+    def add(self, values: NDArray[Any] | LevelCounts, space: BatchSpace) -> None:
+        counts, missing = count_levels(values)
+        self._counts.update(counts)
+        self._missing += missing
+
+    def profile(self) -> ColumnProfile:
+        known = [self._counts[level] for level in self.bins.levels]
+        levels = set(self.bins.levels)
+        unseen = {level: count for level, count in self._counts.items() if level not in levels}
+        return ColumnProfile(
+            self.bins,
+            (*known, sum(unseen.values()), self._missing + self.absent),
+            absent=self.absent,
+            unseen=_fewest_hashes(unseen),
+        )
 
 
 def _between(below: NDArray[np.int64], rows: int) -> list[int]:
@@ -408,60 +328,8 @@ def _between(below: NDArray[np.int64], rows: int) -> list[int]:
     return [int(below[0]), *np.subtract(below[1:], below[:-1]).tolist(), rows - int(below[-1])]
 
 
-def _usable(numbers: Floats, space: _Space) -> tuple[Floats, int, tuple[float | None, float | None]]:
-    """The numbers that can be squared, how many are missing, and the smallest and the largest."""
-    if not len(numbers):
-        return numbers, 0, (None, None)
-    least, most = float(numbers.min()), float(numbers.max())
-    if least > -LARGEST and most < LARGEST:  # false where one is nan
-        return numbers, 0, (least, most)
-    sizes, flags = space.numbers(len(numbers)), space.flags(len(numbers))
-    missing = int(np.count_nonzero(np.isnan(numbers, out=flags)))
-    # false for nan and for infinite numbers
-    usable = np.less(np.abs(numbers, out=sizes), LARGEST, out=flags)
-    good = numbers[usable]
-    return good, missing, (float(good.min()), float(good.max())) if len(good) else (None, None)
-
-
-def _below(
-    numbers: Floats, edges: Sequence[float], counted: FirstBits | None, space: _Space
-) -> NDArray[np.int64]:
-    """How many of the numbers lie below each edge. counted: the same numbers by their first bits."""
-    if counted is None:
-        return _below_each(numbers, edges, space)
-    found, known = counted.below(tuple(edges))
-    if not known.all():
-        found[~known] = _below_each(numbers, np.array(edges)[~known].tolist(), space)
-    return found
-
-
-def _below_each(numbers: Floats, edges: Sequence[float], space: _Space) -> NDArray[np.int64]:
-    if len(edges) > COMPARED:
-        return np.searchsorted(np.sort(numbers), np.array(edges), side="left").astype(np.int64)
-    flags = space.flags(len(numbers))
-    return np.array([np.count_nonzero(np.less(numbers, edge, out=flags)) for edge in edges], dtype=np.int64)
-
-
-def _magnitudes(numbers: Floats, counted: FirstBits | None, space: _Space) -> tuple[tuple[int, int], ...]:
-    """Counted by the first bits of the numbers themselves: a logarithm of every one would cost most of a profile."""
-    if counted is not None:
-        counts = counted.sizes()
-        steps = octaves_of(STEPS_AN_OCTAVE, _FEWER)[counted.lowest : counted.lowest + counted.width]
-    else:
-        away = np.abs(numbers, out=space.numbers(len(numbers)))
-        bits, counts = np.unique(away.view(np.int64) >> _CUT << _CUT, return_counts=True)
-        counts = counts[bits > 0]
-        steps = np.floor(np.log2(bits[bits > 0].view(np.float64)) * STEPS_AN_OCTAVE).astype(np.int16)
-    if not len(steps):
-        return ()
-    first = int(steps[0])
-    rows = np.bincount(steps - first, weights=counts).astype(np.int64)
-    kept = np.flatnonzero(rows)
-    return tuple(zip((kept + first).tolist(), rows[kept].tolist(), strict=True))
-
-
 def _number_cells(values: NDArray[Any], bins: ColumnBins) -> NDArray[np.intp]:
-    numbers = _as_numbers(values)
+    numbers = as_numbers(values)
     cells = np.searchsorted(np.array(bins.edges), numbers, side="right")
     missing = np.isnan(numbers)
     cells[missing] = bins.cells
@@ -474,7 +342,7 @@ def _level_cells(values: NDArray[Any], bins: ColumnBins) -> NDArray[np.intp]:
     seen: dict[Any, int] = {}  # a value is read once: text takes long to compare
 
     def cell(value: Any) -> int:
-        return bins.cells if _is_missing(value) else known.get(_level(value), len(known))
+        return bins.cells if is_missing(value) else known.get(level_of(value), len(known))
 
     items = values.tolist()
     try:
@@ -485,81 +353,10 @@ def _level_cells(values: NDArray[Any], bins: ColumnBins) -> NDArray[np.intp]:
         return np.array([cell(value) for value in items], dtype=np.intp)
 
 
-def _category_profile(bins: ColumnBins, values: NDArray[Any] | LevelCounts) -> ColumnProfile:
-    counts, missing = _count_levels(values)
-    known = [counts.pop(level, 0) for level in bins.levels]
-    return ColumnProfile(bins, (*known, sum(counts.values()), missing), unseen=_fewest_hashes(counts))
-
-
 def _fewest_hashes(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     """The 64 levels with the smallest hash: a level kept of the whole is kept of every part that has it."""
     kept = sorted(counts, key=lambda level: (crc32(level.encode("utf-8", "surrogatepass")), level))
     return tuple((level, counts[level]) for level in kept[:MOST_LEVELS])
-
-
-# --- reading values -----------------------------------------------------------------------------------------
-
-
-def _as_numbers(values: NDArray[Any]) -> Floats:
-    """Values as float64: nan where they are missing, infinite where they are no number."""
-    if values.dtype.kind in "biuf":
-        with np.errstate(over="ignore"):
-            return values.astype(np.float64, copy=False)
-    if values.dtype.kind in "mMc":
-        return np.full(len(values), np.inf)
-    try:
-        return values.astype(np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return np.fromiter(map(_number, values.tolist()), dtype=np.float64, count=len(values))
-
-
-def _number(value: Any) -> float:
-    """One value as a float: nan where it is missing, infinite where it is no number."""
-    if _is_missing(value) or (isinstance(value, str) and not value.strip()):
-        return math.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.inf
-
-
-def _is_missing(value: Any) -> bool:
-    # pandas' own, without importing pandas
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, float) and value != value
-
-
-def _count_levels(values: NDArray[Any] | LevelCounts) -> tuple[dict[str, int], int]:
-    """How many rows have each level, as text, and how many are missing."""
-    counts: Counter[str] = Counter()
-    missing = 0
-    for value, count in _count_values(values):
-        if _is_missing(value):
-            missing += count
-        else:
-            counts[_level(value)] += count
-    return dict(counts), missing
-
-
-def _count_values(values: NDArray[Any] | LevelCounts) -> Iterator[tuple[Any, int]]:
-    if isinstance(values, LevelCounts):
-        return zip(values.levels, values.counts, strict=True)
-    items = values.tolist()
-    try:
-        return iter(Counter(items).items())
-    except TypeError:  # a list or a dict among the values
-        plain = (
-            item if _is_missing(item) or isinstance(item, str | int | float) else str(item) for item in items
-        )
-        return iter(Counter(plain).items())
-
-
-def _level(value: Any) -> str:
-    """A level's name; 1, 1.0 and True are one level: a missing value among integers turns them into floats."""
-    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
-        value = int(value)
-    return str(value)[:LONGEST_LEVEL]
 
 
 # --- merging and reading back -------------------------------------------------------------------------------

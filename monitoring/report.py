@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monitoring.profile import ColumnBins, ColumnProfile, Profile
+from monitoring.bins import ColumnBins
+from monitoring.profile import ColumnProfile, Profile
 from monitoring.shift import ShiftThresholds, jensen_shannon
 
 if TYPE_CHECKING:

@@ -152,7 +152,8 @@ class ShiftResult:
 def compare(reference: Profile, current: Profile, thresholds: ShiftThresholds) -> ShiftResult:
     """Measure how far every column of the current rows lies from the reference.
 
-    >>> from monitoring.profile import profile, reference_bins
+    >>> from monitoring.bins import reference_bins
+    >>> from monitoring.profile import profile
     >>> weeks = [{"x": np.random.default_rng(k).normal(size=200)} for k in range(21)]
     >>> bins = reference_bins({"x": np.concatenate([week["x"] for week in weeks[:20]])})
     >>> blocks = [profile(week, bins) for week in weeks[:20]]

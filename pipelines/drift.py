@@ -7,15 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from monitoring.bins import ColumnBins, reference_bins
+from monitoring.counting import BatchSpace
 from monitoring.drift import BLOCKS, ColumnDrift, TableDrift, Verdict, table_drift
-from monitoring.profile import ColumnBins, Columns, LevelCounts, Profile, merge_all, profile, reference_bins
+from monitoring.profile import Profile, beside, merge_all, profile_all
+from monitoring.values import Columns, LevelCounts
 from pipelines.data_file import read_csv_table
 from pipelines.dataset import Dataset, is_dataset, open_dataset
 from pipelines.errors import UserError
@@ -139,9 +143,9 @@ def drift(
     begin, say = time.monotonic(), progress or (lambda text: None)
     before, after = open_table(reference), open_table(current)
     compared, left_out = _compared(before, after, columns)
+    say(f"learning the cells of {len(compared)} columns")
     blocks = counted_reference(before, compared, say)
-    bins = blocks[0].bins
-    whole = merge_all(profile(batch, bins) for batch in batches(after, compared, say))
+    whole = counted(after, blocks[0].bins, say)
     found = table_drift(blocks, whole, ordered=ordered)
     return _drift_of(
         found,
@@ -173,15 +177,43 @@ def counted_reference(opened: Opened, columns: Sequence[str], say: Say) -> list[
     These are the first of each group of rows in a Parquet file, for they cost no second reading. Where they turn out
     to be unlike the whole, the cells are learned once more, from rows of all parts.
     """
-    say(f"learning the cells of {len(columns)} columns")
+    space = BatchSpace()
+    parts = [_reference_of(opened, some, say, space) for some in _together(opened, columns, say)]
+    return [beside(blocks) for blocks in zip(*parts, strict=True)]
+
+
+def counted(opened: Opened, bins: Sequence[ColumnBins], say: Say) -> Profile:
+    """The rows, counted into cells."""
+    cells, space = {column.name: column for column in bins}, BatchSpace()
+    return beside(
+        [
+            profile_all(batches(opened, some, say), [cells[name] for name in some], space)
+            for some in _together(opened, list(cells), say)
+        ]
+    )
+
+
+def _together(opened: Opened, columns: Sequence[str], say: Say) -> Iterator[Sequence[str]]:
+    """The columns that are read together: one at a time, which is then counted while it is near, or all."""
+    if not opened.apart:
+        yield columns
+        return
+    for place, name in enumerate(columns):
+        say(f"{opened.path.name}: {place} of {len(columns)} columns counted")
+        yield [name]
+
+
+def _reference_of(opened: Opened, columns: Sequence[str], say: Say, space: BatchSpace) -> list[Profile]:
     if (first := opened.beginnings(columns, LEARNED)) is not None:
         begun = _columns(first)
         bins = reference_bins(begun)
-        blocks = _in_blocks(opened, columns, bins, say)
-        if _alike(profile(begun, bins), merge_all(blocks)):
+        learned_of = profile_all([begun], bins, space)
+        del first, begun  # memory for what follows
+        blocks = _in_blocks(opened, columns, bins, say, space)
+        if _alike(learned_of, merge_all(blocks)):
             return blocks
-        say("the first rows are unlike the others: learning the cells again")
-    return _in_blocks(opened, columns, reference_bins(sample(opened, columns)), say)
+        say(f"the first rows are unlike the others in {', '.join(columns[:3])}: learning the cells again")
+    return _in_blocks(opened, columns, reference_bins(sample(opened, columns)), say, space)
 
 
 def _alike(part: Profile, whole: Profile) -> bool:
@@ -205,12 +237,17 @@ class Opened(Protocol):
     @property
     def names(self) -> list[str]: ...
 
+    @property
+    def apart(self) -> bool:
+        """Whether to read columns one after the other costs no more than to read all at once."""
+        ...
+
     def kind(self, name: str) -> Any:
         """Arrow's type of a column."""
         ...
 
-    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
-        """The rows in their order, at most BATCH at once."""
+    def tables(self, columns: Sequence[str], rows: int) -> Iterator[Any]:
+        """The rows in their order, at most so many at once."""
         ...
 
     def beginnings(self, columns: Sequence[str], rows: int) -> Any:
@@ -224,6 +261,7 @@ class _InMemory:
 
     path: Path
     table: Any
+    apart = True
 
     @property
     def rows(self) -> int:
@@ -236,9 +274,9 @@ class _InMemory:
     def kind(self, name: str) -> Any:
         return self.table.schema.field(name).type
 
-    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
-        for start in range(0, self.rows, BATCH):
-            yield self.table.select(list(columns)).slice(start, BATCH)
+    def tables(self, columns: Sequence[str], rows: int) -> Iterator[Any]:
+        for start in range(0, self.rows, rows):
+            yield self.table.select(list(columns)).slice(start, rows)
 
     def beginnings(self, columns: Sequence[str], rows: int) -> None:
         return None
@@ -250,6 +288,7 @@ class _OneFile:
 
     path: Path
     file: Any
+    apart = True
 
     @property
     def rows(self) -> int:
@@ -264,10 +303,10 @@ class _OneFile:
     def kind(self, name: str) -> Any:
         return self.file.schema_arrow.field(name).type
 
-    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
+    def tables(self, columns: Sequence[str], rows: int) -> Iterator[Any]:
         import pyarrow as pa
 
-        for batch in self._read(columns, BATCH, range(self.file.num_row_groups)):
+        for batch in self._read(columns, rows, range(self.file.num_row_groups)):
             yield pa.Table.from_batches([batch])
 
     def beginnings(self, columns: Sequence[str], rows: int) -> Any:
@@ -294,6 +333,7 @@ class _Folder:
     """A folder of Parquet files, or a Delta table."""
 
     dataset: Dataset
+    apart = False  # each of many files would be opened for each column
 
     @property
     def path(self) -> Path:
@@ -310,8 +350,8 @@ class _Folder:
     def kind(self, name: str) -> Any:
         return self.dataset.schema.field(name).type
 
-    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
-        return self.dataset.tables(columns, batch=BATCH)
+    def tables(self, columns: Sequence[str], rows: int) -> Iterator[Any]:
+        return self.dataset.tables(columns, batch=rows)
 
     def beginnings(self, columns: Sequence[str], rows: int) -> None:
         return None
@@ -496,11 +536,13 @@ def _places(places: npt.NDArray[np.int64]) -> Any:
     return pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places.tobytes())])
 
 
-def _numbered(opened: Opened, columns: Sequence[str], say: Say | None = None) -> Iterator[tuple[int, Any]]:
-    """The rows in their order, as Arrow tables, each with the number of its first row."""
+def _numbered(
+    opened: Opened, columns: Sequence[str], say: Say | None = None, rows: int = BATCH
+) -> Iterator[tuple[int, Any]]:
+    """The rows in their order, as Arrow tables, at most so many at once, each with the number of its first row."""
     start = 0
-    for table in opened.tables(columns):
-        if say is not None:
+    for table in opened.tables(columns, rows):
+        if say is not None and not opened.apart:
             say(f"{opened.path.name}: {start:,} of {opened.rows:,} rows counted")
         yield start, table
         start += table.num_rows
@@ -512,16 +554,24 @@ def batches(opened: Opened, columns: Sequence[str], say: Say | None = None) -> I
         yield _columns(table)
 
 
-def _in_blocks(opened: Opened, columns: Sequence[str], bins: Sequence[ColumnBins], say: Say) -> list[Profile]:
+def _in_blocks(
+    opened: Opened, columns: Sequence[str], bins: Sequence[ColumnBins], say: Say, space: BatchSpace
+) -> list[Profile]:
     """At most BLOCKS blocks of consecutive rows, counted."""
-    edges = np.linspace(0, opened.rows, BLOCKS + 1).astype(int)
-    found: list[list[Profile]] = [[] for _ in range(BLOCKS)]
-    for start, table in _numbered(opened, columns, say):
-        for parts, (first, last) in zip(found, pairwise(edges), strict=True):
-            low, high = max(start, first), min(start + table.num_rows, last)
-            if low < high:
-                parts.append(profile(_columns(table.slice(low - start, high - low)), bins))
-    return [merge_all(parts) for parts in found if parts]
+    pieces = groupby(_pieces(opened, columns, say), key=itemgetter(0))
+    return [profile_all((part for _, part in parts), bins, space) for _, parts in pieces]
+
+
+def _pieces(opened: Opened, columns: Sequence[str], say: Say) -> Iterator[tuple[int, Columns]]:
+    """The rows in their order, each piece with the number of its block. A block is read in pieces of one size."""
+    block = max(1, -(-opened.rows // BLOCKS))
+    pieces = -(-block // BATCH)
+    for start, table in _numbered(opened, columns, say, -(-block // pieces)):
+        low, end = start, start + table.num_rows
+        while low < end:
+            high = min((low // block + 1) * block, end)
+            yield low // block, _columns(table.slice(low - start, high - low))
+            low = high
 
 
 # --- telling ---

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.row_checks import CheckedRows, Finding
-from monitoring.profile import merge_all, profile, reference_bins
+from monitoring.bins import reference_bins
+from monitoring.profile import merge_all, profile
 from monitoring.shift import FEWEST_ROWS, ShiftResult, calibrate, compare
 from monitoring.window import WindowLength, cut
 from pipelines.log import LabelledRows, Log

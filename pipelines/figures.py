@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable
 
 MISSING = "–"
@@ -15,10 +14,10 @@ def decimals_for(losses: Iterable[float | None]) -> int:
     >>> decimals_for([0.52, 0.49, None]), decimals_for([412.0]), decimals_for([])
     (3, 0, 3)
     """
-    sizes = [abs(loss) for loss in losses if loss is not None and math.isfinite(loss) and loss != 0]
+    sizes = sorted(abs(loss) for loss in losses if loss is not None and math.isfinite(loss) and loss != 0)
     if not sizes:
         return 3
-    return min(max(2 - math.floor(math.log10(statistics.median(sizes))), 0), 6)
+    return min(max(2 - math.floor(math.log10(sizes[len(sizes) // 2])), 0), 6)
 
 
 def number(value: object, decimals: int) -> str:

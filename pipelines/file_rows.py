@@ -21,6 +21,7 @@ import psutil  # type: ignore[import-untyped]  # it publishes no types
 from models.row_files import RowWriter, open_rows
 from models.rows import Rows
 from models.schema import Schema
+from monitoring.bins import reference_bins
 from monitoring.feed import (
     BEFORE,
     FeedReference,
@@ -32,7 +33,7 @@ from monitoring.feed import (
 from monitoring.input_alarm import InputWindow, input_reference
 from monitoring.joint import pair_bins, pair_sums
 from monitoring.loss_slices import SliceReference
-from monitoring.profile import Profile, merge, profile, reference_bins
+from monitoring.profile import Profile, merge, profile
 from monitoring.shift import ShiftThresholds, calibrate
 from monitoring.window import Window, WindowLength, cut, locate
 from pipelines.batches import (

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitoring.activations import Projection
+from monitoring.bins import reference_bins
 from monitoring.feed import BEFORE, FeedReference, feed_reference, feed_sample
 from monitoring.input_alarm import InputReference
 from monitoring.loss_alarm import LossReference, loss_reference
@@ -22,7 +23,7 @@ from monitoring.loss_slices import (
     slice_sums,
     with_answers,
 )
-from monitoring.profile import Profile, profile, reference_bins
+from monitoring.profile import Profile, profile
 from monitoring.recovery import LabelledWindow, standing_correction
 from monitoring.shift import ShiftThresholds, calibrate
 from monitoring.slice_alarm import calibrated

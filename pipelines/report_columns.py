@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from monitoring.profile import ColumnBins
+from monitoring.bins import ColumnBins
 from monitoring.shift import ShiftThresholds, jensen_shannon
 from pipelines.report_windows import ReportWindow
 from pipelines.window_counts import WindowCells, cells_of_column

@@ -16,10 +16,11 @@ from typing import Any
 import numpy.typing as npt
 
 from monitoring.activations import Projection, projection
+from monitoring.bins import reference_bins
 from monitoring.input_alarm import InputBlock, InputReference, InputWindow, input_reference
 from monitoring.joint import PairBins, PairSums, merge_pairs, pair_bins, pair_sums
 from monitoring.loss_slices import with_answers
-from monitoring.profile import ColumnProfile, Profile, merge_all, profile, reference_bins
+from monitoring.profile import ColumnProfile, Profile, merge_all, profile
 from monitoring.window import Window, locate
 
 Array = npt.NDArray[Any]

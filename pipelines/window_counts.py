@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from monitoring.profile import ColumnBins, ColumnProfile, Profile, merge, profile
+from monitoring.bins import ColumnBins
+from monitoring.profile import ColumnProfile, Profile, merge, profile
 from pipelines.bundle import BrokenBundle
 from pipelines.moments import numpy_moment
 from pipelines.service import bundle_of, known_levels, reference_of

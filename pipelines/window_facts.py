@@ -20,7 +20,7 @@ from monitoring.label_selection import WINDOWS, Selection, Stratum, corrected, s
 from monitoring.loss_alarm import LossLevel, LossReference, loss_level
 from monitoring.loss_estimate import EstimatedRows
 from monitoring.loss_slices import SliceSums, merge_sums, signed_errors, slice_sums, with_answers
-from monitoring.profile import Columns, Profile, merge_all, profile
+from monitoring.profile import Profile, merge_all, profile
 from monitoring.recovery import (
     MEMORIES,
     Correction,
@@ -31,6 +31,7 @@ from monitoring.recovery import (
     window_gains,
     with_correction,
 )
+from monitoring.values import Columns
 from monitoring.window import Window
 from pipelines.estimating import rows_for_estimate
 from pipelines.labelled import labelled_window, prepared_inputs, row_losses_of, usable

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from monitoring.profile import profile, reference_bins
+from monitoring.bins import reference_bins
+from monitoring.profile import profile
 from monitoring.shift import calibrate
 from pipelines.alerts import Alert
 from pipelines.page import VersionCurve

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.spark import differing
-from monitoring.profile import Profile, merge_all, profile, reference_bins
+from monitoring.bins import reference_bins
+from monitoring.profile import Profile, merge_all, profile
 
 
 def counted() -> Profile:

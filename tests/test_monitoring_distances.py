@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
+from monitoring.bins import reference_bins
 from monitoring.distances import Bounds, Distances, distances
-from monitoring.profile import ColumnProfile, profile, reference_bins
+from monitoring.profile import ColumnProfile, profile
 
 
 def _columns(before: Any, after: Any) -> tuple[ColumnProfile, ColumnProfile]:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from monitoring.bins import reference_bins
 from monitoring.domain import MOST_ROWS, DomainCheck, _area, domain_check
-from monitoring.profile import profile, reference_bins
+from monitoring.profile import profile
 
 
 def rows(count: int, seed: int, *, twisted: bool = False) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitoring.bins import reference_bins
 from monitoring.drift import BLOCKS, TableDrift, table_drift
-from monitoring.profile import Profile, profile, reference_bins
+from monitoring.profile import Profile, profile
 
 COLUMNS = 20
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from monitoring.bins import reference_bins
 from monitoring.faults import DataFault, data_faults
-from monitoring.profile import Profile, merge_all, profile, reference_bins
+from monitoring.profile import Profile, merge_all, profile
 
 Array = NDArray[Any]
 Frame = dict[str, Array]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitoring.bins import reference_bins
 from monitoring.faults import DataFault
 from monitoring.feed import (
     MOST_SAMPLED,
@@ -22,7 +23,7 @@ from monitoring.feed import (
     feed_sample,
     merge_samples,
 )
-from monitoring.profile import profile, reference_bins
+from monitoring.profile import profile
 
 WINDOWS, ROWS = 12, 500
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from monitoring.bins import reference_bins
 from monitoring.input_alarm import (
     MOST_BLOCKS,
     InputAlarm,
@@ -21,7 +22,7 @@ from monitoring.input_alarm import (
     input_reference,
 )
 from monitoring.joint import pair_bins, pair_sums
-from monitoring.profile import Profile, profile, reference_bins
+from monitoring.profile import Profile, profile
 from monitoring.window import Window
 
 BEGIN, HOUR = datetime(2024, 1, 1, tzinfo=UTC), timedelta(hours=1)

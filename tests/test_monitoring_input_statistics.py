@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitoring.bins import reference_bins
 from monitoring.input_statistics import MOST_SHARES, Measure
 from monitoring.joint import merge_pairs, pair_bins, pair_sums
-from monitoring.profile import Columns, merge, profile, reference_bins
+from monitoring.profile import merge, profile
+from monitoring.values import Columns
 
 
 def rows(count: int, seed: int = 0) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from monitoring.bins import reference_bins
 from monitoring.joint import (
     ALL_PAIRS_OF,
     MOST_PAIRS,
@@ -21,7 +22,8 @@ from monitoring.joint import (
     pair_bins,
     pair_sums,
 )
-from monitoring.profile import LevelCounts, profile, reference_bins
+from monitoring.profile import profile
+from monitoring.values import LevelCounts
 
 RNG = np.random.default_rng(0)
 FIRST = RNG.normal(size=400)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from monitoring.bins import reference_bins
 from monitoring.budget import Budget
 from monitoring.faults import DataFault
 from monitoring.input_alarm import InputAlarm
@@ -15,7 +16,7 @@ from monitoring.judging import Judgement, judge_windows
 from monitoring.label_selection import Selection
 from monitoring.loss_alarm import AlarmConfig, LossLevel, LossReference, loss_level, loss_reference
 from monitoring.loss_slices import SliceReference, SliceSums, slice_reference, slice_sums
-from monitoring.profile import Profile, merge_all, profile, reference_bins
+from monitoring.profile import Profile, merge_all, profile
 from monitoring.recovery import Gain
 from monitoring.shift import ShiftThresholds, calibrate
 

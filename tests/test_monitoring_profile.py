@@ -15,18 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import monitoring
-from monitoring.profile import (
-    COMPARED,
-    ColumnBins,
-    ColumnProfile,
-    LevelCounts,
-    Profile,
-    cell_numbers,
-    merge,
-    merge_all,
-    profile,
-    reference_bins,
-)
+from monitoring.bins import ColumnBins, reference_bins
+from monitoring.counting import COMPARED
+from monitoring.profile import ColumnProfile, Profile, cell_numbers, merge, merge_all, profile
+from monitoring.values import LevelCounts
 
 ODD = st.one_of(
     st.none(),

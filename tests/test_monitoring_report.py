@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from monitoring.profile import ColumnBins, Profile, merge_all, profile, reference_bins
+from monitoring.bins import ColumnBins, reference_bins
+from monitoring.profile import Profile, merge_all, profile
 from monitoring.report import evidently_report
 from monitoring.shift import ShiftThresholds, calibrate, compare, population_stability
 

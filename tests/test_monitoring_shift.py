@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial import distance as scipy_distance
 
-from monitoring.profile import ColumnBins, ColumnProfile, Profile, merge_all, profile, reference_bins
+from monitoring.bins import ColumnBins, reference_bins
+from monitoring.profile import ColumnProfile, Profile, merge_all, profile
 from monitoring.shift import (
     ShiftResult,
     ShiftThresholds,

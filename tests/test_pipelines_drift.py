@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from monitoring.profile import merge_all, profile, reference_bins
+from monitoring.bins import reference_bins
+from monitoring.profile import merge_all, profile
 from pipelines import drift as module
 from pipelines.cli import main
 from pipelines.drift import batches, counted_reference, drift, open_table

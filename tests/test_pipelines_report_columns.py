@@ -8,7 +8,8 @@ import lives
 import numpy as np
 import pytest
 
-from monitoring.profile import ColumnBins, profile, reference_bins
+from monitoring.bins import ColumnBins, reference_bins
+from monitoring.profile import profile
 from monitoring.shift import compare
 from pipelines.report_columns import (
     ALPHABET,

@@ -13,7 +13,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from monitoring.profile import profile, reference_bins
+from monitoring.bins import reference_bins
+from monitoring.profile import profile
 from pipelines import window_counts as module
 from pipelines.bundle import BrokenBundle
 from pipelines.log import LabelledRows
