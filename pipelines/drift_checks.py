@@ -54,7 +54,7 @@ def production_drift(
     newest = newest_window(log, window, tuple(name for name in names if name not in without))
     if newest is None:
         return ()
-    current = watched_columns(rows.schema, newest.columns, newest.times, timed=rows.times is not None)
+    current = watched_columns(rows.schema, newest.columns, None if rows.times is None else newest.times)
     columns = {name: values for name, values in _watched(rows).items() if name in current}
     found = shift_between(columns, rows.train, {name: current[name] for name in columns})
     if found is None or not found.shifted:
@@ -100,9 +100,7 @@ def shift_between(
 
 def _watched(rows: CheckedRows) -> dict[str, Array]:
     """The columns as the monitor watches them: of dates how long before their row they lie, at which hour."""
-    timed = rows.times is not None
-    times = rows.times if timed else np.empty(0)
-    return _countable(watched_columns(rows.schema, rows.columns, times, timed=timed))
+    return _countable(watched_columns(rows.schema, rows.columns, rows.times))
 
 
 def _countable(columns: dict[str, Array]) -> dict[str, Array]:

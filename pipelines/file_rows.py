@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,8 +211,9 @@ class FileRows:
 
     def _watched(self, table: Table) -> dict[str, npt.NDArray[Any]]:
         """The columns of the sample, as they were counted over all rows."""
-        timed = self.source.config.has_times
-        return watched_columns(self.schema, table.frame, table.times, timed=timed)
+        return watched_columns(
+            self.schema, table.frame, table.times if self.source.config.has_times else None
+        )
 
     def _slices(
         self, sample: _Sampled, goal: Objective, windows: Sequence[Window], ceiling: float
@@ -470,7 +471,10 @@ def _write_files(
     kept_times = scanned.times[scanned.order][scanned.kept[scanned.order]]
     np.save(folder / "times.npy", kept_times)
     known = table.rows(np.flatnonzero(table.parts != TEST))
-    watch = partial(watched_columns, schema, timed=source.config.has_times)
+
+    def watch(frame: pd.DataFrame, times: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        return watched_columns(schema, frame, times if source.config.has_times else None)
+
     counts = _Counts(kept_times, window, watch, known, most=COUNTED_BATCHES * source.batch)
     for batch in source.batches():
         frame = source.inputs(batch)

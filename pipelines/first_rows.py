@@ -152,8 +152,8 @@ class FrameRows:
         unseen = unseen_by(self.project.config.data, self.split, table, known)
         windows = cut(table.times, moment_of(table.times[0]), self.window)
         loss = make_loss_reference(losses, unseen, every.times, windows)
-        timed = self.project.config.data.has_times
-        columns = watched_columns(schema, table.frame, table.times, timed=timed)
+        times = table.times if self.project.config.data.has_times else None
+        columns = watched_columns(schema, table.frame, times)
         rows = AnsweredRows(columns, table.times, known, every.inputs, predictions, targets, losses, unseen)
         return version_reference(model, schema, goal, rows, windows, loss)
 

@@ -25,13 +25,13 @@ _DAY = np.timedelta64(1, "D")
 
 
 def watched_columns(
-    schema: Schema, columns: Mapping[str, Any] | pd.DataFrame, times: Array, *, timed: bool = True
+    schema: Schema, columns: Mapping[str, Any] | pd.DataFrame, times: Array | None
 ) -> dict[str, Array]:
-    """The columns of n rows that are watched. times: of the rows; timed: whether these are real."""
+    """The columns of n rows that are watched. times: of the rows, None where they have none."""
     found = {name: np.asarray(columns[name]) for name in schema.watched_names if name in columns}
     for name in date_names(schema):
         if name in columns:
-            found |= of_date(name, columns[name], times if timed else None)
+            found |= of_date(name, columns[name], times)
     return found
 
 
