@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.preparation import PrepareConfig
 from models.row_checks import CheckedRows
 from models.schema import Schema
 from models.split import split_in_time
@@ -34,7 +35,8 @@ def rows(seed: int = 0, *, moved: float = 0.0, number: int = 3000, later: int = 
     columns["booked"] = times - rng.integers(24, 90 * 24, number) * HOURS
     columns["booked"][split.validation] += later * HOURS
     frame = {name: values[split.train] for name, values in columns.items()}
-    return CheckedRows(columns, Schema.fit(frame, "y"), split.train, split.validation, times)
+    schema = Schema.fit(frame, "y", prepare=PrepareConfig(dates=("booked",)))
+    return CheckedRows(columns, schema, split.train, split.validation, times)
 
 
 def logged(
