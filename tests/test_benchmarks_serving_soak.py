@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.serving_soak import FLAT, Period, Soak, soaked
+from benchmarks.serving_soak import FLAT, Period, Saturation, Soak, soaked
 
 
 def test_goodput_is_the_share_of_saturation_that_is_answered() -> None:
     flood = Period(seconds=10.0, answered=[1.0] * 4500, cpu=5.0)
-    found = Soak(500.0, 1000.0, Period(), flood, 0.1, ended=False)
-    assert (found.goodput, found.by_cpu) == (0.9, 0.9)
+    saturated = (Saturation(400.0, 300.0, 900.0, 1.0), Saturation(600.0, 600.0, 1100.0, 1.0))
+    found = Soak(Period(), flood, saturated, 0.1, ended=False)
+    assert (found.goodput, found.beside, found.by_cpu) == (0.9, 1.0, 0.9)
+
+
+def test_who_is_refused_below_saturation_is_an_error() -> None:
+    assert Period(answered=[1.0], refused=[2.0, 3.0], failed=4, unsent=5).errors == 11
 
 
 def test_growth_is_counted_from_when_the_server_is_warm() -> None:
