@@ -281,6 +281,24 @@ def test_before_a_version_is_loaded_requests_are_asked_to_come_again(client: Cli
     assert (answer.status, answer.headers["retry-after"]) == (503, "3")
 
 
+def test_a_busy_server_refuses_a_request_by_its_head(
+    client: Client, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = (
+        b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.answering._MOST_ROWS", -1)  # so many rows wait already
+        refused = asking.raw(client.port, head + b'{"a": 1}\n', seconds=1.0)
+        assert client.get("/livez").status == 200
+        assert client.post("/labels", {"labels": []}).status != 503
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1\r\n" in refused
+    assert b"100 Continue" not in refused
+    assert client.post("/invocations", {"inputs": rows(1)}).status == 200
+    assert len(logged(log)) == 1
+
+
 def test_without_the_log_nothing_is_answered(
     client: Client, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
