@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-import tempfile
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,17 +28,26 @@ def of_command(command: Sequence[str], *, times: int = 1) -> float:
     return min(cost_of(command).cpu for _ in range(times))
 
 
+# A process counts the memory of the one that starts it as its own peak, so a small one starts what is measured.
+_BETWEEN = """
+import os, sys
+silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=silent)
+_, status, used = os.wait4(child, 0)
+print(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss)
+"""
+
+
 def cost_of(command: Sequence[str]) -> Cost:
     """Of one run. Raises RuntimeError with the command's own words where it fails."""
     began = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}:\n{said.read().decode()}")
-    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, time.perf_counter() - began)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _BETWEEN, *command], capture_output=True, text=True, check=True
+    )
+    code, cpu, peak = done.stdout.split()
+    if int(code):
+        raise RuntimeError(f"{' '.join(command)} ended with {code}:\n{done.stderr}")
+    return Cost(float(cpu), int(peak) * 1024, time.perf_counter() - began)
 
 
 def so_far() -> float:
