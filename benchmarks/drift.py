@@ -20,7 +20,7 @@ from benchmarks.cpu import Cost, cost_of
 from benchmarks.options import say
 from benchmarks.result import Result, at_least, at_most, figure
 
-ROWS, MANY, ROUNDS = 1_000_000, 10_000_000, 3
+ROWS, MANY, ROUNDS, SCANS = 1_000_000, 10_000_000, 3, 7
 QUICK_ROWS = 100_000
 PIECE = 250_000  # rows that are made and written at once
 
@@ -113,7 +113,7 @@ def _beside_the_scan(files: Sequence[Path], *, decided: bool) -> list[Result]:
     def count() -> None:
         drift.counted(after, bins, lambda text: None)
 
-    times = [_least(work) for work in (scan, count)]
+    times = _least((scan, count))
     return [
         figure("Parquet scan", times[0], "s of CPU"),
         figure("scan and profile", times[1], "s of CPU"),
@@ -121,13 +121,15 @@ def _beside_the_scan(files: Sequence[Path], *, decided: bool) -> list[Result]:
     ]
 
 
-def _least(work: Callable[[], None]) -> float:
-    found = []
-    for _ in range(ROUNDS):
-        began = time.process_time()
-        work()
-        found.append(time.process_time() - began)
-    return min(found)
+def _least(works: Sequence[Callable[[], None]]) -> list[float]:
+    """Seconds of CPU that each takes at least, of some rounds in turn."""
+    found: list[list[float]] = [[] for _ in works]
+    for _ in range(SCANS):
+        for taken, work in zip(found, works, strict=True):
+            began = time.process_time()
+            work()
+            taken.append(time.process_time() - began)
+    return list(map(min, found))
 
 
 def _many(folder: Path) -> list[Result]:
