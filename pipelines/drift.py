@@ -503,7 +503,7 @@ def sample(opened: Opened, columns: Sequence[str]) -> Columns:
     step = max(1, opened.rows // LEARNED)
     parts = [
         table.take(_places(np.arange(-start % step, table.num_rows, step)))
-        for start, table in _numbered(opened, columns)
+        for start, table in _numbered(opened, columns, BATCH)
     ]
     return _columns(pa.concat_tables(parts))
 
@@ -515,7 +515,7 @@ def row_sample(opened: Opened, columns: Sequence[str], most: int) -> Columns:
     step = max(1, -(-opened.rows // most))
     parts = [
         table.take(_places(np.arange(-start % step, table.num_rows, step)))
-        for start, table in _numbered(opened, columns)
+        for start, table in _numbered(opened, columns, BATCH)
     ]
     table = pa.concat_tables(parts)
     return {name: _values(table.column(name)) for name in columns}
@@ -537,7 +537,7 @@ def _places(places: npt.NDArray[np.int64]) -> Any:
 
 
 def _numbered(
-    opened: Opened, columns: Sequence[str], say: Say | None = None, rows: int = BATCH
+    opened: Opened, columns: Sequence[str], rows: int, say: Say | None = None
 ) -> Iterator[tuple[int, Any]]:
     """The rows in their order, as Arrow tables, at most so many at once, each with the number of its first row."""
     start = 0
@@ -550,7 +550,7 @@ def _numbered(
 
 def batches(opened: Opened, columns: Sequence[str], say: Say | None = None) -> Iterator[Columns]:
     """The rows in their order, as a profile counts them."""
-    for _, table in _numbered(opened, columns, say):
+    for _, table in _numbered(opened, columns, BATCH, say):
         yield _columns(table)
 
 
@@ -566,7 +566,7 @@ def _pieces(opened: Opened, columns: Sequence[str], say: Say) -> Iterator[tuple[
     """The rows in their order, each piece with the number of its block. A block is read in pieces of one size."""
     block = max(1, -(-opened.rows // BLOCKS))
     pieces = -(-block // BATCH)
-    for start, table in _numbered(opened, columns, say, -(-block // pieces)):
+    for start, table in _numbered(opened, columns, -(-block // pieces), say):
         low, end = start, start + table.num_rows
         while low < end:
             high = min((low // block + 1) * block, end)
