@@ -173,7 +173,6 @@ class Counting:
         names = [column.bins.name for column in self._columns]
         arrays = {name: array_of(columns, name) for name in names if name in columns}
         rows = _row_count(columns, arrays)
-        self._space.make_room(rows)
         self._rows += rows
         for column in self._columns:
             values = arrays.get(column.bins.name)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from monitoring.bins import ColumnBins, reference_bins
-from monitoring.counting import FEWEST_COUNTED, BatchSpace, NumberCounts
+from monitoring.bins import ColumnBins
+from monitoring.counting import AT_ONCE, FEWEST_COUNTED, BatchSpace, NumberCounts
 from monitoring.profile import Counting, merge_all, profile
 
 Batches = Sequence[NDArray[np.float64]]
@@ -20,7 +20,7 @@ Batches = Sequence[NDArray[np.float64]]
 
 def counted(batches: Batches, edges: tuple[float, ...], centre: float = 0.0) -> NumberCounts:
     found = NumberCounts(edges, centre)
-    space = BatchSpace(max(map(len, batches)))
+    space = BatchSpace()
     for batch in batches:
         found.add(batch, space)
     return found
@@ -81,13 +81,10 @@ def test_numbers_may_come_in_any_type(dtype: str) -> None:
     check(counted([values], (0.5, 1.0, 3.5)), values.astype(np.float64), (0.5, 1.0, 3.5))
 
 
-def test_a_larger_batch_may_follow_a_smaller_one() -> None:
-    bins = reference_bins({"x": np.arange(100.0)})
-    counting = Counting(bins)
-    parts = [np.arange(10.0), np.arange(5000.0), np.arange(0.0)]
-    for part in parts:
-        counting.add({"x": part})
-    assert counting.profile() == profile({"x": np.concatenate(parts)}, bins)
+@pytest.mark.parametrize("rows", [(10, 5000, 0), (AT_ONCE, AT_ONCE), (AT_ONCE + 1, 3), (3 * AT_ONCE - 1,)])
+def test_batches_may_be_of_any_size(rows: tuple[int, ...]) -> None:
+    batches = [made("normal", count, seed) for seed, count in enumerate(rows)]
+    check(counted(batches, (-1.0, 0.0, 0.7)), np.concatenate(batches), (-1.0, 0.0, 0.7))
 
 
 @given(
