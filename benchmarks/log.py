@@ -169,9 +169,9 @@ def bins() -> tuple[ColumnBins, ...]:
 
 def profile_in_parts(log: Log, cells: tuple[ColumnBins, ...]) -> Profile:
     """The profile of the window, a part at a time."""
-    from monitoring.profile import merge_all, profile
+    from monitoring.profile import profile_all
 
-    return merge_all(profile(part.columns, cells) for part in log.parts(START, START + DAY))
+    return profile_all((part.columns for part in log.parts(START, START + DAY)), cells)
 
 
 def profile_at_once(log: Log, cells: tuple[ColumnBins, ...]) -> Profile:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-LONGEST_LEVEL = 200  # characters; a level may be a whole text by mistake
+from monitoring.values import Floats, is_missing, level_of, number_of
 
 
 def holds_names(values: Any) -> bool:
@@ -43,7 +41,7 @@ def read_numbers(values: Any) -> Floats:
     array = as_array(values)
     if array.dtype.kind in "biuf":
         return array.astype(np.float64)
-    return np.fromiter(map(_number, array.tolist()), dtype=np.float64, count=len(array))
+    return np.fromiter(map(number_of, array.tolist()), dtype=np.float64, count=len(array))
 
 
 def read_levels(values: Any) -> tuple[list[str | None], NDArray[np.intp]]:
@@ -60,32 +58,6 @@ def read_levels(values: Any) -> tuple[list[str | None], NDArray[np.intp]]:
     for row, value in enumerate(as_array(values).tolist()):
         key = value if isinstance(value, str) else (type(value).__name__, str(value))
         if key not in known:
-            known[key] = places.setdefault(None if is_missing(value) else level_name(value), len(places))
+            known[key] = places.setdefault(None if is_missing(value) else level_of(value), len(places))
         codes[row] = known[key]
     return list(places), codes
-
-
-def level_name(value: Any) -> str:
-    """
-    >>> level_name(True), level_name(2.0), level_name("UA")
-    ('1', '2', 'UA')
-    """
-    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
-        value = int(value)
-    return str(value)[:LONGEST_LEVEL]
-
-
-def is_missing(value: Any) -> bool:
-    """None, nan, and pandas' own marks, without importing pandas."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, float) and value != value
-
-
-def _number(value: Any) -> float:
-    if is_missing(value) or (isinstance(value, str) and not value.strip()):
-        return math.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.inf

@@ -59,10 +59,10 @@ def as_numbers(values: NDArray[Any]) -> Floats:
     try:
         return values.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
-        return np.fromiter(map(_number, values.tolist()), dtype=np.float64, count=len(values))
+        return np.fromiter(map(number_of, values.tolist()), dtype=np.float64, count=len(values))
 
 
-def _number(value: Any) -> float:
+def number_of(value: Any) -> float:
     """One value as a float: nan where it is missing, infinite where it is no number."""
     if is_missing(value) or (isinstance(value, str) and not value.strip()):
         return math.nan
@@ -73,7 +73,7 @@ def _number(value: Any) -> float:
 
 
 def is_missing(value: Any) -> bool:
-    # pandas' own, without importing pandas
+    """None, nan, and pandas' own marks, without importing pandas."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float) and value != value
@@ -105,7 +105,11 @@ def _count_values(values: NDArray[Any] | LevelCounts) -> Iterator[tuple[Any, int
 
 
 def level_of(value: Any) -> str:
-    """A level's name; 1, 1.0 and True are one level: a missing value among integers turns them into floats."""
+    """A level's name; 1, 1.0 and True are one level: a missing value among integers turns them into floats.
+
+    >>> level_of(True), level_of(2.0), level_of("UA")
+    ('1', '2', 'UA')
+    """
     if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
         value = int(value)
     return str(value)[:LONGEST_LEVEL]

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.row_values import as_array, holds_names, is_missing, level_name, read_levels, read_numbers
+from monitoring.row_values import as_array, holds_names, read_levels, read_numbers
+from monitoring.values import is_missing, level_of
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_no_rows_have_no_levels() -> None:
 
 
 def test_a_whole_text_is_cut() -> None:
-    assert len(level_name("x" * 1000)) == 200
+    assert len(level_of("x" * 1000)) == 200
 
 
 def test_missing_is_known_in_all_its_forms() -> None:
