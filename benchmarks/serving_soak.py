@@ -353,9 +353,8 @@ class _Clock:
 
 def _send_due(clock: _Clock, begun: float, number: int, rate: float) -> int:
     """Sends what is due, reads what has come, and tells how many were sent. number: of those before."""
-    due = min(
-        int((time.perf_counter() - begun) * rate) + 1, number + 200
-    )  # answers are read every 200 requests
+    # answers are read at least every 200 requests
+    due = min(int((time.perf_counter() - begun) * rate) + 1, number + 200)
     for place in range(number, due):
         clock.send(begun + place / rate)
     number = max(due, number)

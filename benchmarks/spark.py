@@ -125,7 +125,7 @@ def _counted(folder: Path, bins: Sequence[ColumnBins]) -> Profile:
     from pipelines import drift
 
     opened = drift.open_table(folder)
-    return merge_all(profile(batch, bins) for batch in drift.batches(opened, opened.names))
+    return drift.counted(opened, bins, lambda text: None)
 
 
 def _by_spark(files: Sequence[str], bins: Sequence[ColumnBins], folder: Path) -> tuple[Profile, int]:
