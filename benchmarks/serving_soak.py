@@ -3,9 +3,9 @@
 python -m benchmarks.serving_soak [--quick] [--json FILE]
 
 Saturation is what clients that wait for their answers get, measured anew every five minutes, for machines are not the
-same from one to the next. Then requests come by the clock, whatever the answers do: at 70 % of it for an hour, and at
-three times for a quarter of one, from so many connections that the server cannot have them all. Who is refused comes
-again when its next request is due.
+same from one to the next, and while rows are moved into the tables, which takes part of the machine. Then requests come
+by the clock, whatever the answers do: at 70 % of it for an hour, and at three times for a quarter of one, from so many
+connections that the server cannot have them all. Who is refused comes again when its next request is due.
 
 Where server and clients share cores, clients that send three times as much slow the server down, whatever it does with
 it. So saturation is measured a second time while what a flood has too much goes to another server, which answers
@@ -15,6 +15,7 @@ everything with the same few bytes: what is left of it in a flood tells what ref
 from __future__ import annotations
 
 import json
+import math
 import select
 import sys
 import tempfile
@@ -22,7 +23,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,10 +37,9 @@ from benchmarks.scoring_server import Running, Settings, ended, made_project, me
 from benchmarks.servers import free_port, running
 from benchmarks.serving_switches import percentile
 
-STEADY, QUICK_STEADY = 3600.0, 12.0  # seconds at 70 % of saturation
-FLOOD, QUICK_FLOOD = 900.0, 8.0  # seconds at three times saturation
 PART = 300.0  # seconds, after which saturation is measured anew
-SATURATING, CLIENTS, ALONE = 5.0, 32, 50
+CLIENTS, ALONE = 32, 50
+FLUSH_EVERY = 5.0
 SHARE, TIMES = 0.7, 3.0
 ROWS = 64  # of a request, so that the client, which is Python as well, can send three times what the server answers
 MOST_CONNECTIONS = 1400  # more than the server has room for
@@ -47,6 +47,22 @@ RECOVERY = 10.0  # seconds
 WARM = 0.2  # share of the time after which memory is first looked at
 FLAT = 1.1  # memory at the end against then
 QUICK_REFUSAL = 1000.0  # ms
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of each part. steady: at 70 % of saturation; flood: at three times; saturating: in which it is measured.
+
+    before: of the same load, which do not count: at their end the first of its rows are being moved.
+    """
+
+    steady: float
+    flood: float
+    saturating: float
+    before: float
+
+
+WHOLE, QUICK = Times(3600.0, 900.0, 10.0, 6.0), Times(12.0, 8.0, 3.0, 1.0)
 
 
 @dataclass
@@ -86,14 +102,14 @@ class Period:
 class Saturation:
     """What clients get that wait for their answers.
 
-    rate: requests a second; beside: the same while a flood's surplus goes elsewhere; per_cpu: requests that a second of
-    the server's CPU answers; calm: milliseconds of a request alone.
+    rate: requests a second; per_cpu: requests that a second of the server's CPU answers; calm: milliseconds of a
+    request alone; beside: the rate while a flood's surplus goes elsewhere.
     """
 
     rate: float
-    beside: float
     per_cpu: float
     calm: float
+    beside: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -132,8 +148,7 @@ class Soak:
 def measure(quick: bool) -> list[Result]:
     """Every figure of this benchmark."""
     with tempfile.TemporaryDirectory(prefix="losswatch-") as folder:
-        times = (QUICK_STEADY, QUICK_FLOOD) if quick else (STEADY, FLOOD)
-        found = soaked(Path(folder) / "project", *times)
+        found = soaked(Path(folder) / "project", QUICK if quick else WHOLE)
     decided, steady, flood = not quick, found.steady, found.flood
     return [
         figure("saturation", found.mean(lambda one: one.rate), "requests/s"),
@@ -173,16 +188,17 @@ def measure(quick: bool) -> list[Result]:
     ]
 
 
-def soaked(folder: Path, steady: float, flood: float, *, plant: str = "") -> Soak:
-    """Loads one server. folder: is made; steady, flood: seconds; plant: a fault of `benchmarks.serving_faults`."""
+def soaked(folder: Path, times: Times, *, plant: str = "") -> Soak:
+    """Loads one server. folder: is made; plant: a fault of `benchmarks.serving_faults`."""
     made_project(folder)
     below, above, saturations = Period(), Period(), []
-    with _elsewhere() as sink, started(folder, Settings(flush_every=5.0, plant=plant)) as server:
-        for seconds in _parts(steady):
-            period(server, saturated(server, sink).rate * SHARE, seconds, below)
+    with _elsewhere() as sink, started(folder, Settings(flush_every=FLUSH_EVERY, plant=plant)) as server:
+        for seconds in _parts(times.steady):
+            period(server, saturated(server, times).rate * SHARE, seconds, below)
             say(f"at 70 %: {len(below.answered):,} answers, {below.errors:,} refused, unsent or failed")
-        for seconds in _parts(flood):
-            saturations.append(saturated(server, sink))
+        for seconds in _parts(times.flood):
+            found = saturated(server, times)
+            saturations.append(replace(found, beside=beside_surplus(server, found.rate, sink, times)))
             period(server, saturations[-1].rate * TIMES, seconds, above)
             say(f"at three times: {above.rate:,.0f} answers a second, {len(above.refused):,} refusals")
         recovery = recovered(server.port, 3 * saturations[-1].calm + 5.0)
@@ -207,19 +223,23 @@ def _elsewhere() -> Iterator[int]:
         yield port
 
 
-def saturated(server: Running, sink: int) -> Saturation:
-    """Measures the saturation of a server as it is now. sink: port of the server that a flood's surplus goes to."""
+def saturated(server: Running, times: Times) -> Saturation:
+    """Measures the saturation of a server as it is now."""
+    saturation(server.port, times.before)
     before = cpu(server)
-    rate, calm = saturation(server.port)
-    per_cpu = (rate * SATURATING + ALONE) / (cpu(server) - before)
+    rate, calm = saturation(server.port, times.saturating)
+    say(f"saturation: {rate:,.0f} requests of {ROWS} rows a second")
+    return Saturation(rate, (rate * times.saturating + ALONE) / (cpu(server) - before), calm)
+
+
+def beside_surplus(server: Running, rate: float, sink: int, times: Times) -> float:
+    """What is left of a server's rate while a flood's surplus goes to the server of another port."""
     with tempfile.TemporaryDirectory() as errors:
         surplus = partial(_send_for_ever, sink, rate * (TIMES - 1))
         with forked(surplus, Path(errors) / "error"):
-            beside, _ = saturation(server.port)
-    say(
-        f"saturation: {rate:,.0f} requests of {ROWS} rows a second, {beside:,.0f} while the surplus goes elsewhere"
-    )
-    return Saturation(rate, beside, per_cpu, calm)
+            left, _ = saturation(server.port, times.saturating)
+    say(f"while the surplus goes elsewhere: {left:,.0f}")
+    return left
 
 
 def _send_for_ever(port: int, rate: float, _: Tell) -> None:
@@ -244,7 +264,7 @@ def _request() -> bytes:
     return request("/invocations", json.dumps({"dataframe_records": [ROW] * ROWS}).encode())
 
 
-def saturation(port: int) -> tuple[float, float]:
+def saturation(port: int, seconds: float) -> tuple[float, float]:
     """Requests a second that waiting clients get, and the median of their milliseconds alone."""
     sent, alone = _request(), []
     connection = Connection(port)
@@ -260,7 +280,7 @@ def saturation(port: int) -> tuple[float, float]:
         poll.register(number, select.EPOLLIN)
         client.send(sent)
     begun = time.perf_counter()
-    while time.perf_counter() < begun + SATURATING:
+    while time.perf_counter() < begun + seconds:
         for number, _ in poll.poll(1.0):
             for _ in clients[number].take():
                 count += 1

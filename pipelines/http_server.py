@@ -23,6 +23,8 @@ from typing import Protocol, cast
 
 import httptools
 
+from pipelines.busy_polling import BusyPolling
+
 logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 0.5
@@ -130,6 +132,8 @@ class Exchange:
 class HttpServer:
     """Connections, and what they may take together."""
 
+    polling: BusyPolling  # from `serve` on
+
     def __init__(self, application: Application, limits: Limits | None = None) -> None:
         self.application = application
         self.limits = limits or Limits()
@@ -145,6 +149,7 @@ class HttpServer:
         """Answers until `stop` is set, then what has come in, for at most `grace` seconds."""
         loop = asyncio.get_running_loop()
         self.clock = loop.time()
+        self.polling = BusyPolling(loop.call_soon)
         accepting = _Accepting(self, listening)
         sweeping = loop.create_task(self._sweep_for_ever(accepting))
         try:
@@ -321,6 +326,7 @@ class _Connection(asyncio.Protocol):
         self._waiting.clear()
 
     def data_received(self, data: bytes) -> None:
+        self._server.polling.asked()
         if self._leaving:  # what a refused client still sends is read, so that it gets to read the refusal
             return
         try:
@@ -449,6 +455,7 @@ class _Connection(asyncio.Protocol):
             )
         )
         self._active, self.since = None, self._server.clock
+        self._server.polling.answered()
         if not keep:
             self._leave()
         elif self._waiting:

@@ -47,6 +47,9 @@ class LabelRows:
     moments: Array
     callers: Sequence[str]
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
     def table(self, schema: Any, _: int) -> Any:
         """The labels as Arrow, for a table that has this schema."""
         own = [

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +44,7 @@ from pipelines.label_rows import (
 )
 from pipelines.log_folder import MOVING, MOVING_SECONDS, check_version, prepare
 from pipelines.log_rows import (
+    Part,
     ScoredRows,
     arrived_requests,
     arrived_rows,
@@ -52,6 +55,7 @@ from pipelines.log_rows import (
     matrix,
     padded,
     predictions_of,
+    table_of,
     wanted,
 )
 from pipelines.log_tables import NAMES, log_table, moved_mark
@@ -72,6 +76,7 @@ from pipelines.waiting import (
 __all__ = ["Answer", "Conflict", "Event", "LabelledRows", "Log", "Span"]
 
 _EVER = 2**63 - 1
+_BATCHES_AT_ONCE = 10  # that land in one commit; of 20 columns of numbers some 40 MB
 PART = 65_536  # rows that are read at once: a million of 20 columns in 0.42 of the memory and the same time
 
 
@@ -347,7 +352,8 @@ class Log:
         """Moves the batches that the writer has numbered; any process may, and two at once do no harm.
 
         enough: asked after each batch whether no further one of its queue is to be begun, so that the writer can delete
-        what has landed; at least one of each queue is moved.
+        what has landed; at least one of each queue is moved. Where many wait, several land together: a commit costs
+        as much as the rows of a batch.
         """
         with file_lock(self._folder / MOVING, wait=MOVING_SECONDS):
             self._predictions.settle()
@@ -355,18 +361,17 @@ class Log:
             return sum(self._move_queue(queue, enough) for queue in QUEUES)
 
     def _move_queue(self, queue: Queue, enough: Callable[[], bool]) -> int:
-        path, moved = self._folder / "arriving.db", 0
-        for batch in waiting_batches(path, queue, self.landed(queue)):
-            if queue == "requests":
-                rows = arrived_requests(moving_rows(path, batch))
-                self._predictions.append(rows.table, (self._mark, batch))
-                moved += len(rows.ids)
-            else:
-                labels = moving_labels(path, batch)
-                self._labels.append(arrived_labels(labels).table, (self._mark, batch))
-                moved += len(labels)
-            if enough():
-                break
+        path = self._folder / "arriving.db"
+        table = self._predictions if queue == "requests" else self._labels
+        batches, moved, ended = deque(waiting_batches(path, queue, self.landed(queue))), 0, False
+        while batches and not ended:
+            parts: list[Part] = []
+            while batches and not ended and len(parts) < _BATCHES_AT_ONCE:
+                last = batches.popleft()
+                parts.append(_moving(path, queue, last))
+                ended = enough()
+            table.append(partial(table_of, parts), (self._mark, last))
+            moved += sum(map(len, parts))
         return moved
 
     def open_for_arriving(self) -> None:
@@ -578,6 +583,13 @@ class Log:
         waiting = [row.time for row in waiting_rows(self._folder / "arriving.db", landed)]
         times = np.concatenate([times_of(found["time"]), np.array(waiting, dtype="datetime64[us]")])
         return Span(moment_of(times.min()), moment_of(times.max()), len(times)) if len(times) else None
+
+
+def _moving(path: Path, queue: Queue, batch: int) -> Part:
+    """A batch that waits in `arriving.db`, on its way into a table."""
+    if queue == "requests":
+        return arrived_requests(moving_rows(path, batch))
+    return arrived_labels(moving_labels(path, batch))
 
 
 def _repeated(known_at: datetime, rows: int) -> Array:

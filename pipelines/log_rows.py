@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
@@ -105,6 +105,9 @@ class ScoredRows:
         if len(set(self.ids)) != rows:
             raise ValueError(f"{rows} ids, of which {len(set(self.ids))} differ; every row needs its own")
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
     def table(self, schema: Any, _: int) -> Any:
         """The rows as Arrow, for a table that has this schema."""
         own = [
@@ -138,8 +141,8 @@ def arrived_requests(rows: MovingRows) -> ScoredRows:
     return ScoredRows(
         rows.ids,
         np.array(rows.times, dtype="datetime64[us]"),
-        np.array(rows.known_at, dtype="datetime64[us]"),
-        np.array(rows.versions, dtype=np.int64),
+        rows.known_at,
+        rows.versions,
         padded(rows.predictions),
         {name: plain_json(column) for name, column in rows.columns.items()},
         rows.callers,
@@ -178,6 +181,25 @@ def with_columns(
             fields.append(pa.field(_ODD + field, pa.string()))
             arrays.append(packed.odd)
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+class Part(Protocol):
+    """Some rows on the way into a table."""
+
+    def __len__(self) -> int: ...
+
+    def table(self, schema: Any, number: int, /) -> Any: ...
+
+
+def table_of(parts: Sequence[Part], schema: Any, number: int) -> Any:
+    """Several parts as one Arrow table; each finds the columns that those before it have brought."""
+    tables = []
+    for part in parts:
+        table = part.table(schema, number)
+        for field in table.schema:
+            schema = schema if field.name in schema.names else schema.append(field)
+        tables.append(table)
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -77,6 +77,10 @@ def pack(values: Any, kind: Kind | None = None) -> Packed | None:
     >>> packed.array.to_pylist(), packed.odd.to_pylist()
     ([1.0, 2.5, None], [None, None, '"two"'])
     """
+    if isinstance(values, np.ndarray) and values.dtype == object and kind in (None, "text"):
+        types = types_of(values.tolist())
+        if str in types and types <= {str, NoneType}:  # by far the most frequent of objects
+            return Packed("text", strings(values), None)
     array = plain(values)
     own = kind_of(array)
     if own is None:
@@ -152,16 +156,19 @@ def integers(values: Array) -> Any:
 
 def strings(values: Sequence[str | None] | Array) -> Any:
     """Text, None where it is missing. A lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
-    texts = [value or "" for value in values]
-    valid = np.array([value is not None for value in values], dtype=bool)
-    data = "".join(texts).encode("utf-8", "replace")
-    lengths = list(map(len, texts))
-    if len(data) != sum(lengths):  # not one byte for each letter
-        lengths = [len(text.encode("utf-8", "replace")) for text in texts]
-    offsets = np.zeros(len(texts) + 1, np.int32)
+    given: Sequence[Any] = values.tolist() if isinstance(values, np.ndarray) else values
+    valid, found = None, given
+    if None in given:
+        valid = _valid(np.array([value is not None for value in given], dtype=bool))
+        found = [value or "" for value in given]
+    data = "".join(found).encode("utf-8", "replace")
+    lengths = np.fromiter(map(len, found), np.int64, len(found))
+    if len(data) != lengths.sum():  # not one byte for each letter
+        lengths[:] = [len(text.encode("utf-8", "replace")) for text in found]
+    offsets = np.zeros(len(found) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    buffers = [_valid(valid), pa.py_buffer(offsets), pa.py_buffer(data)]
-    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
+    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.string(), len(found), buffers)
 
 
 def timestamps(values: Array) -> Any:

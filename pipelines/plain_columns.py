@@ -6,6 +6,7 @@ The scoring server reads requests with it; `packing` takes columns on into table
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from operator import itemgetter
 from types import NoneType
@@ -53,12 +54,15 @@ def plain(values: Any) -> Array:
 def plain_json(values: Sequence[Any]) -> Array:
     """A column out of JSON, as `plain` gives it, but that numbers all of one kind are an array of numbers.
 
-    >>> plain_json([1.5, 2.0]), plain_json([1, None])
-    (array([1.5, 2. ]), array([1, None], dtype=object))
+    >>> plain_json([1.5, 2.0]), plain_json([1, 2]), plain_json([1, None])
+    (array([1.5, 2. ]), array([1, 2]), array([1, None], dtype=object))
     """
     types = types_of(values)
     if types == {float}:
         return np.array(values, np.float64)
+    if types == {int}:
+        with suppress(OverflowError):
+            return np.array(values, np.int64)
     return objects_of(values) if types <= {str, NoneType} else plain(values)
 
 

@@ -10,9 +10,11 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import orjson
 
 from pipelines.arrival import COLUMNS, Arrival, ArrivingLabel, ArrivingRow, keys_of, rows_of, unpacked
+from pipelines.plain_columns import Array
 
 Queue = Literal["requests", "labels"]
 QUEUES: tuple[Queue, ...] = ("requests", "labels")
@@ -24,14 +26,17 @@ _TEXTS_AT_ONCE = 50  # in one condition
 
 @dataclass(frozen=True)
 class MovingRows:
-    """The rows of a batch, by column; all of n rows. times, known_at: microseconds; columns: None where one lacks."""
+    """The rows of a batch, by column; all of n rows.
+
+    times: microseconds; columns: None where one lacks; known_at: datetime64[us]; versions: int64.
+    """
 
     ids: list[str]
     times: list[int]
     predictions: list[Sequence[float | None]]
     columns: dict[str, list[Any]]
-    known_at: list[int]
-    versions: list[int]
+    known_at: Array
+    versions: Array
     callers: list[str]
     keys: list[str | None]
 
@@ -58,17 +63,17 @@ def moving_rows(path: Path, batch: int) -> MovingRows:
     def joined(values: Iterable[Iterable[Any]]) -> list[Any]:
         return list(chain.from_iterable(values))
 
-    def each(values: Iterable[Any]) -> list[Any]:
-        return joined(map(repeat, values, counts))
+    def each(values: Iterable[int]) -> Array:
+        return np.repeat(np.array(list(values), np.int64), counts)
 
     return MovingRows(
         joined(content[0] for content in contents),
         joined(content[1] for content in contents),
         joined(content[2] for content in contents),
         _joined_columns([content[3] for content in contents], counts),
-        each(known_at for _, known_at, *_ in found),
+        each(known_at for _, known_at, *_ in found).view("datetime64[us]"),
         each(version for _, _, version, *_ in found),
-        each(caller for *_, caller, _ in found),
+        joined(repeat(caller, rows) for rows, _, _, caller, _ in found),
         joined(keys_of(content) or repeat(None, len(content[0])) for content in contents),
     )
 

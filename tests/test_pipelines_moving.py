@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from pipelines.arrival import Arrival, ArrivingLabel
 from pipelines.errors import UserError
@@ -75,6 +76,26 @@ def test_a_move_that_ends_before_all_has_landed_is_taken_up_by_the_next(
     assert moving.flush() == 1
     assert moving.flush() == 0
     assert logged(tmp_path).ids.tolist() == ["a", "b", "c", "d", "e"]
+
+
+def test_batches_that_wait_land_together_each_with_what_is_new_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.arriving._BATCH", 1)
+    sent = [arrival(str(number)) for number in range(23)]
+    sent[1] = sent[1]._replace(columns={"wind": ["calm"], "tail": [7]})
+    sent[2] = sent[2]._replace(columns={"tail": ["N1"]})
+    with closing(Log(tmp_path / "log")) as log:
+        log.arrive_together(sent)
+        assert log.flush() == 23
+        assert log.landed("requests") == 23
+    table = DeltaTable(tmp_path / "log" / "predictions")
+    assert table.version() == 3  # the empty one, then 10, 10 and 3 batches
+    found = logged(tmp_path)
+    assert found.ids.tolist() == sorted(map(str, range(23)))
+    order = [int(id) for id in found.ids]
+    assert [found.columns["wind"][order.index(place)] for place in range(4)] == [0.0, "calm", None, 0.0]
+    assert [found.columns["tail"][order.index(place)] for place in range(4)] == [None, 7, "N1", None]
 
 
 def test_who_hurries_moves_a_batch_and_leaves_the_rest_to_the_next_writer(
