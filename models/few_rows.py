@@ -106,14 +106,14 @@ class FewRows:
         return np.array([inputs], np.float32)
 
     def _fill_names(self, inputs: NDArray[np.float32], columns: Sequence[Sequence[Any]]) -> None:
-        places: list[int] = []
+        flat, rows = inputs.reshape(-1), np.arange(0, inputs.size, self._width)
         for names in self._names:
-            known, at = names.known, names.start
-            for value in columns[names.place]:
-                code = known.get(value, -1)
-                places.append(at + (code if code >= 0 else names.code(value)))
-                at += self._width
-        inputs.reshape(-1)[places] = 1.0
+            values = columns[names.place]
+            codes = list(map(names.known.get, values))
+            if None in codes:
+                pairs = zip(codes, values, strict=True)
+                codes = [names.code(value) if code is None else code for code, value in pairs]
+            flat[rows + (np.array(codes) + names.start)] = 1.0
 
 
 class _Scaled:

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 # bytes; reading more of JSON keeps everybody else waiting for more than a millisecond
 _LARGE_BODY = 64 * 2**10
 _MANY_ROWS = 256  # the same of rows
+_ENDS = tuple(f"-{row:05x}" for row in range(_MANY_ROWS))  # of the ids of their rows
 # bytes; reading more keeps even other threads waiting, so a process of its own does it
 _HUGE_BODY = 256 * 2**10
 _ROWS_A_TURN = 2048  # rows after which what is read is scored and committed; then others are heard again
@@ -357,6 +358,8 @@ class Ids:
     def new(self, known_at: int, rows: int) -> list[str]:
         """Ids for some rows. known_at: microseconds since 1970."""
         start = f"{known_at:016x}-{self._process}{next(self._count):010x}"
+        if rows <= _MANY_ROWS:
+            return [start + end for end in _ENDS[:rows]]
         return [f"{start}-{row:05x}" for row in range(rows)]
 
 

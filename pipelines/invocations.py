@@ -138,7 +138,8 @@ def _keys(content: Mapping[str, Any]) -> int:
         if isinstance(value, dict):
             count += len(value)
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            count += sum(len(row) for row in value if isinstance(row, dict))
+            rows = value if set(map(type, value)) == {dict} else [row for row in value if type(row) is dict]
+            count += sum(map(len, rows))
     return count
 
 
@@ -206,10 +207,12 @@ def _from_split(value: Any, form: Form) -> dict[str, list[Any]]:
 def _from_lists(field: str, names: Sequence[str], data: Any) -> dict[str, list[Any]]:
     if not isinstance(data, list):
         raise BadRequest(field, _name_of(data), "a list of rows")
-    for place, row in enumerate(data):
-        if not isinstance(row, list) or len(row) != len(names):
-            found = f"a list of {len(row)} values" if isinstance(row, list) else _name_of(row)
-            raise BadRequest(f"{field}[{place}]", found, f"a list of {len(names)} values", rule="width")
+    if not (set(map(type, data)) <= {list} and set(map(len, data)) <= {len(names)}):
+        wrong = (place for place, row in enumerate(data) if type(row) is not list or len(row) != len(names))
+        place = next(wrong)
+        row = data[place]
+        found = f"a list of {len(row)} values" if type(row) is list else _name_of(row)
+        raise BadRequest(f"{field}[{place}]", found, f"a list of {len(names)} values", rule="width")
     columns = map(list, zip(*data, strict=True)) if data else [[] for _ in names]
     return dict(zip(names, columns, strict=True))
 
@@ -220,9 +223,9 @@ def _from_rows(field: str, value: Any, form: Form) -> dict[str, list[Any]]:
         raise BadRequest(field, _name_of(value), "a list of rows")
     if value and all(isinstance(row, list) for row in value):
         return _from_lists(field, form.names, value)
-    for place, row in enumerate(value):
-        if not isinstance(row, dict):
-            raise BadRequest(f"{field}[{place}]", _name_of(row), "an object by column name")
+    if not set(map(type, value)) <= {dict}:
+        place, row = next((place, row) for place, row in enumerate(value) if type(row) is not dict)
+        raise BadRequest(f"{field}[{place}]", _name_of(row), "an object by column name")
     return columns_of(value)
 
 

@@ -85,9 +85,10 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     {'a': [1, 2], 'b': ['x', None]}
     """
     names = dict.fromkeys(rows[0]) if rows else {}
-    if len(names) > 1 and all(row.keys() == names.keys() for row in rows):
-        columns = zip(*map(itemgetter(*names), rows), strict=True)
-        return dict(zip(names, map(list, columns), strict=True))
+    if len(names) > 1 and set(map(len, rows)) == {len(names)}:
+        with suppress(KeyError):  # as many names, but others
+            columns = zip(*map(itemgetter(*names), rows), strict=True)
+            return dict(zip(names, map(list, columns), strict=True))
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
 
