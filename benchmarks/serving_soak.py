@@ -62,7 +62,7 @@ class Times:
     before: float
 
 
-WHOLE, QUICK = Times(3600.0, 900.0, 10.0, 6.0), Times(12.0, 8.0, 3.0, 1.0)
+WHOLE, QUICK = Times(3600.0, 900.0, 15.0, 15.0), Times(12.0, 8.0, 3.0, 1.0)
 
 
 @dataclass

@@ -108,6 +108,8 @@ class Answering:
         self._blocked: list[_Asked] = []
         self._planned = False
         self._rows = self._large = 0
+        # what cannot be answered soon is told so at once, at a small part of the cost of an answer
+        self._full = Refusal(503, _FULL, JSON + RETRY, lasts=lambda: self._rows > _MOST_ROWS)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large")
         self._apart = LargeRequests(seconds=_DEADLINE)
         self._ids = Ids()
@@ -124,7 +126,7 @@ class Answering:
 
     def busy(self) -> Refusal | None:
         """What a request is told while too many rows wait for their answer."""
-        return _FULL if self._rows > _MOST_ROWS else None
+        return self._full if self._rows > _MOST_ROWS else None
 
     def take(self, exchange: Exchange) -> None:
         """Scores the rows of a request; raises `BadRequest` where it is none."""
@@ -387,10 +389,5 @@ def _error(field: str, rule: str, reason: str, expected: str, message: str) -> b
     return orjson.dumps({"error": error, "error_code": "BAD_REQUEST", "message": message})
 
 
-# what cannot be answered soon is told so at once, at a small part of the cost of an answer
-_FULL = Refusal(
-    503,
-    error_body("", "too many rows wait for their answer; try again in a moment", rule="overload"),
-    JSON + RETRY,
-)
+_FULL = error_body("", "too many rows wait for their answer; try again in a moment", rule="overload")
 _FULL_OF_LARGE = error_body("", "too many large requests wait; try again in a moment", rule="overload")

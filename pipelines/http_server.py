@@ -57,11 +57,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer that needs no body of the request. headers: lines that end with CRLF."""
+    """An answer that needs no body of the request.
+
+    headers: lines that end with CRLF; lasts: whether requests with the same head are still refused in the same way,
+    None where that depends on more than the head.
+    """
 
     status: int
     body: bytes
     headers: bytes = JSON
+    lasts: Callable[[], bool] | None = None
 
 
 class Application(Protocol):
@@ -127,6 +132,35 @@ class Exchange:
             self.answered = True
             self._parts = []
             self._connection.answer(self, status, body, headers)
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A request that was refused whatever its body, so that the next one with the same head need not be parsed.
+
+    head: its bytes up to the body; size: of the whole request.
+    """
+
+    head: bytes
+    size: int
+    exchange: Exchange
+    refusal: Refusal
+
+    @classmethod
+    def of(cls, data: bytes, exchange: Exchange) -> _Refused | None:
+        """data: what the connection has read; None where that is not this one request, whole."""
+        refusal, headers = exchange.refusal, exchange.headers
+        end = data.find(b"\r\n\r\n") + 4
+        size = end + int(headers.get(b"content-length", b"0"))
+        if refusal is None or refusal.lasts is None or b"transfer-encoding" in headers:
+            return None
+        whole = len(data) == size and exchange.keep and exchange.method != "HEAD"
+        return cls(data[:end], size, exchange, refusal) if whole else None
+
+    def again(self, data: bytes) -> bool:
+        """Whether this is such a request, and refused as well."""
+        lasts = self.refusal.lasts
+        return len(data) == self.size and data.startswith(self.head) and lasts is not None and lasts()
 
 
 class HttpServer:
@@ -219,7 +253,7 @@ class _Accepting:
         self.pending: set[asyncio.Task[object]] = set()
         self._coming: set[socket] = set()  # those that `HttpServer.connections` does not count yet
         self._turned_away: deque[tuple[float, socket]] = deque()
-        self._refusal = _closing_answer(
+        self._refusal = _last_answer(
             503, server.application.refused(503, "too many connections; try again in a moment")
         )
         listening.setblocking(False)
@@ -302,6 +336,8 @@ class _Connection(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._head = 0
         self._leaving = self._stuck = False
+        self._turned: Exchange | None = None  # that was refused in the bytes that are being read
+        self._refused: _Refused | None = None
         self.since = server.clock
         self.peer = ""
 
@@ -329,8 +365,15 @@ class _Connection(asyncio.Protocol):
         self._server.polling.asked()
         if self._leaving:  # what a refused client still sends is read, so that it gets to read the refusal
             return
+        idle = self.idle
+        if idle and self._refused is not None and self._may_go_on and self._refused.again(data):
+            self._refuse_again(self._refused)
+            return
         try:
             self._parser.feed_data(data)
+            if self._turned is not None:
+                self._refused = _Refused.of(data, self._turned) if idle and self.idle else None
+                self._turned = None
         except httptools.HttpParserUpgrade:  # nothing else is spoken here; the request itself is answered
             self._last()
         except httptools.HttpParserError as error:
@@ -425,6 +468,7 @@ class _Connection(asyncio.Protocol):
     def _start(self, exchange: Exchange) -> None:
         self._active = exchange
         if exchange.refusal is not None:
+            self._turned = exchange
             exchange.reply(exchange.refusal.status, exchange.refusal.body, exchange.refusal.headers)
             return
         try:
@@ -444,22 +488,25 @@ class _Connection(asyncio.Protocol):
         # that was sent ahead, and is answered as well
         more = bool(self._waiting) or self._reading is not None
         keep = exchange.keep and (more or not self._server.draining)
-        self._transport.write(
-            b"%b%bcontent-length: %d\r\n%b\r\n%b"
-            % (
-                _STATUS[status],
-                headers,
-                len(body),
-                b"" if keep else b"connection: close\r\n",
-                b"" if exchange.method == "HEAD" else body,
-            )
-        )
+        said = b"" if exchange.method == "HEAD" else body
+        self._transport.write(_answer(status, headers, len(body), said, keep=keep))
         self._active, self.since = None, self._server.clock
         self._server.polling.answered()
         if not keep:
             self._leave()
         elif self._waiting:
             self._next()
+
+    def _refuse_again(self, refused: _Refused) -> None:
+        """Answers as before, at half the cost: what is told while the server is busy has to be cheap."""
+        refusal, exchange = refused.refusal, refused.exchange
+        exchange.begun = time.perf_counter()
+        self.since = self._server.clock
+        self._server.application.answered(exchange, refusal.status)
+        self._transport.write(
+            _answer(refusal.status, refusal.headers, len(refusal.body), refusal.body, keep=True)
+        )
+        self._server.polling.answered()
 
     def _next(self) -> None:
         if self._waiting and self._active is None and not self._stuck and not self._leaving:
@@ -475,7 +522,7 @@ class _Connection(asyncio.Protocol):
         if self._active is not None:  # its answer comes first, and is the last one
             self._last()
             return
-        self._transport.write(_closing_answer(status, self._server.application.refused(status, reason)))
+        self._transport.write(_last_answer(status, self._server.application.refused(status, reason)))
         self._leave()
 
     def _last(self) -> None:
@@ -515,6 +562,11 @@ class _Connection(asyncio.Protocol):
         return self._active is None and self._reading is None and not self._leaving
 
     @property
+    def _may_go_on(self) -> bool:
+        """Whether an answer can be written now, and the connection stays open after it."""
+        return not (self._stuck or self._server.draining or self._transport.is_closing())
+
+    @property
     def unread(self) -> int:
         """Bytes that have come in and were not looked at yet."""
         waiting = array("i", [0])
@@ -549,16 +601,15 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
 
-def _closing_answer(status: int, body: bytes) -> bytes:
+def _answer(status: int, headers: bytes, size: int, body: bytes, *, keep: bool) -> bytes:
+    """The bytes of an answer. size: of its body, which is not sent where nobody asked for it."""
+    close = b"" if keep else b"connection: close\r\n"
+    return b"%b%bcontent-length: %d\r\n%b\r\n%b" % (_STATUS[status], headers, size, close, body)
+
+
+def _last_answer(status: int, body: bytes) -> bytes:
     """A refusal in JSON after which the connection is closed."""
-    retry = RETRY if status == 503 else b""
-    return b"%b%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
-        _STATUS[status],
-        JSON,
-        retry,
-        len(body),
-        body,
-    )
+    return _answer(status, JSON + (RETRY if status == 503 else b""), len(body), body, keep=False)
 
 
 def header_lines(headers: Mapping[str, str]) -> bytes:

@@ -19,13 +19,21 @@ from pipelines.http_server import Exchange, HttpServer, Limits, Refusal, header_
 
 
 class Echo:
-    """Answers what it was sent; /later when it is let go, /wrong with a fault, /no not at all."""
+    """Answers what it was sent; /later when it is let go, /wrong with a fault, /no not at all, /full while it is not.
+
+    looked: heads of requests that it was asked about.
+    """
 
     def __init__(self) -> None:
         self.later: list[Exchange] = []
         self.statuses: list[int] = []
+        self.looked = 0
+        self.full = False
 
     def admit(self, exchange: Exchange) -> Refusal | None:
+        self.looked += 1
+        if exchange.path == "/full":
+            return Refusal(503, b"full", lasts=lambda: self.full) if self.full else None
         return Refusal(403, b"no") if exchange.path == "/no" else None
 
     def handle(self, exchange: Exchange) -> None:
@@ -386,6 +394,107 @@ def test_at_the_end_what_has_come_in_is_answered_and_nothing_new_is_taken() -> N
             socket.create_connection(("127.0.0.1", server.port), timeout=5)
         busy.close()
         idle.close()
+
+
+class Talking:
+    """One connection, request after request."""
+
+    def __init__(self, server: Running) -> None:
+        self._echo = server.echo
+        self.connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+
+    def say(self, *parts: bytes, answers: int = 1) -> tuple[list[bytes], int]:
+        """Answers to what is sent part by part, and how many heads the application was asked about."""
+        before, came = self._echo.looked, b""
+        for place, part in enumerate(parts):
+            self.connection.sendall(part)
+            time.sleep(0.05 if place + 1 < len(parts) else 0.0)  # so that it comes in parts
+        while came.count(b"HTTP/1.1 ") < answers or not came.endswith((b"full", b"!")):
+            came += self.connection.recv(65536)
+        return came.split(b"HTTP/1.1 ")[1:], self._echo.looked - before
+
+
+@pytest.fixture
+def full() -> Iterator[tuple[Running, Talking]]:
+    with running(body=1000, head=2000, headers=20) as server:
+        talking = Talking(server)
+        server.echo.full = True
+        yield server, talking
+        talking.connection.close()
+
+
+REFUSED = b"503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 4\r\n\r\nfull"
+
+
+def test_while_it_is_full_requests_with_a_head_that_is_known_are_not_looked_at(
+    full: tuple[Running, Talking],
+) -> None:
+    server, talking = full
+    sent = post(b"/full", b"abc!")
+    assert talking.say(sent) == ([REFUSED], 1)
+    assert [talking.say(sent) for _ in range(3)] == [([REFUSED], 0)] * 3
+    assert talking.say(post(b"/full", b"xyz!")) == ([REFUSED], 0)
+    assert server.echo.statuses == [503] * 5
+    server.echo.full = False
+    (answer,), looked = talking.say(sent)
+    assert answer.endswith(b"POST /full abc!")
+    assert looked == 1
+    server.echo.full = True
+    assert talking.say(sent) == ([REFUSED], 0)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [post(b"/full", b"abcd!")],
+        [post(b"/full", b"abc!", b"x-more: 1")],
+        [post(b"/full", b"abc!") * 2],
+        [post(b"/full", b"abc!")[:-2], b"c!"],
+        [post(b"/full", b"abc!")[:10], post(b"/full", b"abc!")[10:]],
+        [post(b"/full", b"abc!") + post(b"/full", b"abc!")[:9], post(b"/full", b"abc!")[9:]],
+    ],
+    ids=["a longer body", "another head", "two at once", "a torn body", "a torn head", "one and a half"],
+)
+def test_all_else_is_looked_at(full: tuple[Running, Talking], others: list[bytes]) -> None:
+    _, talking = full
+    talking.say(post(b"/full", b"abc!"))
+    count = b"".join(others).count(b"POST")
+    assert talking.say(*others, answers=count) == ([REFUSED] * count, count)
+    assert talking.say(post(b"/full", b"abc!"))[0] == [REFUSED]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        post(b"/full", b"abc!", LAST),
+        b"POST /full HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabc!\r\n0\r\n\r\n",
+        post(b"/no", b"abc!"),
+    ],
+    ids=["the last one", "in chunks", "for another reason"],
+)
+def test_what_depends_on_more_than_the_head_is_not_known(sent: bytes) -> None:
+    with running() as server:
+        server.echo.full = True
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+                connection.sendall(sent)
+                connection.recv(65536)
+                with suppress(OSError):
+                    connection.sendall(sent)
+                    connection.recv(65536)
+        assert server.echo.looked == (2 if LAST in sent else 4)
+
+
+def test_at_its_end_it_closes_after_a_request_with_a_head_that_is_known(
+    full: tuple[Running, Talking],
+) -> None:
+    server, talking = full
+    talking.say(post(b"/full", b"abc!"))
+    server.stop()
+    until(lambda: server.server.draining)
+    (answer,), looked = talking.say(post(b"/full", b"abc!"))
+    assert b"connection: close" in answer
+    assert looked == 1
 
 
 def test_http_of_another_version_is_refused(server: Running) -> None:
