@@ -25,7 +25,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 
 from benchmarks import options
 from benchmarks.clients import Answer, Connection, ask, request
@@ -47,6 +49,7 @@ RECOVERY = 10.0  # seconds
 WARM = 0.2  # share of the time after which memory is first looked at
 FLAT = 1.1  # memory at the end against then
 QUICK_REFUSAL = 1000.0  # ms
+CALM = 0.05  # of the machine's CPU; a host that takes more makes it another machine
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,20 @@ class Times:
 WHOLE, QUICK = Times(3600.0, 900.0, 15.0, 15.0), Times(12.0, 8.0, 3.0, 1.0)
 
 
+@dataclass(frozen=True)
+class Look:
+    """A few seconds. errors: since the look before; stolen: share of the machine's CPU that its host gave to others."""
+
+    errors: int
+    stolen: float
+
+
 @dataclass
 class Period:
-    """What came back in one period. answered, refused: milliseconds of answers with 200, and with 429 or 503 that say
-    when to come again; failed: all else; unsent: requests for which the client itself had no connection left.
+    """What came back in one period, looked at every five seconds.
+
+    answered, refused: milliseconds of answers with 200, and with 429 or 503 that say when to come again; failed: all
+    else; unsent: requests for which the client itself had no connection left.
     """
 
     seconds: float = 0.0
@@ -79,11 +92,18 @@ class Period:
     unsent: int = 0
     memory: list[float] = field(default_factory=list)
     cpu: float = 0.0  # seconds that the server itself took
+    looks: list[Look] = field(default_factory=list)
 
     @property
     def errors(self) -> int:
         """Requests that were not answered with 200."""
         return self.failed + len(self.refused) + self.unsent
+
+    @property
+    def calm(self) -> list[Look]:
+        """Seconds in which the machine had its CPU, and so it was in those before."""
+        pairs = pairwise([Look(0, 0.0), *self.looks])
+        return [look for before, look in pairs if max(before.stolen, look.stolen) < CALM]
 
     @property
     def rate(self) -> float:
@@ -159,6 +179,11 @@ def measure(quick: bool) -> list[Result]:
         figure("seconds at 70 %", steady.seconds, "s"),
         figure("answers at 70 %", len(steady.answered), ""),
         at_most(0, "errors at 70 %", steady.errors, "", decided=decided),
+        figure(
+            "of them in seconds in which the machine had its CPU", sum(one.errors for one in steady.calm), ""
+        ),
+        figure("such seconds", len(steady.calm) / max(len(steady.looks), 1), "of 1"),
+        figure("CPU that the host took away", fmean(one.stolen for one in steady.looks), "of 1"),
         figure("p99 at 70 %", percentile(steady.answered, 0.99), "ms"),
         at_most(FLAT, "memory at 70 %, end against begin", steady.growth, "times", decided=decided),
         figure("seconds at three times", flood.seconds, "s"),
@@ -258,6 +283,24 @@ def cpu(server: Running) -> float:
         return 0.0
     times = psutil.Process(server.process.pid).cpu_times()
     return float(times.user + times.system)
+
+
+class _Stolen:
+    """How much of the machine's CPU its host gives to others, since the last time that was asked."""
+
+    def __init__(self) -> None:
+        self._before = self._times()
+
+    def share(self) -> float:
+        before, self._before = self._before, self._times()
+        stolen, whole = (now - then for now, then in zip(self._before, before, strict=True))
+        return stolen / max(whole, 1e-9)
+
+    def _times(self) -> tuple[float, float]:
+        import psutil
+
+        times = psutil.cpu_times()
+        return getattr(times, "steal", 0.0), sum(times) - times.guest - times.guest_nice
 
 
 def _request() -> bytes:
@@ -385,11 +428,13 @@ def _send_due(clock: _Clock, begun: float, number: int, rate: float) -> int:
 def period(server: Running, rate: float, seconds: float, found: Period) -> None:
     """Requests at a rate for some time; what is under way at its end is waited for. found: is added to."""
     clock, begun, used = _Clock(server.port, found), time.perf_counter(), cpu(server)
-    number, look = 0, 0.0
+    number, look, errors, stolen = 0, 0.0, found.errors, _Stolen()
     while (now := time.perf_counter() - begun) < seconds:
         number = _send_due(clock, begun, number, rate)
         if now >= look and server.alive:
             found.memory.append(memory(server.process))
+            found.looks.append(Look(found.errors - errors, stolen.share()))
+            errors = found.errors
             look = now + min(seconds / 50, 5.0)
     found.seconds += time.perf_counter() - begun
     found.cpu += max(cpu(server) - used, 1e-9)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.serving_soak import FLAT, Period, Saturation, Soak, Times, soaked
+from benchmarks.serving_soak import FLAT, Look, Period, Saturation, Soak, Times, soaked
 
 
 def test_goodput_is_the_share_of_saturation_that_is_answered() -> None:
@@ -24,6 +24,11 @@ def test_growth_is_counted_from_when_the_server_is_warm() -> None:
     flat = Period(memory=[50.0, 80.0, *[100.0] * 8])
     assert flat.growth == 1.0
     assert Period(memory=[100.0 + 5 * look for look in range(20)]).growth > 1.3
+
+
+def test_seconds_count_as_calm_where_the_machine_had_its_cpu_then_and_before() -> None:
+    looks = [Look(1, 0.0), Look(2, 0.3), Look(4, 0.0), Look(8, 0.01)]
+    assert [one.errors for one in Period(looks=looks).calm] == [1, 8]
 
 
 @pytest.mark.slow
