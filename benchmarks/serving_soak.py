@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 import select
 import sys
 import tempfile
@@ -44,7 +45,7 @@ CLIENTS, ALONE = 32, 50
 FLUSH_EVERY = 5.0
 SHARE, TIMES = 0.7, 3.0
 ROWS = 64  # of a request, so that the client, which is Python as well, can send three times what the server answers
-MOST_CONNECTIONS = 1400  # more than the server has room for
+MOST_CONNECTIONS = 5000  # more than the server has room for
 RECOVERY = 10.0  # seconds
 WARM = 0.2  # share of the time after which memory is first looked at
 FLAT = 1.1  # memory at the end against then
@@ -216,6 +217,8 @@ def measure(quick: bool) -> list[Result]:
 def soaked(folder: Path, times: Times, *, plant: str = "") -> Soak:
     """Loads one server. folder: is made; plant: a fault of `benchmarks.serving_faults`."""
     made_project(folder)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file
     below, above, saturations = Period(), Period(), []
     with _elsewhere() as sink, started(folder, Settings(flush_every=FLUSH_EVERY, plant=plant)) as server:
         for seconds in _parts(times.steady):

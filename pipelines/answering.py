@@ -7,6 +7,7 @@ import logging
 import secrets
 import shutil
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +38,10 @@ _ENDS = tuple(f"-{row:05x}" for row in range(_MANY_ROWS))  # of the ids of their
 # bytes; reading more keeps even other threads waiting, so a process of its own does it
 _HUGE_BODY = 256 * 2**10
 _ROWS_A_TURN = 2048  # rows after which what is read is scored and committed; then others are heard again
-_MOST_ROWS = 49_152  # rows that wait, about half a second's work; more are asked to come again
+_PATIENCE = 1.0  # seconds that requests wait for their turn; others are asked to come again, after as long
+_MOST_BYTES = (
+    32 * 2**20
+)  # bytes of the requests that wait; what is read of them takes two to three times as much
 _MOST_LARGE = 8  # large requests that wait; more are asked to come again
 _AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
 _DEADLINE = 60.0  # seconds for a large request
@@ -71,12 +75,13 @@ Score = Callable[[], tuple[Invocation, list[list[float]]]]  # reads the rows of 
 
 @dataclass(slots=True)
 class _Asked:
-    """A request on its way: read and prepared, then scored (`answers`) and packed for the log."""
+    """A request on its way: read and prepared, then scored and packed for the log. size: bytes of its body."""
 
     exchange: Exchange
     served: Served
     invocation: Invocation
     inputs: Array
+    size: int
     arrival: Arrival
 
 
@@ -107,9 +112,9 @@ class Answering:
         self._waiting: deque[_Asked] = deque()
         self._blocked: list[_Asked] = []
         self._planned = False
-        self._rows = self._large = 0
+        self._bytes = self._large = 0
         # what cannot be answered soon is told so at once, at a small part of the cost of an answer
-        self._full = Refusal(503, _FULL, JSON + RETRY, lasts=lambda: self._rows > _MOST_ROWS)
+        self._full = Refusal(503, _FULL, JSON + RETRY, lasts=self._too_late)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large")
         self._apart = LargeRequests(seconds=_DEADLINE)
         self._ids = Ids()
@@ -125,8 +130,12 @@ class Answering:
         self._apart.close()
 
     def busy(self) -> Refusal | None:
-        """What a request is told while too many rows wait for their answer."""
-        return self._full if self._rows > _MOST_ROWS else None
+        """What a request is told that would wait for its answer for too long."""
+        return self._full if self._too_late() else None
+
+    def _too_late(self) -> bool:
+        waits = time.perf_counter() - self._waiting[0].exchange.begun if self._waiting else 0.0
+        return waits > _PATIENCE or self._bytes > _MOST_BYTES
 
     def take(self, exchange: Exchange) -> None:
         """Scores the rows of a request; raises `BadRequest` where it is none."""
@@ -151,8 +160,8 @@ class Answering:
             self._hand_over(exchange, served, lambda: _scored(asked, served))
             return
         inputs = served.scorer.prepared(list(asked.columns.values()))
-        self._waiting.append(_Asked(exchange, served, asked, inputs, _NOTHING))
-        self._rows += asked.rows
+        self._waiting.append(_Asked(exchange, served, asked, inputs, len(body), _NOTHING))
+        self._bytes += len(body)
         if self._alone():
             self._turn()
         else:
@@ -179,7 +188,7 @@ class Answering:
             for one in together:
                 one.exchange.reply(500, error_body("", "a fault of the server, see its log", rule="server"))
         if not self._blocked:
-            self._rows -= sum(one.invocation.rows for one in together)
+            self._bytes -= sum(one.size for one in together)
             if self._waiting:
                 self._plan()
 
@@ -389,5 +398,5 @@ def _error(field: str, rule: str, reason: str, expected: str, message: str) -> b
     return orjson.dumps({"error": error, "error_code": "BAD_REQUEST", "message": message})
 
 
-_FULL = error_body("", "too many rows wait for their answer; try again in a moment", rule="overload")
+_FULL = error_body("", "too many requests wait for their answer; try again in a moment", rule="overload")
 _FULL_OF_LARGE = error_body("", "too many large requests wait; try again in a moment", rule="overload")

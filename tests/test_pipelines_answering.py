@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -218,16 +220,56 @@ def test_mlflows_own_client_is_answered(source: Fixed, log: Noting, tmp_path: Pa
             client.invoke(frame.assign(wind="strong"))
 
 
+@pytest.mark.parametrize(("patience", "status"), [(0.0, 503), (60.0, 200)])
+def test_who_would_wait_for_too_long_is_asked_to_come_again(
+    source: Fixed,
+    log: Noting,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: float,
+    status: int,
+) -> None:
+    monkeypatch.setattr("pipelines.answering._PATIENCE", patience)
+    content = {"dataframe_records": [row(1.0)]}
+    server = ScoringServer(
+        source, log, folder=tmp_path, now=lambda: NOW, tokens=Tokens(tmp_path / "tokens.json")
+    )
+    with asking.running(server) as port, ThreadPoolExecutor(3) as clients:
+        log.busy = 10**9  # another thread writes, while one is to be committed and one waits for its turn
+        asked = []
+        for waiting in (1, 2):
+            asked.append(clients.submit(asking.ask, port, "/invocations", content))
+            until_waiting(port, waiting)
+        third = clients.submit(asking.ask, port, "/invocations", content)
+        if status == 200:
+            until_waiting(port, 3)
+        else:
+            assert third.result(20).error["rule"] == "overload"
+            assert third.result().headers["retry-after"] == "1"
+        log.busy = 0
+        assert [one.result(20).status for one in asked] == [200, 200]
+        assert third.result(20).status == status
+
+
+def until_waiting(port: int, count: int) -> None:
+    end = time.monotonic() + 20
+    while f"losswatch_waiting_requests {count}" not in asking.ask(port, "/metrics").body.decode():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_what_cannot_be_answered_soon_is_told_so_at_once(
     source: Fixed, log: Noting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.answering._MOST_ROWS", 0)  # one request is as many as may wait
+    monkeypatch.setattr("pipelines.answering._MOST_BYTES", 0)  # one request is as much as may wait
     contents = [{"dataframe_records": [row(1.0)]} for _ in range(12)]
     answers = all_at_once(source, log, tmp_path, contents)
     statuses = [status for status, _ in answers]
     assert set(statuses) <= {200, 503}
     refused = [answer["error"] for status, answer in answers if status == 503]
     assert refused
-    assert all(error["rule"] == "overload" and "too many rows wait" in error["reason"] for error in refused)
+    assert all(
+        error["rule"] == "overload" and "too many requests wait" in error["reason"] for error in refused
+    )
     log.flush()
     assert set(log.groups) == {1}

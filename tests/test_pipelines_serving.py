@@ -288,7 +288,7 @@ def test_a_busy_server_refuses_a_request_by_its_head(
         b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
     )
     with monkeypatch.context() as patch:
-        patch.setattr("pipelines.answering._MOST_ROWS", -1)  # so many rows wait already
+        patch.setattr("pipelines.answering._MOST_BYTES", -1)  # so much waits already
         refused = asking.raw(client.port, head + b'{"a": 1}\n', seconds=1.0)
         assert client.get("/livez").status == 200
         assert client.post("/labels", {"labels": []}).status != 503
