@@ -39,9 +39,8 @@ _ENDS = tuple(f"-{row:05x}" for row in range(_MANY_ROWS))  # of the ids of their
 _HUGE_BODY = 256 * 2**10
 _ROWS_A_TURN = 2048  # rows after which what is read is scored and committed; then others are heard again
 _PATIENCE = 1.0  # seconds that requests wait for their turn; others are asked to come again, after as long
-_MOST_BYTES = (
-    32 * 2**20
-)  # bytes of the requests that wait; what is read of them takes two to three times as much
+# bytes of the requests that wait; what is read of them takes two to three times as much
+_MOST_BYTES = 32 * 2**20
 _MOST_LARGE = 8  # large requests that wait; more are asked to come again
 _AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
 _DEADLINE = 60.0  # seconds for a large request

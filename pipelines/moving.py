@@ -32,6 +32,7 @@ from pipelines.waiting import QUEUES
 _SECONDS = 600.0  # for one move
 _ROUND = 60.0  # seconds after which a move ends that still has batches: what has landed is then deleted here
 _NICE = 10  # answers go first
+_ONE_CORE = {"TOKIO_WORKER_THREADS": "1"}  # the library of the tables would take all of them
 
 
 class MovingLog:
@@ -94,10 +95,7 @@ class MovingLog:
             text=True,
             timeout=_SECONDS,
             start_new_session=True,
-            env={
-                **os.environ,
-                "TOKIO_WORKER_THREADS": "1",
-            },  # the library of the tables would take every core
+            env=os.environ | _ONE_CORE,
         )
         if done.returncode:
             raise RuntimeError(f"moving ended with {done.returncode}: {done.stderr.strip()[-500:]}")
