@@ -21,7 +21,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import orjson
-import pyarrow as pa
 
 from pipelines.arrival import Arrival, ArrivingLabel, ArrivingRow, Conflict, Stored
 from pipelines.arriving import Arriving
@@ -52,6 +51,7 @@ from pipelines.log_rows import (
     given,
     in_order,
     inputs_of,
+    joined,
     matrix,
     padded,
     predictions_of,
@@ -502,7 +502,7 @@ class Log:
         if not waiting:
             return found
         late = arrived_rows(waiting).table(self._predictions.schema, 0)
-        return _joined(found, late if own is None else late.select(found.column_names))
+        return joined(found, late if own is None else late.select(found.column_names))
 
     def _truth(self, ids: Array, keys: Array, known_until: datetime | None) -> Truth:
         if not len(ids):
@@ -513,9 +513,9 @@ class Log:
         landed = read[0][1]  # what lands between the two is read twice, which says nothing new
         waiting = waiting_labels(self._folder / "arriving.db", landed, known_until=_limit(known_until))
         waiting = tuple(label for label in waiting if label.id in named["key" if label.keyed else "id"])
-        found = _joined(*(table for table, _ in read))
+        found = joined(*(table for table, _ in read))
         if waiting:
-            found = _joined(found, arrived_labels(waiting).table(self._labels.schema, 0))
+            found = joined(found, arrived_labels(waiting).table(self._labels.schema, 0))
         return truth(ids, keys, events_of(found))
 
     def _labels_of(self, name: str, wanted: set[str], known_until: datetime | None) -> tuple[Any, int]:
@@ -529,7 +529,7 @@ class Log:
         waiting = waiting_labels(self._folder / "arriving.db", landed, known_until=_limit(known_until))
         waiting = tuple(label for label in waiting if label.known_at >= microseconds(since))
         if waiting:
-            found = _joined(found, arrived_labels(waiting).table(self._labels.schema, 0))
+            found = joined(found, arrived_labels(waiting).table(self._labels.schema, 0))
         return events_of(found)
 
     def label_times(self, start: datetime, end: datetime, known_until: datetime) -> LabelTimes:
@@ -540,14 +540,14 @@ class Log:
         waiting = waiting_rows(self._folder / "arriving.db", landed, **limits)
         if waiting:
             late = arrived_rows(waiting).table(self._predictions.schema, 0)
-            rows = _joined(rows, late.select(rows.column_names))
+            rows = joined(rows, late.select(rows.column_names))
         labels, landed = self._labels.read(
             _known(known_until), _own(("id", "key", "known_at")), mark=self._mark
         )
         told = waiting_labels(self._folder / "arriving.db", landed, known_until=_limit(known_until))
         if told:
             late = arrived_labels(told).table(self._labels.schema, 0)
-            labels = _joined(labels, late.select(labels.column_names))
+            labels = joined(labels, late.select(labels.column_names))
         first = np.fmin(first_labels(rows, labels, "id"), first_labels(rows, labels, "key"))
         return LabelTimes(times_of(rows["time"]), times_of(rows["known_at"]), first)
 
@@ -629,10 +629,6 @@ def _among(name: str, wanted: set[str]) -> Where:
 
 def _limit(known_until: datetime | None) -> int:
     return _EVER if known_until is None else microseconds(known_until)
-
-
-def _joined(*tables: Any) -> Any:
-    return pa.concat_tables(list(tables), promote_options="default")
 
 
 def _json_rows(columns: Mapping[str, Any], rows: int) -> list[dict[str, Any]]:

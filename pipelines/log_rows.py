@@ -199,6 +199,11 @@ def table_of(parts: Sequence[Part], schema: Any, number: int) -> Any:
         for field in table.schema:
             schema = schema if field.name in schema.names else schema.append(field)
         tables.append(table)
+    return joined(*tables)
+
+
+def joined(*tables: Any) -> Any:
+    """The rows of several Arrow tables; null where one lacks a column."""
     return pa.concat_tables(tables, promote_options="default")
 
 
