@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 import orjson
 
-from pipelines.arrival import Arrival, ArrivingLabel, Busy, Conflict, Stored
+from pipelines.arrival import Arrival, ArrivingLabel, Busy, Conflict, Stored, ids_from
 from pipelines.champion import Served
 from pipelines.http_server import JSON, RETRY, Exchange, Refusal
 from pipelines.invocations import BadRequest, Invocation
@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 # bytes; reading more of JSON keeps everybody else waiting for more than a millisecond
 _LARGE_BODY = 64 * 2**10
 _MANY_ROWS = 256  # the same of rows
-_ENDS = tuple(f"-{row:05x}" for row in range(_MANY_ROWS))  # of the ids of their rows
 # bytes; reading more keeps even other threads waiting, so a process of its own does it
 _HUGE_BODY = 256 * 2**10
 _ROWS_A_TURN = 2048  # rows after which what is read is scored and committed; then others are heard again
@@ -277,17 +276,22 @@ class Answering:
     def _arrival(
         self, served: Served, asked: Invocation, answers: list[list[float]], known_at: int, caller: str
     ) -> Arrival:
-        own, rows = asked.ids is not None, asked.rows
+        rows, start = asked.rows, None
+        ids: Sequence[str] | None = asked.ids
+        if ids is None:
+            start = self._ids.start(known_at)
+            ids = ids_from(start, rows)
         return Arrival(
-            asked.ids or self._ids.new(known_at, rows),
+            ids,
             [known_at] * rows if asked.times is None else asked.times.view(np.int64).tolist(),
             answers,
             {name: asked.columns[name] for name in served.sorted_names},
             known_at,
             served.version,
             caller,
-            own,
+            start is None,
             asked.keys,
+            start,
         )
 
     def _answer(self, arrival: Arrival, before: Stored | Conflict | None) -> tuple[int, bytes, bytes]:
@@ -365,12 +369,9 @@ class Ids:
         self._process = secrets.token_hex(6)
         self._count = count()  # one step of it is one step for all threads
 
-    def new(self, known_at: int, rows: int) -> list[str]:
-        """Ids for some rows. known_at: microseconds since 1970."""
-        start = f"{known_at:016x}-{self._process}{next(self._count):010x}"
-        if rows <= _MANY_ROWS:
-            return [start + end for end in _ENDS[:rows]]
-        return [f"{start}-{row:05x}" for row in range(rows)]
+    def start(self, known_at: int) -> str:
+        """What the ids of a request's rows are made from, see `ids_from`. known_at: microseconds since 1970."""
+        return f"{known_at:016x}-{self._process}{next(self._count):010x}"
 
 
 def refusal_body(error: BadRequest) -> bytes:

@@ -13,7 +13,16 @@ from typing import Any, Literal
 import numpy as np
 import orjson
 
-from pipelines.arrival import COLUMNS, Arrival, ArrivingLabel, ArrivingRow, keys_of, rows_of, unpacked
+from pipelines.arrival import (
+    COLUMNS,
+    Arrival,
+    ArrivingLabel,
+    ArrivingRow,
+    content_of,
+    rows_of,
+    start_of,
+    unpacked,
+)
 from pipelines.plain_columns import Array
 
 Queue = Literal["requests", "labels"]
@@ -58,7 +67,8 @@ def moving_rows(path: Path, batch: int) -> MovingRows:
             _between(connection, "requests", batch),
         ).fetchall()
     counts = [rows for rows, *_ in found]
-    contents = orjson.loads(b"[" + b",".join([content for *_, content in found]) + b"]")
+    read = orjson.loads(b"[" + b",".join([content for *_, content in found]) + b"]")
+    contents = [content_of(parts) for parts in read]
 
     def joined(values: Iterable[Iterable[Any]]) -> list[Any]:
         return list(chain.from_iterable(values))
@@ -67,14 +77,14 @@ def moving_rows(path: Path, batch: int) -> MovingRows:
         return np.repeat(np.array(list(values), np.int64), counts)
 
     return MovingRows(
-        joined(content[0] for content in contents),
-        joined(content[1] for content in contents),
-        joined(content[2] for content in contents),
-        _joined_columns([content[3] for content in contents], counts),
+        joined(content.ids for content in contents),
+        joined(content.times for content in contents),
+        joined(content.predictions for content in contents),
+        _joined_columns([content.columns for content in contents], counts),
         each(known_at for _, known_at, *_ in found).view("datetime64[us]"),
         each(version for _, _, version, *_ in found),
         joined(repeat(caller, rows) for rows, _, _, caller, _ in found),
-        joined(keys_of(content) or repeat(None, len(content[0])) for content in contents),
+        joined(content.keys or repeat(None, len(content.ids)) for content in contents),
     )
 
 
@@ -182,7 +192,7 @@ def _between(connection: sqlite3.Connection, queue: Queue, batch: int) -> tuple[
 def numbers_with(path: Path, ids: Sequence[str]) -> set[int]:
     """The requests in whose rows one of these texts occurs; a few others may be among them."""
     found: set[int] = set()
-    texts = [orjson.dumps(id) for id in ids]
+    texts = [orjson.dumps(text) for id in ids for text in (id, start_of(id)) if text]
     with reading(path) as connection:
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             some = texts[start : start + _TEXTS_AT_ONCE]

@@ -18,7 +18,7 @@ import pytest
 import versions
 
 from pipelines.answering import Ids, error_body
-from pipelines.arrival import Arrival, Busy, Conflict, Stored
+from pipelines.arrival import Arrival, Busy, Conflict, Stored, ids_from
 from pipelines.champion import Served
 from pipelines.log import Log
 from pipelines.scoring import Scorer
@@ -175,8 +175,7 @@ def test_a_fault_in_the_network_is_told_to_each(
 
 def test_ids_of_a_process_are_never_alike() -> None:
     ids, other = Ids(), Ids()
-    found = [*ids.new(7, 2), *ids.new(7, 2), *other.new(7, 2)]
-    assert len(set(found)) == 6
+    assert len({ids.start(7), ids.start(7), other.start(7)}) == 3
 
 
 @pytest.mark.parametrize("rows", [1, 300])
@@ -185,7 +184,7 @@ def test_an_id_that_the_server_gave_is_nobodys_own(
 ) -> None:
     tokens = Tokens(tmp_path / "tokens.json")
     with asking.running(ScoringServer(source, log, folder=tmp_path, now=lambda: NOW, tokens=tokens)) as port:
-        given = Ids().new(7, rows)
+        given = ids_from(Ids().start(7), rows)
         answer = asking.ask(port, "/invocations", {"dataframe_records": [row(1.0)] * rows, "ids": given})
         assert (answer.status, answer.error["field"]) == (400, "ids[0]")
         assert asking.ask(port, "/invocations", {"dataframe_records": [row(2.0)]}).status == 200

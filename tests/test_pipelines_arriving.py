@@ -12,10 +12,28 @@ from typing import Any
 import orjson
 import pytest
 
-from pipelines.arrival import Arrival, ArrivingLabel, ArrivingRow, Busy, Conflict, Stored
+from pipelines.arrival import (
+    COLUMNS,
+    Arrival,
+    ArrivingLabel,
+    ArrivingRow,
+    Busy,
+    Conflict,
+    Stored,
+    ids_from,
+    packed,
+    unpacked,
+)
 from pipelines.arriving import Arriving
 from pipelines.errors import UserError
-from pipelines.waiting import moving_labels, moving_rows, waiting_batches, waiting_labels, waiting_rows
+from pipelines.waiting import (
+    moving_labels,
+    moving_rows,
+    rows_with,
+    waiting_batches,
+    waiting_labels,
+    waiting_rows,
+)
 
 ROW = ArrivingRow("a", 10, 20, 1, (0.5,), {"wind": 1.5, "carrier": None}, "127.0.0.1")
 
@@ -118,6 +136,13 @@ def test_a_full_disk_leaves_no_half_request_and_the_next_one_comes_in(
 
 def _made(id: str, known_at: int) -> Arrival:
     return Arrival([id], [10], [[0.5]], {}, known_at, 1, "", own=False)
+
+
+def _server_made(start: str, rows: int, times: list[int] | None = None) -> Arrival:
+    """Rows to which the server gave their ids, and their times where none are said."""
+    columns: dict[str, list[Any]] = {"wind": [1.5 + row for row in range(rows)]}
+    answers, ids = [[0.5 + row] for row in range(rows)], ids_from(start, rows)
+    return Arrival(ids, times or [20] * rows, answers, columns, 20, 1, "", own=False, start=start)
 
 
 def _own(*ids: str, wind: float = 1.5, prediction: float = 0.7) -> Arrival:
@@ -265,6 +290,77 @@ def test_how_safe_a_commit_is_can_be_chosen(durable: bool, level: int, tmp_path:
     assert arriving._connection.execute("PRAGMA synchronous").fetchone() == (level,)
     assert arriving._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     arriving.close()
+
+
+# --- rows to which the server gave their ids ---
+
+
+def _as_stored(arrival: Arrival) -> Arrival:
+    kept = dict(
+        zip(("number", "rows", "first", "last", *COLUMNS.split(", ")), packed(1, arrival), strict=True)
+    )
+    return unpacked([kept[name] for name in COLUMNS.split(", ")])
+
+
+@pytest.mark.parametrize("keys", [None, ["k", None, "l"]])
+@pytest.mark.parametrize("times", [[20, 20, 20], [20, 21, 19]])
+def test_what_was_packed_is_unpacked(times: list[int], keys: list[str | None] | None) -> None:
+    for arrival in (_server_made("18f3-ab", 3, times), _own("a", "b", "c")._replace(times=times)):
+        arrival = arrival._replace(keys=keys)
+        assert _as_stored(arrival) == arrival._replace(ids=list(arrival.ids))
+
+
+@pytest.mark.parametrize("rows", [1, 1000, 1001, 70_000])
+def test_ids_are_made_anew_as_they_were_given(rows: int) -> None:
+    arrival = _server_made("18f3-ab", rows)
+    assert _as_stored(arrival).ids == arrival.ids
+    assert len(set(arrival.ids)) == rows
+    assert arrival.ids == sorted(arrival.ids)
+
+
+def test_ids_and_times_of_the_server_are_written_once_for_a_request() -> None:
+    sizes = [len(packed(1, _server_made("18f3-ab", rows))[-1]) for rows in (100, 200)]
+    assert sizes[1] - sizes[0] < 100 * 20  # bytes; an id and a time alone are more
+
+
+def test_requests_of_a_file_of_before_are_read(arriving: Arriving, tmp_path: Path) -> None:
+    made = _server_made("18f3-ab", 2)
+    number, *values, _ = packed(1, made)
+    content = orjson.dumps((made.ids, made.times, made.predictions, made.columns))  # each id, each time
+    places = ", ".join("?" * (len(values) + 2))
+    arriving._connection.execute(f"INSERT INTO requests VALUES ({places})", (number, *values, content))
+    rows = waiting_rows(tmp_path / "arriving.db", 0)
+    assert [(row.id, row.time, row.inputs) for row in rows] == [
+        ("18f3-ab-00000", 20, {"wind": 1.5}),
+        ("18f3-ab-00001", 20, {"wind": 2.5}),
+    ]
+    arriving.close()
+    with closing(Arriving(tmp_path)) as again:
+        assert moving_rows(tmp_path / "arriving.db", *again.to_move("requests", 0)).ids == list(made.ids)
+
+
+def test_requests_with_and_without_ids_of_their_own_are_moved_together(
+    arriving: Arriving, tmp_path: Path
+) -> None:
+    arriving.add_together([_server_made("18f3-ab", 2), _own("b"), _server_made("18f3-cd", 2, [5, 6])])
+    moved = moving_rows(tmp_path / "arriving.db", *arriving.to_move("requests", 0))
+    assert moved.ids == [*ids_from("18f3-ab", 2), "b", *ids_from("18f3-cd", 2)]
+    assert moved.times == [20, 20, 10, 5, 6]
+    assert moved.predictions == [[0.5], [1.5], [0.7], [0.5], [1.5]]
+    assert moved.columns["wind"] == [1.5, 2.5, 1.5, 1.5, 2.5]
+
+
+def test_a_row_is_found_and_erased_by_the_id_that_the_server_gave(arriving: Arriving, tmp_path: Path) -> None:
+    path = tmp_path / "arriving.db"
+    arriving.add_together([_server_made("18f3-ab", 3), _server_made("18f3-cd", 1)])
+    wanted = "18f3-ab-00001"
+    assert wanted in {row.id for row in rows_with(path, [wanted])}
+    arriving.erase([wanted, "18f3-cd-00000"])
+    assert [(row.id, row.prediction, row.inputs["wind"]) for row in waiting_rows(path, 0)] == [
+        ("18f3-ab-00000", (0.5,), 1.5),
+        ("18f3-ab-00002", (2.5,), 3.5),
+    ]
+    assert _holding(tmp_path, wanted) == _holding(tmp_path, "18f3-cd") == []
 
 
 # --- rows that go with every trace ---

@@ -28,6 +28,7 @@ import versions
 
 from pipelines import heartbeat
 from pipelines.answering import Ids
+from pipelines.arrival import ids_from
 from pipelines.champion import Served
 from pipelines.errors import UserError
 from pipelines.heartbeat import Heartbeat
@@ -230,7 +231,7 @@ def test_what_arrived_is_moved_into_the_tables_while_the_server_runs_and_at_its_
 
 def test_ids_grow_with_time() -> None:
     ids = Ids()
-    found = [*ids.new(5, 3), *ids.new(5, 2), *ids.new(6, 3)]
+    found = [id for known_at, rows in ((5, 3), (5, 2), (6, 3)) for id in ids_from(ids.start(known_at), rows)]
     assert found == sorted(set(found))
 
 
