@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count, islice
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import orjson
@@ -38,8 +38,7 @@ _MANY_ROWS = 256  # the same of rows
 _HUGE_BODY = 256 * 2**10
 _ROWS_A_TURN = 2048  # rows after which what is read is scored and committed; then others are heard again
 _PATIENCE = 1.0  # seconds that requests wait for their turn; others are asked to come again, after as long
-# bytes of the requests that wait; what is read of them takes two to three times as much
-_MOST_BYTES = 32 * 2**20
+_MOST_BYTES = 32 * 2**20  # of the requests that wait
 _MOST_LARGE = 8  # large requests that wait; more are asked to come again
 _AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
 _DEADLINE = 60.0  # seconds for a large request
@@ -71,15 +70,21 @@ class Store(Protocol):
 Score = Callable[[], tuple[Invocation, list[list[float]]]]  # reads the rows of a request and answers them
 
 
-@dataclass(slots=True)
-class _Asked:
-    """A request on its way: read and prepared, then scored and packed for the log. size: bytes of its body."""
+class _Waiting(NamedTuple):
+    """A request that has come in. served: what is to score it; size: bytes of its body."""
 
     exchange: Exchange
     served: Served
+    size: int
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request that is read and prepared, then scored and packed for the log."""
+
+    exchange: Exchange
     invocation: Invocation
     inputs: Array
-    size: int
     arrival: Arrival
 
 
@@ -87,7 +92,8 @@ class Answering:
     """Takes requests in the event loop and answers them.
 
     Small ones that come in one turn of the loop are scored by one call and committed together, where several clients
-    ask; large ones go through a thread of their own. Nothing is answered before it is committed.
+    ask; large ones go through a thread of their own. Nothing is answered before it is committed. Requests wait as they
+    came: read, they are many small objects, which thousands of would no longer lie in the caches of the processor.
     """
 
     def __init__(
@@ -107,7 +113,7 @@ class Answering:
         """
         self._source, self._log, self._figures = source, log, figures
         self._now, self._folder, self._alone, self._unlogged = now, folder, alone, unlogged
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._blocked: list[_Asked] = []
         self._planned = False
         self._bytes = self._large = 0
@@ -119,7 +125,7 @@ class Answering:
 
     @property
     def waiting(self) -> int:
-        """Requests that were read and are not answered yet."""
+        """Requests that have come in and are not answered yet."""
         return len(self._waiting) + len(self._blocked) + self._large
 
     def close(self) -> None:
@@ -136,8 +142,8 @@ class Answering:
         return waits > _PATIENCE or self._bytes > _MOST_BYTES
 
     def take(self, exchange: Exchange) -> None:
-        """Scores the rows of a request; raises `BadRequest` where it is none."""
-        served = self._source.current()
+        """Scores the rows of a request; raises `BadRequest` where no version is there to do so."""
+        served, size = self._source.current(), exchange.size
         if served is None:
             raise BadRequest(
                 "", "no version is loaded yet; try again in a few seconds", rule="ready", status=503
@@ -145,21 +151,11 @@ class Answering:
         if (refusal := self.busy()) is not None:  # it was not when the head of the request came
             exchange.reply(refusal.status, refusal.body, refusal.headers)
             return
-        content_type = exchange.headers.get(b"content-type", b"").decode("latin-1")
-        body = exchange.body
-        if len(body) > _HUGE_BODY and served.scorer.engine == "onnx":
-            self._hand_over(exchange, served, lambda: self._apart.read(body, content_type, served))
+        if size > _LARGE_BODY or served.scorer.engine != "onnx":
+            self._take_large(exchange, served)
             return
-        if len(body) > _LARGE_BODY or served.scorer.engine != "onnx":
-            self._hand_over(exchange, served, lambda: _scored(read_rows(body, content_type, served), served))
-            return
-        asked = read_rows(body, content_type, served)
-        if asked.rows > _MANY_ROWS:
-            self._hand_over(exchange, served, lambda: _scored(asked, served))
-            return
-        inputs = served.scorer.prepared(list(asked.columns.values()))
-        self._waiting.append(_Asked(exchange, served, asked, inputs, len(body), _NOTHING))
-        self._bytes += len(body)
+        self._waiting.append(_Waiting(exchange, served, size))
+        self._bytes += size
         if self._alone():
             self._turn()
         else:
@@ -168,7 +164,7 @@ class Answering:
     # --- small requests, in the event loop ---
 
     def _plan(self, seconds: float = 0.0) -> None:
-        """What is read in this turn of the loop is scored in the next, all at once."""
+        """What comes in this turn of the loop is scored in the next, all at once."""
         if not self._planned:
             self._planned = True
             loop = asyncio.get_running_loop()
@@ -176,39 +172,52 @@ class Answering:
 
     def _turn(self) -> None:
         self._planned = False
-        new = [] if self._blocked else self._next()
+        new = self._score_next(self._waiting[0].served) if self._waiting and not self._blocked else []
         together, self._blocked = [*self._blocked, *new], []
         try:
-            self._score(new)
             self._store(together)
         except Exception:
-            logger.exception("requests could not be answered")
-            for one in together:
-                one.exchange.reply(500, error_body("", "a fault of the server, see its log", rule="server"))
-        if not self._blocked:
-            self._bytes -= sum(one.size for one in together)
-            if self._waiting:
-                self._plan()
+            _fail([one.exchange for one in together])
+        if self._waiting and not self._blocked:
+            self._plan()
 
-    def _next(self) -> list[_Asked]:
-        """The requests whose turn it is, in the order in which they came."""
-        chosen, rows = [], 0
-        while self._waiting and rows < _ROWS_A_TURN:
-            chosen.append(self._waiting.popleft())
-            rows += chosen[-1].invocation.rows
-        return chosen
-
-    def _score(self, asked: Sequence[_Asked]) -> None:
-        known_at = microseconds(self._now()) if asked else 0
-        while asked:
-            served = asked[0].served  # nearly always the one of all
-            same = [one for one in asked if one.served is served]
-            asked = [one for one in asked if one.served is not served]
-            inputs = same[0].inputs if len(same) == 1 else np.concatenate([one.inputs for one in same])
+    def _score_next(self, served: Served) -> list[_Asked]:
+        """The requests whose turn it is, in the order in which they came, all for the same version."""
+        asked, rows, known_at = [], 0, microseconds(self._now())
+        while self._waiting and rows < _ROWS_A_TURN and self._waiting[0].served is served:
+            exchange, _, size = self._waiting.popleft()
+            self._bytes -= size
+            if (one := self._read(exchange, served)) is not None:
+                asked.append(one)
+                rows += one.invocation.rows
+        if not asked:
+            return []
+        try:
+            inputs = asked[0].inputs if len(asked) == 1 else np.concatenate([one.inputs for one in asked])
             answers = iter(served.scorer.predict_inputs(inputs).tolist())
-            for one in same:
-                own = list(islice(answers, one.invocation.rows))
-                one.arrival = self._arrival(served, one.invocation, own, known_at, one.exchange.caller)
+        except Exception:
+            _fail([one.exchange for one in asked])
+            return []
+        for one in asked:
+            own = list(islice(answers, one.invocation.rows))
+            one.arrival = self._arrival(served, one.invocation, own, known_at, one.exchange.caller)
+        return asked
+
+    def _read(self, exchange: Exchange, served: Served) -> _Asked | None:
+        """None where the request is none, which its client is told, or one for the thread."""
+        if exchange.answered:  # its client has left
+            return None
+        try:
+            asked = read_rows(exchange.body, _content_type(exchange), served)
+            if asked.rows > _MANY_ROWS:
+                self._hand_over(exchange, served, lambda: _scored(asked, served))
+                return None
+            return _Asked(exchange, asked, served.scorer.prepared(list(asked.columns.values())), _NOTHING)
+        except BadRequest as error:
+            exchange.reply(error.status, refusal_body(error), JSON)
+        except Exception:
+            _fail([exchange])
+        return None
 
     def _store(self, asked: list[_Asked]) -> None:
         if not asked:
@@ -229,6 +238,13 @@ class Answering:
             one.exchange.reply(*self._answer(one.arrival, before))
 
     # --- large requests, in a thread, or in a process that a thread waits for ---
+
+    def _take_large(self, exchange: Exchange, served: Served) -> None:
+        body, content_type = exchange.body, _content_type(exchange)
+        if len(body) > _HUGE_BODY and served.scorer.engine == "onnx":
+            self._hand_over(exchange, served, lambda: self._apart.read(body, content_type, served))
+        else:
+            self._hand_over(exchange, served, lambda: _scored(read_rows(body, content_type, served), served))
 
     def _hand_over(self, exchange: Exchange, served: Served, score: Score) -> None:
         if self._large >= _MOST_LARGE:
@@ -315,6 +331,17 @@ class Answering:
             return [_unlogged(self._answer(arrival, None)) for arrival in arrivals]
         body = error_body("", f"{reason}; without the log nothing is answered", rule="log")
         return [(503, body, JSON + _TRY_AGAIN)] * len(arrivals)
+
+
+def _content_type(exchange: Exchange) -> str:
+    return exchange.headers.get(b"content-type", b"").decode("latin-1")
+
+
+def _fail(exchanges: Sequence[Exchange]) -> None:
+    """Tells clients of a fault of ours, and notes the exception that is being handled."""
+    logger.exception("requests could not be answered")
+    for exchange in exchanges:
+        exchange.reply(500, error_body("", "a fault of the server, see its log", rule="server"))
 
 
 def _scored(asked: Invocation, served: Served) -> tuple[Invocation, list[list[float]]]:

@@ -423,19 +423,23 @@ def _pieces(
     """First and last numbers of pieces of few rows, so that deleting one of them takes a moment only."""
     if last <= after:
         return []
-    rows = "rows" if queue == "requests" else "1"
-    pieces: list[tuple[int, int]] = []
-    first = count = end = 0
-    for number, held in connection.execute(
-        f"SELECT number, {rows} FROM {queue} WHERE number > ? AND number <= ?{where} ORDER BY number",
+    found = connection.execute(
+        f"SELECT min(number), max(number) FROM {_parts(queue, _CHUNK, where)} GROUP BY part ORDER BY part",
         (after, last),
-    ):
-        if count and count + held > _CHUNK:
-            pieces.append((first, end))
-            count = 0
-        first, end = number if not count else first, number
-        count += held
-    return [*pieces, (first, end)] if count else pieces
+    )
+    return [(int(first), int(end)) for first, end in found]
+
+
+def _parts(queue: Queue, size: int, where: str = "") -> str:
+    """A table of numbers between two, each with the number of its part; parts have about so many rows.
+
+    All of it is one step of SQLite: row by row, this thread and the one that answers would fight for Python's lock.
+    """
+    rows = "rows" if queue == "requests" else "1"
+    return (
+        f"(SELECT number, (sum({rows}) OVER (ORDER BY number) - 1) / {size} AS part FROM {queue}"
+        f" WHERE number > ? AND number <= ?{where})"
+    )
 
 
 def _numbered(connection: sqlite3.Connection, queue: Queue) -> tuple[int, int]:
@@ -453,18 +457,12 @@ def _ends(connection: sqlite3.Connection, queue: Queue, last: int, newest: int) 
     return [*_cuts(connection, queue, last, newest), newest]
 
 
-def _cuts(connection: sqlite3.Connection, queue: Queue, after: int, newest: int) -> Iterator[int]:
+def _cuts(connection: sqlite3.Connection, queue: Queue, after: int, newest: int) -> list[int]:
     """Numbers at which a batch is full, so that none is much larger than the memory for it."""
-    rows = "rows" if queue == "requests" else "1"
-    waiting = 0
-    for number, count in connection.execute(
-        f"SELECT number, {rows} FROM {queue} WHERE number > ? AND number <= ? ORDER BY number",
-        (after, newest),
-    ):
-        if waiting and waiting + count > _BATCH:
-            yield int(number) - 1
-            waiting = 0
-        waiting += count
+    found = connection.execute(
+        f"SELECT max(number) FROM {_parts(queue, _BATCH)} GROUP BY part ORDER BY part", (after, newest)
+    )
+    return [int(end) for (end,) in found][:-1]
 
 
 def _own_numbers(connection: sqlite3.Connection, ids: Sequence[str]) -> set[int]:

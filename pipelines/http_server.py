@@ -32,6 +32,7 @@ _LEAVING_SECONDS = 5.0  # in which a client may read an answer after which the c
 _LINGER_SECONDS = 0.5  # after SIGTERM, in which requests that are on their way are still taken
 _ACCEPTED_AT_ONCE = 500  # connections in one turn of the loop
 MOST_TURNED_AWAY = 1000  # of those for which there is no room, that may still read why
+_WATCHED = 20  # connections, up to which the loop stays awake; of more somebody asks soon enough
 _READ_AT_ONCE = 64 * 2**10
 _MOST_WAITING = 8  # requests that one client sent ahead before it is read on
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -126,6 +127,10 @@ class Exchange:
         """Keeps one more part of the body."""
         self._parts.append(part)
 
+    def give_up(self) -> None:
+        """The client has left: nothing is answered any more."""
+        self.answered, self.size, self._parts = True, 0, []
+
     def reply(self, status: int, body: bytes, headers: bytes = JSON) -> None:
         """Sends the answer; a second one, after a deadline for instance, is dropped. headers: end with CRLF."""
         if not self.answered:
@@ -215,6 +220,12 @@ class HttpServer:
             for connection in tuple(self.connections):
                 connection.close_if_idle()
             await asyncio.sleep(0.01)
+
+    def answered(self, exchange: Exchange, status: int) -> None:
+        """Counts an answer that is about to be sent."""
+        self.application.answered(exchange, status)
+        if len(self.connections) <= _WATCHED:
+            self.polling.answered()
 
     def has_room(self, coming: int = 0) -> bool:
         """Whether one more connection may come; the one that was idle for longest makes room.
@@ -357,7 +368,7 @@ class _Connection(asyncio.Protocol):
         for exchange in (self._reading, self._active, *self._waiting):
             if exchange is not None and not exchange.answered:
                 self._server.held -= exchange.size
-                exchange.size = 0
+                exchange.give_up()
         self._reading = None
         self._waiting.clear()
 
@@ -484,14 +495,13 @@ class _Connection(asyncio.Protocol):
         if self._active is not exchange or self._transport.is_closing():
             self._active = None if self._active is exchange else self._active
             return
-        self._server.application.answered(exchange, status)
+        self._server.answered(exchange, status)
         # that was sent ahead, and is answered as well
         more = bool(self._waiting) or self._reading is not None
         keep = exchange.keep and (more or not self._server.draining)
         said = b"" if exchange.method == "HEAD" else body
         self._transport.write(_answer(status, headers, len(body), said, keep=keep))
         self._active, self.since = None, self._server.clock
-        self._server.polling.answered()
         if not keep:
             self._leave()
         elif self._waiting:
@@ -502,11 +512,10 @@ class _Connection(asyncio.Protocol):
         refusal, exchange = refused.refusal, refused.exchange
         exchange.begun = time.perf_counter()
         self.since = self._server.clock
-        self._server.application.answered(exchange, refusal.status)
+        self._server.answered(exchange, refusal.status)
         self._transport.write(
             _answer(refusal.status, refusal.headers, len(refusal.body), refusal.body, keep=True)
         )
-        self._server.polling.answered()
 
     def _next(self) -> None:
         if self._waiting and self._active is None and not self._stuck and not self._leaving:

@@ -67,9 +67,9 @@ def test_rows_come_in_while_others_are_parted_into_batches(
 ) -> None:
     arriving.add([ROW])
 
-    def slowly(*asked: Any) -> Iterator[int]:
+    def slowly(*asked: Any) -> list[int]:
         arriving.add([replace(ROW, id="b")])  # waits for ever where the writer is held
-        return iter(())
+        return []
 
     monkeypatch.setattr("pipelines.arriving._cuts", slowly)
     assert arriving.to_move("requests", 0) == (1,)
@@ -83,10 +83,10 @@ def test_two_that_part_rows_into_batches_at_once_take_each_row_once(
     arriving.add([ROW])
     inside: list[tuple[int, ...]] = []
 
-    def meanwhile(*asked: Any) -> Iterator[int]:
+    def meanwhile(*asked: Any) -> list[int]:
         monkeypatch.undo()
         inside.append(arriving.to_move("requests", 0))
-        return iter(())
+        return []
 
     monkeypatch.setattr("pipelines.arriving._cuts", meanwhile)
     assert (arriving.to_move("requests", 0), inside) == ((1,), [(1,)])
@@ -193,14 +193,14 @@ def test_many_rows_are_moved_in_several_batches(
     ]
 
 
-def test_a_large_request_is_a_batch_of_its_own(
+def test_a_large_request_comes_into_no_batch_that_holds_rows_already(
     arriving: Arriving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipelines.arriving._BATCH", 3)
-    for ids in (["a", "b"], ["c", "d", "e", "f", "g"], ["h"]):
+    for ids in (["a", "b"], ["c", "d", "e", "f", "g"], ["h", "i"], ["j"]):
         arriving.add_together([_own(*ids)])
     moved = [moving_rows(tmp_path / "arriving.db", batch).ids for batch in arriving.to_move("requests", 0)]
-    assert moved == [["a", "b"], ["c", "d", "e", "f", "g"], ["h"]]
+    assert moved == [["a", "b"], ["c", "d", "e", "f", "g", "h", "i"], ["j"]]
 
 
 def test_a_row_that_was_forgotten_may_come_again(arriving: Arriving) -> None:
