@@ -57,16 +57,17 @@ CALM = 0.05  # of the machine's CPU; a host that takes more makes it another mac
 class Times:
     """Seconds of each part. steady: at 70 % of saturation; flood: at three times; saturating: in which it is measured.
 
-    before: of the same load, which do not count: at their end the first of its rows are being moved.
+    before: of the same load, which do not count; warming: the same once, at whose end rows are being moved all the time.
     """
 
     steady: float
     flood: float
     saturating: float
     before: float
+    warming: float
 
 
-WHOLE, QUICK = Times(3600.0, 900.0, 15.0, 15.0), Times(12.0, 8.0, 3.0, 1.0)
+WHOLE, QUICK = Times(3600.0, 900.0, 30.0, 10.0, 60.0), Times(12.0, 8.0, 3.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,7 @@ def soaked(folder: Path, times: Times, *, plant: str = "") -> Soak:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file
     below, above, saturations = Period(), Period(), []
     with _elsewhere() as sink, started(folder, Settings(flush_every=FLUSH_EVERY, plant=plant)) as server:
+        saturation(server.port, times.warming)
         for seconds in _parts(times.steady):
             period(server, saturated(server, times).rate * SHARE, seconds, below)
             say(f"at 70 %: {len(below.answered):,} answers, {below.errors:,} refused, unsent or failed")

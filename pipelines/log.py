@@ -330,7 +330,7 @@ class Log:
         erase_waiting(self._folder, writer)
         for queue in QUEUES:
             writer.to_move(queue, self.landed(queue))
-        moved = self.move(enough=self._hurried.is_set)
+        moved = self.move(enough=lambda left: self._hurried.is_set())
         for queue in QUEUES:
             writer.forget(queue, self.landed(queue))
         return moved
@@ -348,19 +348,19 @@ class Log:
         """The number of the last batch that the tables hold."""
         return (self._predictions if queue == "requests" else self._labels).landed(self._mark)
 
-    def move(self, *, enough: Callable[[], bool] = lambda: False) -> int:
+    def move(self, *, enough: Callable[[int], bool] = lambda left: False) -> int:
         """Moves the batches that the writer has numbered; any process may, and two at once do no harm.
 
-        enough: asked after each batch whether no further one of its queue is to be begun, so that the writer can delete
-        what has landed; at least one of each queue is moved. Where many wait, several land together: a commit costs
-        as much as the rows of a batch.
+        enough: asked after each batch, with the number of those that are left, whether no further one of its queue is
+        to be begun, so that the writer can delete what has landed; at least one of each queue is moved. Where many
+        wait, several land together: a commit costs as much as the rows of a batch.
         """
         with file_lock(self._folder / MOVING, wait=MOVING_SECONDS):
             self._predictions.settle()
             self._labels.settle()
             return sum(self._move_queue(queue, enough) for queue in QUEUES)
 
-    def _move_queue(self, queue: Queue, enough: Callable[[], bool]) -> int:
+    def _move_queue(self, queue: Queue, enough: Callable[[int], bool]) -> int:
         path = self._folder / "arriving.db"
         table = self._predictions if queue == "requests" else self._labels
         batches, moved, ended = deque(waiting_batches(path, queue, self.landed(queue))), 0, False
@@ -369,7 +369,7 @@ class Log:
             while batches and not ended and len(parts) < _BATCHES_AT_ONCE:
                 last = batches.popleft()
                 parts.append(_moving(path, queue, last))
-                ended = enough()
+                ended = enough(len(batches))
             table.append(partial(table_of, parts), (self._mark, last))
             moved += sum(map(len, parts))
         return moved

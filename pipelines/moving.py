@@ -31,6 +31,7 @@ from pipelines.waiting import QUEUES
 
 _SECONDS = 600.0  # for one move
 _ROUND = 60.0  # seconds after which a move ends that still has batches: what has landed is then deleted here
+_BEHIND = 500  # batches; where more are left, it falls behind, and rests no more
 _NICE = 10  # answers go first
 _ONE_CORE = {"TOKIO_WORKER_THREADS": "1"}  # the library of the tables would take all of them
 
@@ -122,28 +123,36 @@ def main(folder: Path, durability: Durability) -> None:
     os.nice(_NICE)
     gc.disable()  # it lives for a minute and makes many lists and no circles: a fifth of the time
     log = Log(folder, LogConfig(durability=durability))
-    turns = _Turns(time.monotonic)
+    turns = Turns(time.monotonic, _hurried)
     moved = log.move(enough=turns.ended)
     said = {queue: log.landed(queue) for queue in QUEUES} | {"moved": moved}
     sys.stdout.write(json.dumps(said))
 
 
-class _Turns:
+class Turns:
     """After each batch the server has the machine to itself for as long as the batch took.
 
-    Else it would be slower for seconds, and rows would wait that need not.
+    Else it would be slower for seconds, and rows would wait that need not. Where rows come more quickly than they are
+    moved so, nobody rests: else they would wait for ever, and fill the disk.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float], rest: Callable[[float], bool]) -> None:
+        """clock: seconds; rest: waits for so many, and tells whether the server hurries."""
+        self._clock, self._rest = clock, rest
         self._begun = clock()
         self._end = self._begun + _ROUND
 
-    def ended(self) -> bool:
-        """Whether no further batch is to be begun."""
-        hurried, _, _ = select.select([sys.stdin], [], [], self._clock() - self._begun)
+    def ended(self, left: int) -> bool:
+        """Whether no further batch is to be begun. left: batches that wait."""
+        hurried = self._rest(self._clock() - self._begun if left <= _BEHIND else 0.0)
         self._begun = self._clock()
-        return bool(hurried) or self._begun > self._end
+        return hurried or self._begun > self._end
+
+
+def _hurried(seconds: float) -> bool:
+    """Waits until the server ends its input, or some seconds are over."""
+    ended, _, _ = select.select([sys.stdin], [], [], seconds)
+    return bool(ended)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pipelines.arrival import Arrival, ArrivingLabel
 from pipelines.errors import UserError
 from pipelines.keeping import LogConfig
 from pipelines.log import Log
-from pipelines.moving import MovingLog
+from pipelines.moving import MovingLog, Turns
 from pipelines.waiting import QUEUES
 
 NOW = datetime(2013, 3, 1, 12, tzinfo=UTC)
@@ -66,7 +66,7 @@ def test_a_move_that_ends_before_all_has_landed_is_taken_up_by_the_next(
     tables = Log(tmp_path / "log")
 
     def at_once(_: MovingLog) -> dict[str, int]:
-        moved = tables.move(enough=lambda: True)
+        moved = tables.move(enough=lambda left: True)
         return {queue: tables.landed(queue) for queue in QUEUES} | {"moved": moved}
 
     monkeypatch.setattr(MovingLog, "_move", at_once)
@@ -116,6 +116,24 @@ def test_who_hurries_moves_a_batch_and_leaves_the_rest_to_the_next_writer(
     with closing(MovingLog(tmp_path / "log")) as after:
         after.flush()
     assert Log(tmp_path / "log").landed("requests") == 3
+
+
+def test_between_batches_it_rests_unless_it_falls_behind() -> None:
+    now, rested = [0.0], []
+
+    def rest(seconds: float) -> bool:
+        rested.append(seconds)
+        now[0] += seconds
+        return False
+
+    turns = Turns(lambda: now[0], rest)
+    for taken, left in ((2.0, 3), (1.0, 600), (4.0, 0)):
+        now[0] += taken
+        assert not turns.ended(left)
+    assert rested == [2.0, 0.0, 4.0]
+    now[0] += 100.0
+    assert turns.ended(3)  # the writer deletes what has landed, now and then
+    assert Turns(lambda: 0.0, lambda seconds: True).ended(3)
 
 
 def test_a_move_that_is_under_way_ends_after_its_batch(
