@@ -57,7 +57,7 @@ CALM = 0.05  # of the machine's CPU; a host that takes more makes it another mac
 class Times:
     """Seconds of each part. steady: at 70 % of saturation; flood: at three times; saturating: in which it is measured.
 
-    before: of the same load, which do not count; warming: the same once, at whose end rows are being moved all the time.
+    before: of the same load, which do not count; warming: the same once, until rows are moved all the time.
     """
 
     steady: float

@@ -31,7 +31,7 @@ from pipelines.waiting import QUEUES
 
 _SECONDS = 600.0  # for one move
 _ROUND = 60.0  # seconds after which a move ends that still has batches: what has landed is then deleted here
-_BEHIND = 500  # batches; where more are left, it falls behind, and rests no more
+_BEHIND = 250  # batches; the more are left above so many, the less it rests
 _NICE = 10  # answers go first
 _ONE_CORE = {"TOKIO_WORKER_THREADS": "1"}  # the library of the tables would take all of them
 
@@ -133,7 +133,7 @@ class Turns:
     """After each batch the server has the machine to itself for as long as the batch took.
 
     Else it would be slower for seconds, and rows would wait that need not. Where rows come more quickly than they are
-    moved so, nobody rests: else they would wait for ever, and fill the disk.
+    moved so, it rests less and less: else more and more would wait, and fill the disk.
     """
 
     def __init__(self, clock: Callable[[], float], rest: Callable[[float], bool]) -> None:
@@ -144,7 +144,7 @@ class Turns:
 
     def ended(self, left: int) -> bool:
         """Whether no further batch is to be begun. left: batches that wait."""
-        hurried = self._rest(self._clock() - self._begun if left <= _BEHIND else 0.0)
+        hurried = self._rest((self._clock() - self._begun) * min(1.0, _BEHIND / max(left, 1)))
         self._begun = self._clock()
         return hurried or self._begun > self._end
 

@@ -118,7 +118,7 @@ def test_who_hurries_moves_a_batch_and_leaves_the_rest_to_the_next_writer(
     assert Log(tmp_path / "log").landed("requests") == 3
 
 
-def test_between_batches_it_rests_unless_it_falls_behind() -> None:
+def test_between_batches_it_rests_the_less_the_more_wait() -> None:
     now, rested = [0.0], []
 
     def rest(seconds: float) -> bool:
@@ -127,10 +127,10 @@ def test_between_batches_it_rests_unless_it_falls_behind() -> None:
         return False
 
     turns = Turns(lambda: now[0], rest)
-    for taken, left in ((2.0, 3), (1.0, 600), (4.0, 0)):
+    for taken, left in ((2.0, 3), (1.0, 500), (1.0, 2500), (4.0, 0)):
         now[0] += taken
         assert not turns.ended(left)
-    assert rested == [2.0, 0.0, 4.0]
+    assert rested == [2.0, 0.5, 0.1, 4.0]
     now[0] += 100.0
     assert turns.ended(3)  # the writer deletes what has landed, now and then
     assert Turns(lambda: 0.0, lambda seconds: True).ended(3)
