@@ -37,7 +37,11 @@ _MANY_ROWS = 256  # the same of rows
 # bytes; reading more keeps even other threads waiting, so a process of its own does it
 _HUGE_BODY = 256 * 2**10
 _ROWS_A_TURN = 2048  # rows after which what is read is scored and committed; then others are heard again
-_PATIENCE = 1.0  # seconds that requests wait for their turn; others are asked to come again, after as long
+# seconds that requests wait for their turn where many come at once; others are asked to come again, after as long
+_PATIENCE = 1.0
+# the same while others are asked to come again: a longer queue would answer no more of them, only each one later
+_SHORT_PATIENCE = 0.1
+_FLOOD = 1.0  # seconds without anybody who was told so, after which the flood is over
 _MOST_BYTES = 32 * 2**20  # of the requests that wait
 _MOST_LARGE = 8  # large requests that wait; more are asked to come again
 _AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
@@ -117,6 +121,7 @@ class Answering:
         self._blocked: list[_Asked] = []
         self._planned = False
         self._bytes = self._large = 0
+        self._refused = -_FLOOD  # when somebody was last asked to come again
         # what cannot be answered soon is told so at once, at a small part of the cost of an answer
         self._full = Refusal(503, _FULL, JSON + RETRY, lasts=self._too_late)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large")
@@ -138,8 +143,13 @@ class Answering:
         return self._full if self._too_late() else None
 
     def _too_late(self) -> bool:
-        waits = time.perf_counter() - self._waiting[0].exchange.begun if self._waiting else 0.0
-        return waits > _PATIENCE or self._bytes > _MOST_BYTES
+        now = time.perf_counter()
+        waits = now - self._waiting[0].exchange.begun if self._waiting else 0.0
+        patience = _SHORT_PATIENCE if now < self._refused + _FLOOD else _PATIENCE
+        late = waits > patience or self._bytes > _MOST_BYTES
+        if late:
+            self._refused = now
+        return late
 
     def take(self, exchange: Exchange) -> None:
         """Scores the rows of a request; raises `BadRequest` where no version is there to do so."""
