@@ -143,13 +143,14 @@ class Exchange:
 class _Refused:
     """A request that was refused whatever its body, so that the next one with the same head need not be parsed.
 
-    head: its bytes up to the body; size: of the whole request.
+    head: its bytes up to the body; size: of the whole request; answer: what it was told.
     """
 
     head: bytes
     size: int
     exchange: Exchange
     refusal: Refusal
+    answer: bytes
 
     @classmethod
     def of(cls, data: bytes, exchange: Exchange) -> _Refused | None:
@@ -160,7 +161,10 @@ class _Refused:
         if refusal is None or refusal.lasts is None or b"transfer-encoding" in headers:
             return None
         whole = len(data) == size and exchange.keep and exchange.method != "HEAD"
-        return cls(data[:end], size, exchange, refusal) if whole else None
+        if not whole:
+            return None
+        answer = _answer(refusal.status, refusal.headers, len(refusal.body), refusal.body, keep=True)
+        return cls(data[:end], size, exchange, refusal, answer)
 
     def again(self, data: bytes) -> bool:
         """Whether this is such a request, and refused as well."""
@@ -509,13 +513,10 @@ class _Connection(asyncio.Protocol):
 
     def _refuse_again(self, refused: _Refused) -> None:
         """Answers as before, at half the cost: what is told while the server is busy has to be cheap."""
-        refusal, exchange = refused.refusal, refused.exchange
-        exchange.begun = time.perf_counter()
+        refused.exchange.begun = time.perf_counter()
         self.since = self._server.clock
-        self._server.answered(exchange, refusal.status)
-        self._transport.write(
-            _answer(refusal.status, refusal.headers, len(refusal.body), refusal.body, keep=True)
-        )
+        self._server.answered(refused.exchange, refused.refusal.status)
+        self._transport.write(refused.answer)
 
     def _next(self) -> None:
         if self._waiting and self._active is None and not self._stuck and not self._leaving:

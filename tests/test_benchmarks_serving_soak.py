@@ -44,12 +44,14 @@ def test_nothing_fails_below_or_above_saturation(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_memory_that_grows_is_found(tmp_path: Path) -> None:
     assert (
-        soaked(tmp_path / "project", Times(6.0, 1.0, 0.5, 0.1, 0.1), plant="keep_every_body").steady.growth > FLAT
+        soaked(tmp_path / "project", Times(6.0, 1.0, 0.5, 0.1, 0.1), plant="keep_every_body").steady.growth
+        > FLAT
     )
 
 
 @pytest.mark.slow
 def test_a_refusal_that_does_not_say_when_to_come_again_is_found(tmp_path: Path) -> None:
     assert (
-        soaked(tmp_path / "project", Times(1.0, 6.0, 1.0, 0.1, 0.1), plant="forget_to_say_when").flood.failed > 0
+        soaked(tmp_path / "project", Times(1.0, 6.0, 1.0, 0.1, 0.1), plant="forget_to_say_when").flood.failed
+        > 0
     )
