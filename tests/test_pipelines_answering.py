@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -251,8 +253,12 @@ def test_who_would_wait_for_too_long_is_asked_to_come_again(
 
 
 def until_waiting(port: int, count: int) -> None:
+    until(port, f"losswatch_waiting_requests {count}")
+
+
+def until(port: int, line: str) -> None:
     end = time.monotonic() + 20
-    while f"losswatch_waiting_requests {count}" not in asking.ask(port, "/metrics").body.decode():
+    while line not in asking.ask(port, "/metrics").body.decode():
         assert time.monotonic() < end
         time.sleep(0.01)
 
@@ -272,3 +278,65 @@ def test_what_cannot_be_answered_soon_is_told_so_at_once(
     )
     log.flush()
     assert set(log.groups) == {1}
+
+
+def test_while_some_are_asked_to_come_again_others_wait_for_less(
+    source: Fixed, log: Noting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {"dataframe_records": [row(1.0)]}
+    monkeypatch.setattr("pipelines.answering._PATIENCE", 60.0)
+    monkeypatch.setattr("pipelines.answering._SHORT_PATIENCE", 0.0)
+    monkeypatch.setattr("pipelines.answering._FLOOD", 60.0)
+    with answering(source, log, tmp_path) as port, ThreadPoolExecutor(3) as clients:
+        log.busy = 10**9
+        asked = []
+        for waiting in (1, 2):
+            asked.append(clients.submit(asking.ask, port, "/invocations", content))
+            until_waiting(port, waiting)
+        with monkeypatch.context() as patch:
+            patch.setattr("pipelines.answering._MOST_BYTES", 0)
+            assert asking.ask(port, "/invocations", content).status == 503
+        assert asking.ask(port, "/invocations", content).status == 503  # nobody waits for long yet
+        monkeypatch.setattr("pipelines.answering._FLOOD", 0.0)  # as when nobody came for a while
+        asked.append(clients.submit(asking.ask, port, "/invocations", content))
+        until_waiting(port, 3)
+        log.busy = 0
+        assert [one.result(20).status for one in asked] == [200] * 3
+
+
+def test_a_client_that_left_while_it_waited_is_not_scored(source: Fixed, log: Noting, tmp_path: Path) -> None:
+    content = {"dataframe_records": [row(1.0)]}
+    with answering(source, log, tmp_path) as port, ThreadPoolExecutor(1) as clients:
+        log.busy = 10**9
+        first = clients.submit(asking.ask, port, "/invocations", content)
+        until_waiting(port, 1)
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(sent({**content, "ids": ["left"]}))
+            until_waiting(port, 2)
+            # closed so, the server learns at once that nobody reads any more
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        until(port, "losswatch_connections 2\n")  # the first one, and the one that asks this
+        log.busy = 0
+        assert first.result(20).status == 200
+        assert asking.ask(port, "/invocations", {**content, "ids": ["later"]}).status == 200
+    span = log.span()
+    assert span is not None
+    assert span.rows == 2
+
+
+def test_requests_that_one_client_sent_ahead_are_each_answered_while_another_thread_writes(
+    source: Fixed, log: Noting, tmp_path: Path
+) -> None:
+    good, bad = {"dataframe_records": [row(1.0)]}, {"dataframe_records": [{**row(1.0), "wind": "strong"}]}
+    with answering(source, log, tmp_path) as port:
+        log.busy = 3
+        said = asking.raw(port, b"".join(map(sent, [bad, good, bad, good, good, bad])), seconds=2.0)
+    assert [int(part[:3]) for part in said.split(b"HTTP/1.1 ")[1:]] == [400, 200, 400, 200, 200, 400]
+    assert log.groups == [1, 1, 1]
+
+
+@contextmanager
+def answering(source: Fixed, log: Log, folder: Path) -> Iterator[int]:
+    tokens = Tokens(folder / "tokens.json")
+    with asking.running(ScoringServer(source, log, folder=folder, now=lambda: NOW, tokens=tokens)) as port:
+        yield port
