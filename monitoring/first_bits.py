@@ -86,15 +86,14 @@ class FirstBits:
         return found[kept], np.add.reduceat(sizes, begins[kept])
 
     def joined(self, other: FirstBits) -> FirstBits:
-        """The numbers of both."""
-        if (self.lowest, self.width) == (other.lowest, other.width):
-            return FirstBits(self.lowest, self.counts + other.counts, self.zeros + other.zeros)
+        """The numbers of both. Where its memory is enough this one becomes it, and is not to be used any more."""
         lowest = min(self.lowest, other.lowest)
         width = max(self.lowest + self.width, other.lowest + other.width) - lowest
-        counts = np.zeros((2, width), np.int64)
-        for one in (self, other):
-            start = one.lowest - lowest
-            counts[:, start : start + one.width] += one.counts.reshape(2, -1)
+        counts = self.counts.reshape(2, -1)
+        if (lowest, width) != (self.lowest, self.width):
+            counts = np.zeros((2, width), np.int64)
+            counts[:, self.lowest - lowest :][:, : self.width] = self.counts.reshape(2, -1)
+        counts[:, other.lowest - lowest :][:, : other.width] += other.counts.reshape(2, -1)
         return FirstBits(lowest, counts.ravel(), self.zeros + other.zeros)
 
 
