@@ -143,6 +143,7 @@ class Answering:
         return self._full if self._too_late() else None
 
     def _too_late(self) -> bool:
+        """Whether a request that comes now is refused, and so the next ones sooner."""
         now = time.perf_counter()
         waits = now - self._waiting[0].exchange.begun if self._waiting else 0.0
         patience = _SHORT_PATIENCE if now < self._refused + _FLOOD else _PATIENCE
@@ -295,7 +296,7 @@ class Answering:
             return told
         except Exception:
             logger.exception("a request could not be answered")
-            return 500, error_body("", "a fault of the server, see its log", rule="server"), JSON
+            return 500, FAULT, JSON
 
     # --- both ---
 
@@ -351,7 +352,7 @@ def _fail(exchanges: Sequence[Exchange]) -> None:
     """Tells clients of a fault of ours, and notes the exception that is being handled."""
     logger.exception("requests could not be answered")
     for exchange in exchanges:
-        exchange.reply(500, error_body("", "a fault of the server, see its log", rule="server"))
+        exchange.reply(500, FAULT)
 
 
 def _scored(asked: Invocation, served: Served) -> tuple[Invocation, list[list[float]]]:
@@ -435,5 +436,6 @@ def _error(field: str, rule: str, reason: str, expected: str, message: str) -> b
     return orjson.dumps({"error": error, "error_code": "BAD_REQUEST", "message": message})
 
 
+FAULT = error_body("", "a fault of the server, see its log", rule="server")
 _FULL = error_body("", "too many requests wait for their answer; try again in a moment", rule="overload")
 _FULL_OF_LARGE = error_body("", "too many large requests wait; try again in a moment", rule="overload")

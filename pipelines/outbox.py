@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AUTHOR = "alerts"
-_FIRST, _LONGEST = (
-    timedelta(minutes=1),
-    timedelta(hours=1),
-)  # between two tries, fourfold from one to the next
+# between two tries, fourfold from one to the next
+_FIRST, _LONGEST = timedelta(minutes=1), timedelta(hours=1)
 _PATIENCE = 120.0  # seconds to wait for another process that sends
 DOWN_TRIES, DOWN_FOR = 3, timedelta(hours=1)  # from then on others are told of it
 

@@ -28,7 +28,7 @@ import uvloop
 
 from pipelines import heartbeat
 from pipelines.alias import DistantRegistry
-from pipelines.answering import Answering, Source, Store, error_body, refusal_body, why_refused
+from pipelines.answering import FAULT, Answering, Source, Store, error_body, refusal_body, why_refused
 from pipelines.champion import Champion, Versions
 from pipelines.errors import UserError
 from pipelines.http_server import JSON, MOST_TURNED_AWAY, RETRY, Exchange, HttpServer, Limits, Refusal
@@ -275,7 +275,7 @@ class ScoringServer:
             return 503, error_body("", reason, rule="log")
         except Exception:
             logger.exception("labels could not be taken")
-            return 500, error_body("", "a fault of the server, see its log", rule="server")
+            return 500, FAULT
 
     def _ready(self, exchange: Exchange) -> None:
         served = self._source.current()

@@ -79,10 +79,16 @@ def sent(content: Any) -> bytes:
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
+@contextmanager
+def answering(source: Fixed, log: Log, folder: Path) -> Iterator[int]:
+    tokens = Tokens(folder / "tokens.json")
+    with asking.running(ScoringServer(source, log, folder=folder, now=lambda: NOW, tokens=tokens)) as port:
+        yield port
+
+
 def all_at_once(source: Fixed, log: Log, folder: Path, contents: Sequence[Any]) -> list[tuple[int, Any]]:
     """What each is told when all come in one turn of the loop."""
-    server = ScoringServer(source, log, folder=folder, now=lambda: NOW, tokens=Tokens(folder / "tokens.json"))
-    with asking.running(server) as port:
+    with answering(source, log, folder) as port:
         connections = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in contents]
         assert asking.ask(port, "/livez").status == 200
         blocker = sent({"dataframe_records": [row(0.0)] * 200})
@@ -165,9 +171,7 @@ def test_a_fault_in_the_network_is_told_to_each(
         raise RuntimeError("a fault in the network")
 
     monkeypatch.setattr(source.served.scorer, "predict_inputs", broken)
-    with asking.running(
-        ScoringServer(source, log, folder=tmp_path, now=lambda: NOW, tokens=Tokens(tmp_path / "tokens.json"))
-    ) as port:
+    with answering(source, log, tmp_path) as port:
         for count in (1, 300):
             answer = asking.ask(port, "/invocations", {"dataframe_records": [row(1.0)] * count})
             assert answer.status == 500
@@ -184,8 +188,7 @@ def test_ids_of_a_process_are_never_alike() -> None:
 def test_an_id_that_the_server_gave_is_nobodys_own(
     rows: int, source: Fixed, log: Noting, tmp_path: Path
 ) -> None:
-    tokens = Tokens(tmp_path / "tokens.json")
-    with asking.running(ScoringServer(source, log, folder=tmp_path, now=lambda: NOW, tokens=tokens)) as port:
+    with answering(source, log, tmp_path) as port:
         given = ids_from(Ids().start(7), rows)
         answer = asking.ask(port, "/invocations", {"dataframe_records": [row(1.0)] * rows, "ids": given})
         assert (answer.status, answer.error["field"]) == (400, "ids[0]")
@@ -232,10 +235,7 @@ def test_who_would_wait_for_too_long_is_asked_to_come_again(
 ) -> None:
     monkeypatch.setattr("pipelines.answering._PATIENCE", patience)
     content = {"dataframe_records": [row(1.0)]}
-    server = ScoringServer(
-        source, log, folder=tmp_path, now=lambda: NOW, tokens=Tokens(tmp_path / "tokens.json")
-    )
-    with asking.running(server) as port, ThreadPoolExecutor(3) as clients:
+    with answering(source, log, tmp_path) as port, ThreadPoolExecutor(3) as clients:
         log.busy = 10**9  # another thread writes, while one is to be committed and one waits for its turn
         asked = []
         for waiting in (1, 2):
@@ -333,10 +333,3 @@ def test_requests_that_one_client_sent_ahead_are_each_answered_while_another_thr
         said = asking.raw(port, b"".join(map(sent, [bad, good, bad, good, good, bad])), seconds=2.0)
     assert [int(part[:3]) for part in said.split(b"HTTP/1.1 ")[1:]] == [400, 200, 400, 200, 200, 400]
     assert log.groups == [1, 1, 1]
-
-
-@contextmanager
-def answering(source: Fixed, log: Log, folder: Path) -> Iterator[int]:
-    tokens = Tokens(folder / "tokens.json")
-    with asking.running(ScoringServer(source, log, folder=folder, now=lambda: NOW, tokens=tokens)) as port:
-        yield port
