@@ -164,6 +164,9 @@ class Forgetful:
     def take_labels(self, labels: Sequence[ArrivingLabel]) -> None:
         return None
 
+    def tidy_along(self) -> None:
+        return None
+
     def flush(self) -> int:
         return 0
 

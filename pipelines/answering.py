@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import shutil
@@ -65,6 +66,8 @@ class Store(Protocol):
     ) -> list[Stored | Conflict | None]: ...
 
     def take_labels(self, labels: Sequence[ArrivingLabel]) -> None: ...
+
+    def tidy_along(self) -> None: ...
 
     def flush(self) -> int: ...
 
@@ -247,6 +250,8 @@ class Answering:
         self._figures.commits += 1
         for one, before in zip(asked, stored, strict=True):
             one.exchange.reply(*self._answer(one.arrival, before))
+        with contextlib.suppress(sqlite3.Error):  # the next request meets the same, and its client is told
+            self._log.tidy_along()
 
     # --- large requests, in a thread, or in a process that a thread waits for ---
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -42,10 +44,9 @@ from pipelines.waiting import (
 )
 
 _KEPT = 24 * 3600 * 1_000_000  # microseconds for which a row that was moved on still answers a client's retry
-_KEPT_FOR_READERS = 600 * 1_000_000  # a reader looks at the tables first: what lands meanwhile it finds here
 _BATCH = 20_000  # rows that are moved on at once: of 20 columns some 50 MB in memory
-_CHUNK = 1000  # rows that are deleted at once, for requests wait meanwhile
-_TURNS = 3.0  # times as long as a deletion took, the others have their turn
+_CHUNK = 500  # rows that are deleted at once, for requests wait meanwhile
+_TWICE = 2  # requests that may be deleted for each that comes, so that what has landed grows less and less
 _CHECKPOINT = 4000  # pages of 4 KiB, after which the file itself is written; 1,000 cost a third more
 _CACHE = 16_000  # KiB
 _CHECKED_AT_START = 256 * 2**20  # bytes: a larger file is not read through, or the start would take seconds
@@ -68,6 +69,9 @@ CREATE TABLE IF NOT EXISTS labels (
 CREATE TABLE IF NOT EXISTS batches (
     queue TEXT NOT NULL, batch INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (queue, batch)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS forgotten (
+    queue TEXT PRIMARY KEY, last INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 """
 _NEW_OF_LABELS = {
     "moment": "INTEGER",
@@ -75,7 +79,19 @@ _NEW_OF_LABELS = {
     "caller": "TEXT NOT NULL DEFAULT ''",
 }  # columns that a file of before lacks
 _INSERT = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_FORGOTTEN = (
+    "INSERT INTO forgotten VALUES (?, ?) ON CONFLICT (queue) DO UPDATE SET last = max(last, excluded.last)"
+)
 _FIND = f"SELECT place, {COLUMNS} FROM ids JOIN requests USING (number) WHERE id = ?"
+
+
+class _Piece(NamedTuple):
+    """Rows with numbers from `first` to `last` that are to be deleted. whole: those with an id of the client's, too."""
+
+    queue: Queue
+    first: int
+    last: int
+    whole: bool
 
 
 class Arriving:
@@ -109,7 +125,9 @@ class Arriving:
         self._inode = os.stat(self.path).st_ino
         self._next = {queue: self._first_number(queue) for queue in QUEUES}
         self.taken = 0
-        self._forgotten = 0
+        self._due: deque[_Piece] = deque()
+        self._planned = {queue: (0, self._first_left(queue)) for queue in QUEUES}
+        self._may_delete = 0
         self._looked = -math.inf
 
     def _opened(self, *, durable: bool) -> sqlite3.Connection:
@@ -138,6 +156,11 @@ class Arriving:
             (queue,),
         ).fetchone()
         return max(int(last), int(moved)) + 1
+
+    def _first_left(self, queue: str) -> int:
+        """The number up to which rows are deleted that have no id of the client's."""
+        found = self._connection.execute("SELECT last FROM forgotten WHERE queue = ?", (queue,)).fetchone()
+        return 0 if found is None else int(found[0])
 
     def close(self) -> None:
         """Lets go of the file and of the right to write it; a second call does nothing."""
@@ -188,7 +211,7 @@ class Arriving:
                 connection.executemany(_INSERT, values)
                 connection.execute("COMMIT")
             self._next["requests"] = first + len(values)
-            self.taken += len(values)
+            self._took(len(values))
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -233,7 +256,11 @@ class Arriving:
                 [(id, number, place) for place, id in enumerate(arrival.ids)],
             )
         self._next["requests"] = number + 1
-        self.taken += 1
+        self._took(1)
+
+    def _took(self, requests: int) -> None:
+        self.taken += requests
+        self._may_delete += _TWICE * requests
 
     def add_labels(self, labels: Sequence[ArrivingLabel]) -> None:
         """Commits all labels or none. Each is kept; which of several holds is found out when they are read."""
@@ -248,7 +275,7 @@ class Arriving:
                 [(number + place, *label) for place, label in enumerate(values)],
             )
             self._next["labels"] = number + len(labels)
-            self.taken += 1
+            self._took(1)
 
     def to_move(self, queue: Queue, landed: int) -> tuple[int, ...]:
         """Batches that the tables lack, oldest first. landed: the number of the last batch that they hold.
@@ -271,36 +298,54 @@ class Arriving:
             return numbered_batches(connection, queue, landed)
 
     def forget(self, queue: Queue, landed: int) -> None:
-        """Deletes what was moved on, a little at a time.
+        """Has what was moved on deleted by `tidy`, except rows with an id of the client's.
 
-        Rows with an id of the client's stay for a day, by which a retry is recognised; all others for as long as a
-        reader may take that looked at the tables before they landed.
+        These stay for a day, by which a retry is recognised. A reader that looked at the tables before they had landed
+        is told so; see `waiting.Forgotten`.
         """
+        own, others = self._planned[queue]
         with reading(self.path) as beside:  # it takes its time, and nobody waits for it
             last, newest = last_of(beside, queue, landed), _newest(beside, queue)
             if newest is None:
                 return
-            after = self._forgotten if queue == "requests" else 0
-            readers = min(last, _older(beside, queue, newest - _KEPT_FOR_READERS, after))
-            retries = min(last, _older(beside, queue, newest - _KEPT, 0)) if queue == "requests" else readers
-            whole = _pieces(beside, queue, 0, retries)
-            others = _pieces(beside, queue, max(after, retries), readers, " AND own = 0")
-        self._delete(queue, whole)
-        self._delete(queue, others, " AND own = 0")
-        if queue == "requests":
-            self._forgotten = max(self._forgotten, readers)
+            retries = min(last, _older(beside, newest - _KEPT, own)) if queue == "requests" else last
+            whole = _pieces(beside, queue, own, retries)
+            rest = _pieces(beside, queue, max(others, retries), last, " AND own = 0")
+        self._due.extend(_Piece(queue, *piece, True) for piece in whole)
+        self._due.extend(_Piece(queue, *piece, False) for piece in rest)
+        self._planned[queue] = (max(own, retries), max(others, last))
 
-    def _delete(self, queue: Queue, pieces: Sequence[tuple[int, int]], where: str = "") -> None:
-        """Deletes rows piece by piece; between two of them the others have their turn."""
-        for first, last in pieces:
-            begun = time.perf_counter()
-            with self._transaction() as connection:
-                if queue == "requests" and not where:
-                    self._delete_ids(connection, first, last)
-                connection.execute(
-                    f"DELETE FROM {queue} WHERE number >= ? AND number <= ?{where}", (first, last)
-                )
-            time.sleep(_TURNS * (time.perf_counter() - begun))
+    def tidy_along(self) -> None:
+        """Deletes some of what is to be forgotten, about twice as much as has come since, where nobody else writes.
+
+        Who takes rows calls this after each commit. A thread beside it would have to wait for Python's lock in every
+        step, and would keep the file for itself meanwhile.
+        """
+        with contextlib.suppress(Busy):
+            while self._due and self._may_delete > 0:
+                self._may_delete -= self._tidy(wait=False)
+        self._may_delete = min(self._may_delete, _CHUNK) if self._due else 0
+
+    def tidy(self) -> None:
+        """Deletes everything that is to be forgotten, a little at a time."""
+        while self._due:
+            self._tidy()
+
+    def _tidy(self, *, wait: bool = True) -> int:
+        """Deletes a piece, and returns how many requests may have been in it."""
+        with self._transaction(wait=wait) as connection:
+            if not self._due:
+                return 0
+            queue, first, last, whole = self._due[0]
+            if queue == "requests" and whole:
+                self._delete_ids(connection, first, last)
+            others = "" if whole else " AND own = 0"
+            connection.execute(
+                f"DELETE FROM {queue} WHERE number >= ? AND number <= ?{others}", (first, last)
+            )
+            connection.execute(_FORGOTTEN, (queue, last))
+        self._due.popleft()
+        return last - first + 1
 
     def _delete_ids(self, connection: sqlite3.Connection, start: int, end: int) -> None:
         old = requests_where(connection, "number >= ? AND number <= ? AND own = 1", (start, end))
@@ -402,10 +447,10 @@ def _none_between(connection: sqlite3.Connection, queue: Queue, first: int, last
     return found.fetchone() is None
 
 
-def _older(connection: sqlite3.Connection, queue: Queue, known_at: int, after: int) -> int:
-    """The last number before the first row, after a number, that became known at that time or later."""
+def _older(connection: sqlite3.Connection, known_at: int, after: int) -> int:
+    """The number before the first request, after a number, that became known at that time or later."""
     found = connection.execute(
-        f"SELECT number FROM {queue} WHERE number > ? AND known_at >= ? ORDER BY number LIMIT 1",
+        "SELECT number FROM requests WHERE number > ? AND known_at >= ? ORDER BY number LIMIT 1",
         (after, known_at),
     ).fetchone()
     return int(found[0]) - 1 if found else after

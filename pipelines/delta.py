@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -25,8 +25,12 @@ from pipelines.errors import Failed
 from pipelines.file_lock import file_lock
 from pipelines.log_folder import sync
 from pipelines.moments import moment_of
+from pipelines.waiting import Forgotten
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Where = list[
     tuple[str, str, Any]
@@ -45,6 +49,10 @@ _ROUNDED = timedelta(milliseconds=1)  # what is told of a file's moments may be 
 _UNSETTLED = 10  # commits; one append with a compaction behind it makes four
 _DISTANT = {"connect_timeout": "5s", "timeout": "60s", "max_retries": "3", "retry_timeout": "20s"}
 _UNDO_HOURS = 24  # replaced files stay so long, for readers that began before
+
+
+def _itself(landed: int) -> Any:
+    return landed
 
 
 class Table:
@@ -162,38 +170,66 @@ class Table:
         return self._table
 
     def read(
-        self, where: Where, columns: Callable[[Any], list[str]] | None = None, *, mark: str = ""
-    ) -> tuple[Any, int]:
+        self,
+        where: Where,
+        columns: Callable[[Any], list[str]] | None = None,
+        *,
+        mark: str = "",
+        beside: Callable[[int], T] = _itself,
+    ) -> tuple[Any, T]:
         """Rows for which all conditions hold, and the number of the last `mark` whose rows are among them.
 
-        columns: says, for a schema, which columns are wanted.
+        columns: says, for a schema, which columns are wanted. beside: what to read of what has not landed, by that
+        number, and comes instead of it; where it raises `Forgotten`, all is read anew.
         """
-        with self._reaching():
-            try:
-                return self._read(where, columns, mark)
-            except FileNotFoundError:  # a purge took the files of the version that was being read
-                with self._lock:
-                    self._table = None
-                return self._read(where, columns, mark)
+        return self._again(partial(self._read, where, columns, mark, beside))
 
-    def _read(self, where: Where, columns: Callable[[Any], list[str]] | None, mark: str) -> tuple[Any, int]:
+    def _again(self, read: Callable[[], R]) -> R:
+        """Reads, and once more where what is read was taken away meanwhile."""
+        with self._reaching():
+            for _ in range(_ATTEMPTS - 1):
+                try:
+                    return read()
+                except FileNotFoundError:  # a purge took the files of the version that was being read
+                    with self._lock:
+                        self._table = None
+                except Forgotten:
+                    continue
+            return read()
+
+    def _read(
+        self,
+        where: Where,
+        columns: Callable[[Any], list[str]] | None,
+        mark: str,
+        beside: Callable[[int], T],
+    ) -> tuple[Any, T]:
         import pyarrow.dataset as datasets  # it brings pandas along, which appending does without
 
         with self._lock:
             table = self._current()
             if table is None:
-                return self._fields.empty_table(), 0
+                return self._fields.empty_table(), beside(0)
             dataset, landed = self._dataset(table, where), _landed(table, mark)
+        found = beside(landed)  # at once: what lands now is deleted there before long
         chosen = columns(dataset.schema) if columns is not None else None
-        return dataset.to_table(columns=chosen, filter=_expression(datasets, where)), landed
+        return dataset.to_table(columns=chosen, filter=_expression(datasets, where)), found
 
-    def count(self, *, mark: str = "") -> tuple[int, int]:
-        """How many rows there are, as their files say at the end, and the number of the last `mark` among them."""
-        with self._reaching(), self._lock:
+    def count(self, *, mark: str = "", beside: Callable[[int], T] = _itself) -> tuple[int, T]:
+        """How many rows there are, as their files say at the end, and the number of the last `mark` among them.
+
+        beside: see `read`.
+        """
+        return self._again(partial(self._count, mark, beside))
+
+    def _count(self, mark: str, beside: Callable[[int], T]) -> tuple[int, T]:
+        with self._lock:
             table = self._current()
             if table is None:
-                return 0, 0
-            return self._dataset(table, []).count_rows(), _landed(table, mark)
+                return 0, beside(0)
+            dataset, landed = self._dataset(table, []), _landed(table, mark)
+            found = beside(landed)
+            return dataset.count_rows(), found
 
     def _dataset(self, table: DeltaTable, where: Where) -> Any:
         """The rows of a version, without files of which their least and greatest values say that none is meant."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,13 +125,13 @@ def _rows_named(folder: Path, field: str, names: Sequence[str]) -> set[tuple[str
     """Ids and keys of the rows, in the tables or before them, that have one of these ids or keys."""
     if not names:
         return set()
+    waiting = rows_with(folder / "arriving.db", names)  # first: what lands meanwhile is then found twice
     table = log_table(folder, "predictions")
     found: set[tuple[str, str | None]] = set()
     if field in table.schema.names:
         rows, _ = table.read([(field, "in", sorted(names))], _those_of(("id", "key")))
         keys = rows["key"].to_pylist() if "key" in rows.schema.names else [None] * len(rows)
         found = set(zip(rows["id"].to_pylist(), keys, strict=True))
-    waiting = rows_with(folder / "arriving.db", names)
     wanted = set(names)
     return found | {(row.id, row.key) for row in waiting if (row.id if field == "id" else row.key) in wanted}
 
@@ -143,12 +144,13 @@ def _count_labels(folder: Path, wanted: Wanted) -> int:
     from pipelines.waiting import waiting_labels
 
     table = log_table(folder, "labels")
+    # first: what lands meanwhile counts twice, and is not missed
+    _, waiting = table.count(mark=moved_mark(folder), beside=partial(waiting_labels, folder / "arriving.db"))
     count = 0
     for field, names in (("id", wanted.ids), ("key", wanted.keys)):
         if names and field in table.schema.names:
             count += len(table.read([(field, "in", sorted(names))], _those_of((field,)))[0])
-    landed, named = table.landed(moved_mark(folder)), {False: set(wanted.ids), True: set(wanted.keys)}
-    waiting = waiting_labels(folder / "arriving.db", landed)
+    named = {False: set(wanted.ids), True: set(wanted.keys)}
     return count + sum(label.id in named[label.keyed] for label in waiting)
 
 

@@ -333,7 +333,11 @@ class Log:
         moved = self.move(enough=lambda left: self._hurried.is_set())
         for queue in QUEUES:
             writer.forget(queue, self.landed(queue))
+        writer.tidy()
         return moved
+
+    def tidy_along(self) -> None:
+        """Does nothing: a flush deletes what it has moved."""
 
     def hurry(self) -> None:
         """A move that is under way, and each further one, ends after a batch; the next writer moves the rest."""
@@ -496,9 +500,9 @@ class Log:
         """own: which of the table's own columns are wanted; None for all."""
         where = [("time", ">=", aware(start)), ("time", "<", aware(end)), *_known(known_until)]
         chosen = wanted(columns) if own is None else _own(own)
-        found, landed = self._predictions.read(where, chosen, mark=self._mark)
-        limits = {"start": microseconds(start), "end": microseconds(end), "known_until": _limit(known_until)}
-        waiting = waiting_rows(self._folder / "arriving.db", landed, **limits)
+        found, waiting = self._predictions.read(
+            where, chosen, mark=self._mark, beside=self._waiting_rows(start, end, known_until)
+        )
         if not waiting:
             return found
         late = arrived_rows(waiting).table(self._predictions.schema, 0)
@@ -510,24 +514,39 @@ class Log:
         named = {"id": set(ids.tolist()), "key": set(keys.tolist()) - {None}}
         there = [name for name in named if named[name] and name in self._labels.schema.names]
         read = [self._labels_of(name, named[name], known_until) for name in there]
-        landed = read[0][1]  # what lands between the two is read twice, which says nothing new
-        waiting = waiting_labels(self._folder / "arriving.db", landed, known_until=_limit(known_until))
-        waiting = tuple(label for label in waiting if label.id in named["key" if label.keyed else "id"])
+        told = read[0][1]  # what lands between the two is read twice, which says nothing new
+        waiting = tuple(label for label in told if label.id in named["key" if label.keyed else "id"])
         found = joined(*(table for table, _ in read))
         if waiting:
             found = joined(found, arrived_labels(waiting).table(self._labels.schema, 0))
         return truth(ids, keys, events_of(found))
 
-    def _labels_of(self, name: str, wanted: set[str], known_until: datetime | None) -> tuple[Any, int]:
+    def _labels_of(
+        self, name: str, wanted: set[str], known_until: datetime | None
+    ) -> tuple[Any, tuple[ArrivingLabel, ...]]:
         # where ids grow with time, as the server's do, whole files are passed over
-        return self._labels.read([*_among(name, wanted), *_known(known_until)], mark=self._mark)
+        return self._labels.read(
+            [*_among(name, wanted), *_known(known_until)],
+            mark=self._mark,
+            beside=self._waiting_labels(known_until),
+        )
+
+    def _waiting_rows(
+        self, start: datetime, end: datetime, known_until: datetime | None
+    ) -> Callable[[int], tuple[ArrivingRow, ...]]:
+        """What reads, beside the table, the rows of a time that it lacks."""
+        limits = {"start": microseconds(start), "end": microseconds(end), "known_until": _limit(known_until)}
+        return partial(waiting_rows, self._folder / "arriving.db", **limits)
+
+    def _waiting_labels(self, known_until: datetime | None) -> Callable[[int], tuple[ArrivingLabel, ...]]:
+        """What reads, beside the table, the labels that it lacks."""
+        return partial(waiting_labels, self._folder / "arriving.db", known_until=_limit(known_until))
 
     def label_events(self, since: datetime, known_until: datetime) -> LabelEvents:
         """Labels that came to be known in a time, each as it was sent."""
         where: Where = [("known_at", ">=", aware(since)), *_known(known_until)]
-        found, landed = self._labels.read(where, mark=self._mark)
-        waiting = waiting_labels(self._folder / "arriving.db", landed, known_until=_limit(known_until))
-        waiting = tuple(label for label in waiting if label.known_at >= microseconds(since))
+        found, told = self._labels.read(where, mark=self._mark, beside=self._waiting_labels(known_until))
+        waiting = tuple(label for label in told if label.known_at >= microseconds(since))
         if waiting:
             found = joined(found, arrived_labels(waiting).table(self._labels.schema, 0))
         return events_of(found)
@@ -535,16 +554,21 @@ class Log:
     def label_times(self, start: datetime, end: datetime, known_until: datetime) -> LabelTimes:
         """When rows of a time were scored and had their first label, without a look at what they hold."""
         where: Where = [("time", ">=", aware(start)), ("time", "<", aware(end)), *_known(known_until)]
-        rows, landed = self._predictions.read(where, _own(("id", "key", "time", "known_at")), mark=self._mark)
-        limits = {"start": microseconds(start), "end": microseconds(end), "known_until": _limit(known_until)}
-        waiting = waiting_rows(self._folder / "arriving.db", landed, **limits)
+        rows, waiting = self._predictions.read(
+            where,
+            _own(("id", "key", "time", "known_at")),
+            mark=self._mark,
+            beside=self._waiting_rows(start, end, known_until),
+        )
         if waiting:
             late = arrived_rows(waiting).table(self._predictions.schema, 0)
             rows = joined(rows, late.select(rows.column_names))
-        labels, landed = self._labels.read(
-            _known(known_until), _own(("id", "key", "known_at")), mark=self._mark
+        labels, told = self._labels.read(
+            _known(known_until),
+            _own(("id", "key", "known_at")),
+            mark=self._mark,
+            beside=self._waiting_labels(known_until),
         )
-        told = waiting_labels(self._folder / "arriving.db", landed, known_until=_limit(known_until))
         if told:
             late = arrived_labels(told).table(self._labels.schema, 0)
             labels = joined(labels, late.select(labels.column_names))
@@ -555,8 +579,12 @@ class Log:
         """Which of some ids or keys are those of rows."""
         if not among or name not in self._predictions.schema.names:
             return set()
-        found, landed = self._predictions.read(_among(name, among), lambda schema: [name], mark=self._mark)
-        waiting = waiting_rows(self._folder / "arriving.db", landed)
+        found, waiting = self._predictions.read(
+            _among(name, among),
+            lambda schema: [name],
+            mark=self._mark,
+            beside=partial(waiting_rows, self._folder / "arriving.db"),
+        )
         return {*found[name].to_pylist(), *(row.id if name == "id" else row.key for row in waiting)} & among
 
     def events(
@@ -574,14 +602,21 @@ class Log:
 
     def count(self) -> int:
         """How many rows were scored."""
-        rows, landed = self._predictions.count(mark=self._mark)
-        return rows + waiting_count(self._folder / "arriving.db", landed)
+        rows, waiting = self._predictions.count(
+            mark=self._mark, beside=partial(waiting_count, self._folder / "arriving.db")
+        )
+        return rows + waiting
 
     def span(self) -> Span | None:
         """First and last time and number of the rows that were scored; None of an empty log."""
-        found, landed = self._predictions.read([], lambda schema: ["time"], mark=self._mark)
-        waiting = [row.time for row in waiting_rows(self._folder / "arriving.db", landed)]
-        times = np.concatenate([times_of(found["time"]), np.array(waiting, dtype="datetime64[us]")])
+        found, waiting = self._predictions.read(
+            [],
+            lambda schema: ["time"],
+            mark=self._mark,
+            beside=partial(waiting_rows, self._folder / "arriving.db"),
+        )
+        late = np.array([row.time for row in waiting], dtype="datetime64[us]")
+        times = np.concatenate([times_of(found["time"]), late])
         return Span(moment_of(times.min()), moment_of(times.max()), len(times)) if len(times) else None
 
 

@@ -77,6 +77,7 @@ class MovingLog:
             erase_waiting(self._folder, self._arriving)
             taken = self._arriving.taken
             if taken == self._moved_of:
+                self._arriving.tidy()  # nobody asks now
                 return 0
             landed = self._landed or self._move()
             waiting = {queue: self._arriving.to_move(queue, landed[queue]) for queue in QUEUES}
@@ -86,6 +87,10 @@ class MovingLog:
             if all(max(batches, default=0) <= landed[queue] for queue, batches in waiting.items()):
                 self._moved_of = taken
             return landed["moved"]
+
+    def tidy_along(self) -> None:
+        """Deletes some of what was moved, after each time that rows were taken."""
+        self._arriving.tidy_along()
 
     def _move(self) -> dict[str, int]:
         command = [*PYTHON, "-m", "pipelines.moving", str(self._folder), self._config.durability]

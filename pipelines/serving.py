@@ -171,8 +171,13 @@ class ScoringServer:
                 logger.error("the tokens stay as they were: %s", error)
 
     def _flush_for_ever(self) -> None:
-        while not self._ended.wait(self._flush_every):
+        took = 0.0
+        while not self._ended.wait(
+            max(self._flush_every - took, 0.0)
+        ):  # the next at once where one took long
+            begun = time.monotonic()
             self._flush()
+            took = time.monotonic() - begun
         self._flush()
 
     def _flush(self) -> None:

@@ -33,6 +33,10 @@ _NEWEST = 2**63 - 1
 _TEXTS_AT_ONCE = 50  # in one condition
 
 
+class Forgotten(Exception):
+    """Rows that a reader asks for have landed meanwhile and are deleted here: the tables are to be asked anew."""
+
+
 @dataclass(frozen=True)
 class MovingRows:
     """The rows of a batch, by column; all of n rows.
@@ -108,13 +112,14 @@ def waiting_rows(
 ) -> tuple[ArrivingRow, ...]:
     """Rows that the tables lack, as any process may read them. landed: the last batch that the tables hold.
 
-    Ask the tables for `landed` first: a row that moves on meanwhile is then found here.
+    Ask the tables for `landed` first, and this right after it: a row that moves on meanwhile is then found here.
+    `Forgotten` where it has been deleted since.
     """
     if not _has_tables(path):
         return ()
     with reading(path) as connection:
         where = "number > ? AND last >= ? AND first < ? AND known_at <= ?"
-        after = last_of(connection, "requests", landed)
+        after = _last_landed(connection, "requests", landed)
         found = requests_where(connection, where, (after, start, end, known_until))
         return tuple(row for arrival in found for row in rows_of(arrival) if start <= row.time < end)
 
@@ -125,7 +130,7 @@ def waiting_count(path: Path, landed: int) -> int:
         return 0
     with reading(path) as connection:
         where = "SELECT coalesce(sum(rows), 0) FROM requests WHERE number > ?"
-        (rows,) = connection.execute(where, (last_of(connection, "requests", landed),)).fetchone()
+        (rows,) = connection.execute(where, (_last_landed(connection, "requests", landed),)).fetchone()
         return int(rows)
 
 
@@ -148,7 +153,7 @@ def waiting_labels(path: Path, landed: int, *, known_until: int = _NEWEST) -> tu
         return ()
     with reading(path) as connection:
         where = "number > ? AND known_at <= ?"
-        return _labels(connection, where, (last_of(connection, "labels", landed), known_until))
+        return _labels(connection, where, (_last_landed(connection, "labels", landed), known_until))
 
 
 @contextmanager
@@ -166,7 +171,11 @@ def _has_tables(path: Path) -> bool:
     if not path.exists():
         return False
     with reading(path) as connection:  # the writer makes the file first and the tables a moment later
-        return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone())
+        return _has(connection, "batches")
+
+
+def _has(connection: sqlite3.Connection, table: str) -> bool:
+    return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone())
 
 
 def numbered_batches(connection: sqlite3.Connection, queue: Queue, landed: int) -> tuple[int, ...]:
@@ -183,6 +192,19 @@ def last_of(connection: sqlite3.Connection, queue: Queue, landed: int) -> int:
         "SELECT coalesce(max(last), 0) FROM batches WHERE queue = ? AND batch <= ?", (queue, landed)
     ).fetchone()
     return int(last)
+
+
+def _last_landed(connection: sqlite3.Connection, queue: Queue, landed: int) -> int:
+    """As `last_of`; `Forgotten` where later rows are deleted already."""
+    last, deleted = last_of(connection, queue, landed), 0
+    # no writer of today has opened the file yet where the table lacks
+    if _has(connection, "forgotten"):
+        (deleted,) = connection.execute(
+            "SELECT coalesce(max(last), 0) FROM forgotten WHERE queue = ?", (queue,)
+        ).fetchone()
+    if last < deleted:
+        raise Forgotten
+    return last
 
 
 def _between(connection: sqlite3.Connection, queue: Queue, batch: int) -> tuple[int, int]:

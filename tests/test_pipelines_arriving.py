@@ -27,10 +27,12 @@ from pipelines.arrival import (
 from pipelines.arriving import Arriving
 from pipelines.errors import UserError
 from pipelines.waiting import (
+    Forgotten,
     moving_labels,
     moving_rows,
     rows_with,
     waiting_batches,
+    waiting_count,
     waiting_labels,
     waiting_rows,
 )
@@ -208,34 +210,102 @@ def test_a_row_that_was_forgotten_may_come_again(arriving: Arriving) -> None:
     arriving.to_move("requests", 0)
     arriving.add([replace(ROW, id="b", known_at=ROW.known_at + 25 * 3600 * 1_000_000)])
     arriving.forget("requests", 1)
+    arriving.tidy()
     assert arriving.add_together([_own("a", wind=3.0)]) == [None]
 
 
-def test_moved_rows_go_when_no_reader_and_no_client_can_want_them(
+MINUTE = 60 * 1_000_000
+
+
+def _kept(arriving: Arriving) -> list[str]:
+    """The first id of each request that is still there."""
+    found = arriving._connection.execute("SELECT content FROM requests ORDER BY number")
+    return [orjson.loads(content)[0][0] for (content,) in found]
+
+
+def test_moved_rows_go_when_no_client_can_send_them_again(
     arriving: Arriving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipelines.arriving._CHUNK", 3)
-    minute = 60 * 1_000_000
-
-    def kept() -> list[str]:
-        return [
-            orjson.loads(content)[0][0]
-            for (content,) in arriving._connection.execute("SELECT content FROM requests ORDER BY number")
-        ]
-
     for number in range(8):
-        arriving.add_together([_made(f"made {number}", number * minute)])
-        arriving.add([replace(ROW, id=f"own {number}", known_at=number * minute)])
+        arriving.add_together([_made(f"made {number}", number * MINUTE)])
+        arriving.add([replace(ROW, id=f"own {number}", known_at=number * MINUTE)])
     assert arriving.to_move("requests", 0) == (1,)
-    arriving.add_together([_made("last", 15 * minute)])
+    arriving.add_together([_made("last", 15 * MINUTE)])
     arriving.forget("requests", 0)
-    assert len(kept()) == 17
+    arriving.tidy()
+    assert len(_kept(arriving)) == 17
     arriving.forget("requests", 1)
-    left = [f"own {number}" for number in range(5)]
-    assert kept() == [*left, *(f"{who} {n}" for n in (5, 6, 7) for who in ("made", "own")), "last"]
-    arriving.add_together([_made("next day", 24 * 60 * minute + 6 * minute)])
+    assert len(_kept(arriving)) == 17  # until there is time for it
+    arriving.tidy()
+    assert _kept(arriving) == [*(f"own {number}" for number in range(8)), "last"]
+    arriving.add_together([_made("next day", 24 * 60 * MINUTE + 6 * MINUTE)])
     arriving.forget("requests", 1)
-    assert kept() == ["own 6", "own 7", "last", "next day"]
+    arriving.tidy()
+    assert _kept(arriving) == ["own 6", "own 7", "last", "next day"]
+
+
+def test_twice_as_many_rows_are_deleted_as_come(arriving: Arriving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.arriving._CHUNK", 2)
+    arriving.add_together([_made(f"made {number}", number) for number in range(40)])
+    arriving.to_move("requests", 0)
+    arriving.tidy_along()  # nothing has landed
+    arriving.forget("requests", 1)
+    arriving.tidy_along()
+    assert len(_kept(arriving)) == 40  # nor does what came before count
+    for number in range(3):
+        arriving.add_together([_made(f"new {number}", 100)])
+        arriving.tidy_along()
+    assert _kept(arriving) == [*(f"made {n}" for n in range(6, 40)), *(f"new {n}" for n in range(3))]
+    with arriving._transaction(), pytest.raises(Busy):
+        arriving.add_together([_made("other", 100)], wait=False)
+    with arriving._transaction():
+        arriving._may_delete = 10
+        arriving.tidy_along()  # somebody writes: it is left for later
+    assert len(_kept(arriving)) == 37
+    arriving.tidy_along()
+    assert len(_kept(arriving)) < 37
+
+
+def test_who_looked_at_the_tables_before_rows_landed_is_told_that_they_are_gone(
+    arriving: Arriving, tmp_path: Path
+) -> None:
+    path = tmp_path / "arriving.db"
+    arriving.add_together([_made("a", 1)])
+    arriving.add_labels([ArrivingLabel("a", 1.5, 20)])
+    assert (arriving.to_move("requests", 0), arriving.to_move("labels", 0)) == ((1,), (1,))
+    arriving.add_together([_made("b", 2)])
+    arriving.forget("requests", 1)
+    arriving.forget("labels", 1)
+    assert [row.id for row in waiting_rows(path, 0)] == ["a", "b"]  # it is there yet
+    arriving.tidy()
+    for asked in (waiting_rows, waiting_count, waiting_labels):
+        with pytest.raises(Forgotten):
+            asked(path, 0)
+    assert ([row.id for row in waiting_rows(path, 1)], waiting_count(path, 1)) == (["b"], 1)
+    assert waiting_labels(path, 1) == ()
+
+
+def test_a_file_of_before_is_read_until_somebody_writes_it(arriving: Arriving, tmp_path: Path) -> None:
+    arriving.add_together([_made("a", 1)])
+    arriving._connection.execute("DROP TABLE forgotten")
+    assert [row.id for row in waiting_rows(tmp_path / "arriving.db", 0)] == ["a"]
+
+
+def test_what_is_to_be_deleted_is_planned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.arriving._CHUNK", 2)
+    first = Arriving(tmp_path)
+    first.add_together([_made(f"made {number}", number) for number in range(6)])
+    first.to_move("requests", 0)
+    first.forget("requests", 1)
+    first.forget("requests", 1)
+    assert [(piece.first, piece.last) for piece in first._due] == [(1, 2), (3, 4), (5, 6)]
+    first._tidy()
+    first.close()
+    second = Arriving(tmp_path)  # and again by the next writer, what the first one did not come to
+    second.forget("requests", 1)
+    assert [(piece.first, piece.last) for piece in second._due] == [(3, 4), (5, 6)]
+    second.close()
 
 
 def test_numbers_go_on_after_everything_was_moved_and_forgotten(tmp_path: Path) -> None:
@@ -417,6 +487,7 @@ def test_a_row_that_was_moved_and_deleted_before_leaves_no_trace_either(
     arriving.to_move("requests", 0)
     arriving.add([replace(ROW, id="b", known_at=ROW.known_at + 2 * 86_400_000_000)])
     arriving.forget("requests", 1)
+    arriving.tidy()
     arriving.erase(["customer-4711"])
     assert _holding(tmp_path, "4711") == []
 
