@@ -45,8 +45,10 @@ from pipelines.waiting import (
 
 _KEPT = 24 * 3600 * 1_000_000  # microseconds for which a row that was moved on still answers a client's retry
 _BATCH = 20_000  # rows that are moved on at once: of 20 columns some 50 MB in memory
-_CHUNK = 500  # rows that are deleted at once, for requests wait meanwhile
-_TWICE = 2  # requests that may be deleted for each that comes, so that what has landed grows less and less
+_PIECES = 40  # in which a batch is deleted, for requests wait meanwhile
+_DELETED = (
+    1.25  # requests that may be deleted for each that comes, so that what has landed grows less and less
+)
 _CHECKPOINT = 4000  # pages of 4 KiB, after which the file itself is written; 1,000 cost a third more
 _CACHE = 16_000  # KiB
 _CHECKED_AT_START = 256 * 2**20  # bytes: a larger file is not read through, or the start would take seconds
@@ -127,7 +129,10 @@ class Arriving:
         self.taken = 0
         self._due: deque[_Piece] = deque()
         self._planned = {queue: (0, self._first_left(queue)) for queue in QUEUES}
-        self._may_delete = 0
+        self._may_delete = 0.0
+        self._found = self._next["requests"] - 1  # the last request of the writer before
+        self._full: list[int] = []
+        self._rows = self._part = 0
         self._looked = -math.inf
 
     def _opened(self, *, durable: bool) -> sqlite3.Connection:
@@ -178,7 +183,7 @@ class Arriving:
             for one in found:
                 if isinstance(one, Conflict):
                     raise one  # and nothing of it is kept
-            return tuple(_first(connection, row.id) or row for row in rows)
+            return tuple(_first_with(connection, row.id) or row for row in rows)
 
     def add_together(
         self, arrivals: Sequence[Arrival], *, wait: bool = True
@@ -211,7 +216,8 @@ class Arriving:
                 connection.executemany(_INSERT, values)
                 connection.execute("COMMIT")
             self._next["requests"] = first + len(values)
-            self._took(len(values))
+            for number, rows, *_ in values:
+                self._took(number, rows)
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -256,11 +262,17 @@ class Arriving:
                 [(id, number, place) for place, id in enumerate(arrival.ids)],
             )
         self._next["requests"] = number + 1
-        self._took(1)
+        self._took(number, len(arrival.ids))
 
-    def _took(self, requests: int) -> None:
-        self.taken += requests
-        self._may_delete += _TWICE * requests
+    def _took(self, number: int, rows: int) -> None:
+        """Notes where a batch is full. Should the request be taken back, the batch is smaller than others."""
+        self.taken += 1
+        self._may_delete += _DELETED
+        self._rows += rows
+        part = (self._rows - 1) // _BATCH
+        if part != self._part:
+            self._part = part
+            self._full.append(number - 1)
 
     def add_labels(self, labels: Sequence[ArrivingLabel]) -> None:
         """Commits all labels or none. Each is kept; which of several holds is found out when they are read."""
@@ -275,7 +287,7 @@ class Arriving:
                 [(number + place, *label) for place, label in enumerate(values)],
             )
             self._next["labels"] = number + len(labels)
-            self._took(1)
+            self.taken += 1
 
     def to_move(self, queue: Queue, landed: int) -> tuple[int, ...]:
         """Batches that the tables lack, oldest first. landed: the number of the last batch that they hold.
@@ -283,10 +295,10 @@ class Arriving:
         A batch that an earlier flush numbered and did not finish comes again under its number.
         """
         with self._lock:
-            newest = self._next[queue] - 1  # all of them are committed
+            newest, full = self._next[queue] - 1, tuple(self._full)  # all of them are committed
         with reading(self.path) as beside:  # it takes its time, and nobody waits for it
             last = _numbered(beside, queue)[1]
-            ends = _ends(beside, queue, last, newest)
+            ends = self._ends(beside, queue, last, newest, full)
         with self._transaction() as connection:
             batch, now_last = _numbered(connection, queue)
             first = max(batch, landed) + 1
@@ -295,7 +307,20 @@ class Arriving:
                     "INSERT INTO batches (queue, batch, last) VALUES (?, ?, ?)",
                     [(queue, first + place, end) for place, end in enumerate(ends)],
                 )
+            if queue == "requests":
+                self._full = [end for end in self._full if end > newest]
             return numbered_batches(connection, queue, landed)
+
+    def _ends(
+        self, connection: sqlite3.Connection, queue: Queue, last: int, newest: int, full: Sequence[int]
+    ) -> list[int]:
+        """Where batches end that hold the rows after `last`, up to the newest one."""
+        if newest <= last or _none_between(connection, queue, last, newest):
+            return []
+        if queue == "labels":
+            return [*range(last + _BATCH, newest, _BATCH), newest]
+        before = _cuts(connection, last, self._found) if last < self._found else []
+        return sorted({*before, *(end for end in full if last < end < newest), newest})
 
     def forget(self, queue: Queue, landed: int) -> None:
         """Has what was moved on deleted by `tidy`, except rows with an id of the client's.
@@ -308,15 +333,16 @@ class Arriving:
             last, newest = last_of(beside, queue, landed), _newest(beside, queue)
             if newest is None:
                 return
+            own = max(own, _first(beside, queue, own) - 1)
             retries = min(last, _older(beside, newest - _KEPT, own)) if queue == "requests" else last
-            whole = _pieces(beside, queue, own, retries)
-            rest = _pieces(beside, queue, max(others, retries), last, " AND own = 0")
+            whole = list(_pieces(beside, queue, own, retries))
+            rest = list(_pieces(beside, queue, max(others, own, retries), last))
         self._due.extend(_Piece(queue, *piece, True) for piece in whole)
         self._due.extend(_Piece(queue, *piece, False) for piece in rest)
         self._planned[queue] = (max(own, retries), max(others, last))
 
     def tidy_along(self) -> None:
-        """Deletes some of what is to be forgotten, about twice as much as has come since, where nobody else writes.
+        """Deletes some of what is to be forgotten, a little more than has come since, where nobody else writes.
 
         Who takes rows calls this after each commit. A thread beside it would have to wait for Python's lock in every
         step, and would keep the file for itself meanwhile.
@@ -324,7 +350,7 @@ class Arriving:
         with contextlib.suppress(Busy):
             while self._due and self._may_delete > 0:
                 self._may_delete -= self._tidy(wait=False)
-        self._may_delete = min(self._may_delete, _CHUNK) if self._due else 0
+        self._may_delete = min(self._may_delete, 1.0) if self._due else 0.0
 
     def tidy(self) -> None:
         """Deletes everything that is to be forgotten, a little at a time."""
@@ -333,19 +359,25 @@ class Arriving:
 
     def _tidy(self, *, wait: bool = True) -> int:
         """Deletes a piece, and returns how many requests may have been in it."""
-        with self._transaction(wait=wait) as connection:
-            if not self._due:
-                return 0
-            queue, first, last, whole = self._due[0]
-            if queue == "requests" and whole:
-                self._delete_ids(connection, first, last)
-            others = "" if whole else " AND own = 0"
-            connection.execute(
-                f"DELETE FROM {queue} WHERE number >= ? AND number <= ?{others}", (first, last)
-            )
-            connection.execute(_FORGOTTEN, (queue, last))
-        self._due.popleft()
-        return last - first + 1
+        taken: list[_Piece] = []
+        try:
+            with self._transaction(wait=wait) as connection:
+                if not self._due:
+                    return 0
+                taken.append(self._due.popleft())
+                self._delete(connection, taken[0])
+        except BaseException:
+            self._due.extendleft(taken)
+            raise
+        return taken[0].last - taken[0].first + 1
+
+    def _delete(self, connection: sqlite3.Connection, piece: _Piece) -> None:
+        queue, first, last, whole = piece
+        if queue == "requests" and whole:
+            self._delete_ids(connection, first, last)
+        others = "" if whole else " AND own = 0"
+        connection.execute(f"DELETE FROM {queue} WHERE number >= ? AND number <= ?{others}", (first, last))
+        connection.execute(_FORGOTTEN, (queue, last))
 
     def _delete_ids(self, connection: sqlite3.Connection, start: int, end: int) -> None:
         old = requests_where(connection, "number >= ? AND number <= ? AND own = 1", (start, end))
@@ -456,35 +488,31 @@ def _older(connection: sqlite3.Connection, known_at: int, after: int) -> int:
     return int(found[0]) - 1 if found else after
 
 
+def _first(connection: sqlite3.Connection, queue: Queue, after: int) -> int:
+    """The number of the first row after a number; 0 without any."""
+    (found,) = connection.execute(
+        f"SELECT coalesce(min(number), 0) FROM {queue} WHERE number > ?", (after,)
+    ).fetchone()
+    return int(found)
+
+
 def _newest(connection: sqlite3.Connection, queue: Queue) -> int | None:
     """When the newest row became known; None without any."""
     found = connection.execute(f"SELECT known_at FROM {queue} ORDER BY number DESC LIMIT 1").fetchone()
     return None if found is None else int(found[0])
 
 
-def _pieces(
-    connection: sqlite3.Connection, queue: Queue, after: int, last: int, where: str = ""
-) -> list[tuple[int, int]]:
-    """First and last numbers of pieces of few rows, so that deleting one of them takes a moment only."""
-    if last <= after:
-        return []
+def _pieces(connection: sqlite3.Connection, queue: Queue, after: int, last: int) -> Iterator[tuple[int, int]]:
+    """First and last numbers of the parts of batches between two numbers: deleting one of them takes a moment only."""
     found = connection.execute(
-        f"SELECT min(number), max(number) FROM {_parts(queue, _CHUNK, where)} GROUP BY part ORDER BY part",
-        (after, last),
+        "SELECT last FROM batches WHERE queue = ? AND last > ? AND last < ? ORDER BY last",
+        (queue, after, last),
     )
-    return [(int(first), int(end)) for first, end in found]
-
-
-def _parts(queue: Queue, size: int, where: str = "") -> str:
-    """A table of numbers between two, each with the number of its part; parts have about so many rows.
-
-    All of it is one step of SQLite: row by row, this thread and the one that answers would fight for Python's lock.
-    """
-    rows = "rows" if queue == "requests" else "1"
-    return (
-        f"(SELECT number, (sum({rows}) OVER (ORDER BY number) - 1) / {size} AS part FROM {queue}"
-        f" WHERE number > ? AND number <= ?{where})"
-    )
+    first = after + 1
+    for end in [*(int(end) for (end,) in found), last]:
+        size = max((end - first + 1) // _PIECES, 1)
+        yield from ((start, min(start + size - 1, end)) for start in range(first, end + 1, size))
+        first = end + 1
 
 
 def _numbered(connection: sqlite3.Connection, queue: Queue) -> tuple[int, int]:
@@ -495,19 +523,17 @@ def _numbered(connection: sqlite3.Connection, queue: Queue) -> tuple[int, int]:
     return int(batch), int(last)
 
 
-def _ends(connection: sqlite3.Connection, queue: Queue, last: int, newest: int) -> list[int]:
-    """Where batches end that hold the rows after `last`, up to the newest one."""
-    if newest <= last or _none_between(connection, queue, last, newest):
-        return []
-    return [*_cuts(connection, queue, last, newest), newest]
+def _cuts(connection: sqlite3.Connection, after: int, newest: int) -> list[int]:
+    """Numbers of requests at which a batch is full, so that none is much larger than the memory for it.
 
-
-def _cuts(connection: sqlite3.Connection, queue: Queue, after: int, newest: int) -> list[int]:
-    """Numbers at which a batch is full, so that none is much larger than the memory for it."""
+    All of it is one step of SQLite: row by row, this thread and the one that answers would fight for Python's lock.
+    """
     found = connection.execute(
-        f"SELECT max(number) FROM {_parts(queue, _BATCH)} GROUP BY part ORDER BY part", (after, newest)
+        "SELECT max(number) FROM (SELECT number, (sum(rows) OVER (ORDER BY number) - 1) / ? AS part FROM requests"
+        " WHERE number > ? AND number <= ?) GROUP BY part ORDER BY part",
+        (_BATCH, after, newest),
     )
-    return [int(end) for (end,) in found][:-1]
+    return [int(end) for (end,) in found]
 
 
 def _own_numbers(connection: sqlite3.Connection, ids: Sequence[str]) -> set[int]:
@@ -532,6 +558,6 @@ def _erase_from(connection: sqlite3.Connection, number: int, ids: set[str]) -> N
         connection.executemany("UPDATE ids SET place = ? WHERE id = ?", places)
 
 
-def _first(connection: sqlite3.Connection, id: str) -> ArrivingRow | None:
+def _first_with(connection: sqlite3.Connection, id: str) -> ArrivingRow | None:
     found = connection.execute(_FIND, (id,)).fetchone()
     return list(rows_of(unpacked(found[1:])))[found[0]] if found else None

@@ -69,11 +69,11 @@ def test_rows_come_in_while_others_are_parted_into_batches(
 ) -> None:
     arriving.add([ROW])
 
-    def slowly(*asked: Any) -> list[int]:
+    def slowly(*asked: Any) -> bool:
         arriving.add([replace(ROW, id="b")])  # waits for ever where the writer is held
-        return []
+        return False
 
-    monkeypatch.setattr("pipelines.arriving._cuts", slowly)
+    monkeypatch.setattr("pipelines.arriving._none_between", slowly)
     assert arriving.to_move("requests", 0) == (1,)
     assert moving_rows(tmp_path / "arriving.db", 1).ids == ["a"]
     assert [row.id for row in waiting_rows(tmp_path / "arriving.db", 1)] == ["b"]
@@ -85,12 +85,12 @@ def test_two_that_part_rows_into_batches_at_once_take_each_row_once(
     arriving.add([ROW])
     inside: list[tuple[int, ...]] = []
 
-    def meanwhile(*asked: Any) -> list[int]:
+    def meanwhile(*asked: Any) -> bool:
         monkeypatch.undo()
         inside.append(arriving.to_move("requests", 0))
-        return []
+        return False
 
-    monkeypatch.setattr("pipelines.arriving._cuts", meanwhile)
+    monkeypatch.setattr("pipelines.arriving._none_between", meanwhile)
     assert (arriving.to_move("requests", 0), inside) == ((1,), [(1,)])
 
 
@@ -195,6 +195,29 @@ def test_many_rows_are_moved_in_several_batches(
     ]
 
 
+def test_rows_of_a_writer_before_are_parted_like_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.arriving._BATCH", 4)
+    first = Arriving(tmp_path)
+    first.add([replace(ROW, id=str(number)) for number in range(10)])
+    first.close()
+    second = Arriving(tmp_path)
+    second.add([replace(ROW, id=str(number)) for number in range(10, 15)])
+    moved = [moving_rows(tmp_path / "arriving.db", batch).ids for batch in second.to_move("requests", 0)]
+    assert [len(ids) for ids in moved] == [4, 4, 2, 4, 1]
+    assert [id for ids in moved for id in ids] == [str(number) for number in range(15)]
+    second.add([replace(ROW, id=str(number)) for number in range(15, 22)])
+    assert [len(moving_rows(tmp_path / "arriving.db", one).ids) for one in second.to_move("requests", 5)] == [
+        3,
+        4,
+    ]
+    second.add_labels([ArrivingLabel(str(number), 1, 20) for number in range(9)])
+    assert second.to_move("labels", 0) == (1, 2, 3)
+    assert len(moving_labels(tmp_path / "arriving.db", 3)) == 1
+    second.close()
+
+
 def test_a_large_request_comes_into_no_batch_that_holds_rows_already(
     arriving: Arriving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,7 +249,7 @@ def _kept(arriving: Arriving) -> list[str]:
 def test_moved_rows_go_when_no_client_can_send_them_again(
     arriving: Arriving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.arriving._CHUNK", 3)
+    monkeypatch.setattr("pipelines.arriving._PIECES", 5)
     for number in range(8):
         arriving.add_together([_made(f"made {number}", number * MINUTE)])
         arriving.add([replace(ROW, id=f"own {number}", known_at=number * MINUTE)])
@@ -245,26 +268,25 @@ def test_moved_rows_go_when_no_client_can_send_them_again(
     assert _kept(arriving) == ["own 6", "own 7", "last", "next day"]
 
 
-def test_twice_as_many_rows_are_deleted_as_come(arriving: Arriving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.arriving._CHUNK", 2)
+def test_a_few_more_rows_are_deleted_than_come(arriving: Arriving) -> None:
     arriving.add_together([_made(f"made {number}", number) for number in range(40)])
     arriving.to_move("requests", 0)
     arriving.tidy_along()  # nothing has landed
     arriving.forget("requests", 1)
     arriving.tidy_along()
     assert len(_kept(arriving)) == 40  # nor does what came before count
-    for number in range(3):
+    for number in range(16):
         arriving.add_together([_made(f"new {number}", 100)])
         arriving.tidy_along()
-    assert _kept(arriving) == [*(f"made {n}" for n in range(6, 40)), *(f"new {n}" for n in range(3))]
+    assert _kept(arriving) == [*(f"made {n}" for n in range(20, 40)), *(f"new {n}" for n in range(16))]
     with arriving._transaction(), pytest.raises(Busy):
         arriving.add_together([_made("other", 100)], wait=False)
     with arriving._transaction():
         arriving._may_delete = 10
         arriving.tidy_along()  # somebody writes: it is left for later
-    assert len(_kept(arriving)) == 37
+    assert len(_kept(arriving)) == 36
     arriving.tidy_along()
-    assert len(_kept(arriving)) < 37
+    assert len(_kept(arriving)) == 35
 
 
 def test_who_looked_at_the_tables_before_rows_landed_is_told_that_they_are_gone(
@@ -292,19 +314,36 @@ def test_a_file_of_before_is_read_until_somebody_writes_it(arriving: Arriving, t
     assert [row.id for row in waiting_rows(tmp_path / "arriving.db", 0)] == ["a"]
 
 
+def test_what_could_not_be_deleted_is_deleted_later(
+    arriving: Arriving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arriving.add_together([_made("a", 1), _made("b", 2)])
+    arriving.to_move("requests", 0)
+    arriving.forget("requests", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.arriving._FORGOTTEN", "INSERT INTO nowhere VALUES (?, ?)")
+        with pytest.raises(sqlite3.OperationalError):
+            arriving.tidy()
+    assert _kept(arriving) == ["a", "b"]
+    arriving.tidy()
+    assert _kept(arriving) == []
+
+
 def test_what_is_to_be_deleted_is_planned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.arriving._CHUNK", 2)
+    monkeypatch.setattr("pipelines.arriving._PIECES", 2)
     first = Arriving(tmp_path)
-    first.add_together([_made(f"made {number}", number) for number in range(6)])
+    first.add_together([_made(f"made {number}", number) for number in range(5)])
     first.to_move("requests", 0)
-    first.forget("requests", 1)
-    first.forget("requests", 1)
-    assert [(piece.first, piece.last) for piece in first._due] == [(1, 2), (3, 4), (5, 6)]
+    first.add_together([_made("last", 5)])
+    first.to_move("requests", 0)
+    first.forget("requests", 2)
+    first.forget("requests", 2)
+    assert [(piece.first, piece.last) for piece in first._due] == [(1, 2), (3, 4), (5, 5), (6, 6)]
     first._tidy()
     first.close()
     second = Arriving(tmp_path)  # and again by the next writer, what the first one did not come to
-    second.forget("requests", 1)
-    assert [(piece.first, piece.last) for piece in second._due] == [(3, 4), (5, 6)]
+    second.forget("requests", 2)
+    assert [(piece.first, piece.last) for piece in second._due] == [(3, 3), (4, 4), (5, 5), (6, 6)]
     second.close()
 
 
