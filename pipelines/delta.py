@@ -185,17 +185,19 @@ class Table:
         return self._again(partial(self._read, where, columns, mark, beside))
 
     def _again(self, read: Callable[[], R]) -> R:
-        """Reads, and once more where what is read was taken away meanwhile."""
+        """Reads, and anew where what is read was taken away meanwhile."""
         with self._reaching():
-            for _ in range(_ATTEMPTS - 1):
+            for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     return read()
                 except FileNotFoundError:  # a purge took the files of the version that was being read
+                    if attempt == _ATTEMPTS:
+                        raise
                     with self._lock:
                         self._table = None
                 except Forgotten:
-                    continue
-            return read()
+                    logger.info("table %s: rows landed while they were read", self._path.name)
+        raise Failed(f"{self._path}: rows land more quickly than they are read. Try again when fewer come")
 
     def _read(
         self,

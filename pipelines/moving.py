@@ -30,8 +30,8 @@ from pipelines.log_folder import check_place, check_version, prepare
 from pipelines.waiting import QUEUES
 
 _SECONDS = 600.0  # for one move
-_ROUND = 60.0  # seconds after which a move ends that still has batches: what has landed is then deleted here
-_BEHIND = 250  # batches; the more are left above so many, the less it rests
+_ROUND = 20.0  # seconds after which a move ends that still has batches: what came meanwhile is then parted
+_BEHIND = 150  # batches; the more are left above so many, the less it rests
 _NICE = 10  # answers go first
 _ONE_CORE = {"TOKIO_WORKER_THREADS": "1"}  # the library of the tables would take all of them
 

@@ -157,6 +157,8 @@ def integers(values: Array) -> Any:
 def strings(values: Sequence[str | None] | Array) -> Any:
     """Text, None where it is missing. A lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
     given: Sequence[Any] = values.tolist() if isinstance(values, np.ndarray) else values
+    if len(given) and given[0] == given[-1] and given.count(given[0]) == len(given):
+        return _repeated(given[0], len(given))
     valid, found = None, given
     if None in given:
         valid = _valid(np.array([value is not None for value in given], dtype=bool))
@@ -169,6 +171,15 @@ def strings(values: Sequence[str | None] | Array) -> Any:
     np.cumsum(lengths, out=offsets[1:])
     buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(data)]
     return pa.Array.from_buffers(pa.string(), len(found), buffers)
+
+
+def _repeated(text: str | None, rows: int) -> Any:
+    """The same text in each row, as who asks most often is, or None."""
+    if text is None:
+        return pa.nulls(rows, pa.string())
+    data = text.encode("utf-8", "replace")
+    offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(len(data))
+    return pa.Array.from_buffers(pa.string(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(data * rows)])
 
 
 def timestamps(values: Array) -> Any:

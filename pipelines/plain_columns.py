@@ -52,14 +52,16 @@ def plain(values: Any) -> Array:
 
 
 def plain_json(values: Sequence[Any]) -> Array:
-    """A column out of JSON, as `plain` gives it, but that numbers all of one kind are an array of numbers.
+    """A column out of JSON, as `plain` gives it, but that numbers or bools, all of one kind, are an array of them.
 
-    >>> plain_json([1.5, 2.0]), plain_json([1, 2]), plain_json([1, None])
-    (array([1.5, 2. ]), array([1, 2]), array([1, None], dtype=object))
+    >>> plain_json([1.5, 2.0]), plain_json([True]), plain_json([1, None])
+    (array([1.5, 2. ]), array([ True]), array([1, None], dtype=object))
     """
     types = types_of(values)
     if types == {float}:
         return np.array(values, np.float64)
+    if types == {bool}:
+        return np.array(values, np.bool_)
     if types == {int}:
         with suppress(OverflowError):
             return np.array(values, np.int64)

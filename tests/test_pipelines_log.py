@@ -19,7 +19,8 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import UserError
+from pipelines import waiting
+from pipelines.errors import Failed, UserError
 from pipelines.log import Conflict, LabelledRows, Log
 
 DAY = timedelta(days=1)
@@ -465,6 +466,47 @@ def test_rows_of_long_ago_are_forgotten_in_sqlite_only(log: Log) -> None:
     arrive(log, ["a"], day=10)
     assert log.flush() == 1
     assert read(log).ids.tolist() == ["a", "b"]
+
+
+def test_a_reader_beside_whom_rows_land_and_are_deleted_reads_anew(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrive(log, ["a"])
+    log.flush()
+    reader = Log(tmp_path / "log")
+    for ask, expected in (
+        (lambda: read(reader).ids.tolist(), ["a", "b"]),
+        (reader.count, 3),
+        (lambda: reader.names_of_rows("id", {"a", "d"}), {"a", "d"}),
+    ):
+        arrive(log, ["abcd"[reader.count()]], day=1)
+        late = iter([1])
+
+        def before(path: Path, *asked: Any, late: Iterator[int] = late, **limits: Any) -> Any:
+            if next(late, None):
+                log.flush()  # what waited a moment ago has landed, and is gone here
+            return waiting.waiting_rows(path, *asked, **limits)
+
+        def count(path: Path, landed: int, late: Iterator[int] = late) -> int:
+            if next(late, None):
+                log.flush()
+            return waiting.waiting_count(path, landed)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("pipelines.log.waiting_rows", before)
+            patch.setattr("pipelines.log.waiting_count", count)
+            assert ask() == expected
+
+
+def test_who_never_comes_in_time_is_told_so(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise waiting.Forgotten
+
+    arrive(log, ["a"])
+    log.flush()
+    monkeypatch.setattr("pipelines.log.waiting_rows", never)
+    with pytest.raises(Failed, match="rows land more quickly than they are read"):
+        read(log)
 
 
 WRITER = """

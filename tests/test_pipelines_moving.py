@@ -127,7 +127,7 @@ def test_between_batches_it_rests_the_less_the_more_wait() -> None:
         return False
 
     turns = Turns(lambda: now[0], rest)
-    for taken, left in ((2.0, 3), (1.0, 500), (1.0, 2500), (4.0, 0)):
+    for taken, left in ((2.0, 3), (1.0, 300), (1.0, 1500), (4.0, 0)):
         now[0] += taken
         assert not turns.ended(left)
     assert rested == [2.0, 0.5, 0.1, 4.0]

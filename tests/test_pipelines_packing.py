@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pipelines.packing import kind_of, pack, strings, unpack
@@ -85,3 +86,14 @@ def test_moments_among_other_values_keep_their_text() -> None:
 
 def test_a_lone_surrogate_is_no_reason_to_lose_a_row() -> None:
     assert strings(["a\ud800", "b"]).to_pylist() == ["a?", "b"]
+    assert strings(["a\ud800", "a\ud800"]).to_pylist() == ["a?", "a?"]
+
+
+@pytest.mark.parametrize("text", ["shop", "Käse", "", None])
+def test_the_same_text_in_every_row_is_text_like_any_other(text: str | None) -> None:
+    for rows in (1, 2, 5):
+        found = strings([text] * rows)
+        found.validate(full=True)
+        assert (found.type, found.to_pylist()) == (pa.string(), [text] * rows)
+    assert strings([text, "other", text]).to_pylist() == [text, "other", text]
+    assert strings([]).to_pylist() == []
