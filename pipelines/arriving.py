@@ -269,7 +269,7 @@ class Arriving:
     def _took(self, number: int, rows: int) -> None:
         """Notes where a batch is full. Should the request be taken back, the batch is smaller than others."""
         self.taken += 1
-        self._may_delete += _DELETED
+        self._may_delete += _DELETED * rows
         self._rows += rows
         part = (self._rows - 1) // _BATCH
         if part != self._part:
@@ -290,6 +290,7 @@ class Arriving:
             )
             self._next["labels"] = number + len(labels)
             self.taken += 1
+            self._may_delete += _DELETED * len(labels)
 
     def to_move(self, queue: Queue, landed: int) -> tuple[int, ...]:
         """Batches that the tables lack, oldest first. landed: the number of the last batch that they hold.
@@ -360,26 +361,29 @@ class Arriving:
             self._tidy()
 
     def _tidy(self, *, wait: bool = True) -> int:
-        """Deletes a piece, and returns how many requests may have been in it."""
+        """Deletes a piece, and returns how many rows were in it, or looked at for it."""
         taken: list[_Piece] = []
         try:
             with self._transaction(wait=wait) as connection:
                 if not self._due:
                     return 0
                 taken.append(self._due.popleft())
-                self._delete(connection, taken[0])
+                return self._delete(connection, taken[0])
         except BaseException:
             self._due.extendleft(taken)
             raise
-        return taken[0].last - taken[0].first + 1
 
-    def _delete(self, connection: sqlite3.Connection, piece: _Piece) -> None:
+    def _delete(self, connection: sqlite3.Connection, piece: _Piece) -> int:
         queue, first, last, whole = piece
         if queue == "requests" and whole:
             self._delete_ids(connection, first, last)
         others = "" if whole else " AND own = 0"
-        connection.execute(f"DELETE FROM {queue} WHERE number >= ? AND number <= ?{others}", (first, last))
+        rows = "rows" if queue == "requests" else "1"
+        deleted = connection.execute(
+            f"DELETE FROM {queue} WHERE number >= ? AND number <= ?{others} RETURNING {rows}", (first, last)
+        ).fetchall()
         connection.execute(_FORGOTTEN, (queue, last))
+        return max(sum(int(rows) for (rows,) in deleted), last - first + 1)
 
     def _delete_ids(self, connection: sqlite3.Connection, start: int, end: int) -> None:
         old = requests_where(connection, "number >= ? AND number <= ? AND own = 1", (start, end))

@@ -289,6 +289,23 @@ def test_a_few_more_rows_are_deleted_than_come(arriving: Arriving) -> None:
     assert len(_kept(arriving)) < 36
 
 
+def test_small_requests_do_not_pay_for_large_ones(
+    arriving: Arriving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.arriving._PIECES", 10)
+    arriving.add_together([_server_made(f"made {number}", 64) for number in range(10)])
+    arriving.to_move("requests", 0)
+    arriving.tidy_along()
+    arriving.forget("requests", 1)
+    for number in range(40):
+        arriving.add_together([_made(f"new {number}", 100)])
+        arriving.tidy_along()
+    assert len(_kept(arriving)) == 49  # one of 64 rows, of which 50 were allowed
+    arriving.add_together([_server_made("large", 64)])
+    arriving.tidy_along()
+    assert len(_kept(arriving)) == 48  # and three of 130, for a part of a batch goes as a whole
+
+
 def test_who_looked_at_the_tables_before_rows_landed_is_told_that_they_are_gone(
     arriving: Arriving, tmp_path: Path
 ) -> None:
