@@ -286,7 +286,7 @@ moves = st.lists(
     st.tuples(
         st.sampled_from(("one", "other", "both", "none", "worse", "whole", "remind", "ack")),
         st.integers(0, 3),  # runs of whoever sends
-        st.integers(0, 30),  # hours until the next move
+        st.integers(0, 20),  # hours until the next move: together less than the week for which it is tried
     ),
     max_size=8,
 )
