@@ -36,6 +36,7 @@ from pipelines.waiting import (
     OF_LABELS,
     QUEUES,
     Queue,
+    deleted_up_to,
     last_of,
     numbered_batches,
     numbers_with,
@@ -46,9 +47,7 @@ from pipelines.waiting import (
 _KEPT = 24 * 3600 * 1_000_000  # microseconds for which a row that was moved on still answers a client's retry
 _BATCH = 20_000  # rows that are moved on at once: of 20 columns some 50 MB in memory
 _PIECES = 20  # in which a batch is deleted, for requests wait meanwhile
-_DELETED = (
-    1.25  # requests that may be deleted for each that comes, so that what has landed grows less and less
-)
+_DELETED = 1.25  # rows that may be deleted for each that comes, so that what has landed grows less and less
 _PAGE = 8192  # bytes: most requests of many rows then lie in one, and their rows go at half the cost
 _CHECKPOINT = 2000  # pages, after which the file itself is written; 500 cost a third more
 _CACHE = 16_000  # KiB
@@ -129,7 +128,7 @@ class Arriving:
         self._next = {queue: self._first_number(queue) for queue in QUEUES}
         self.taken = 0
         self._due: deque[_Piece] = deque()
-        self._planned = {queue: (0, self._first_left(queue)) for queue in QUEUES}
+        self._planned = {queue: (0, deleted_up_to(self._connection, queue)) for queue in QUEUES}
         self._may_delete = 0.0
         self._found = self._next["requests"] - 1  # the last request of the writer before
         self._full: list[int] = []
@@ -163,11 +162,6 @@ class Arriving:
             (queue,),
         ).fetchone()
         return max(int(last), int(moved)) + 1
-
-    def _first_left(self, queue: str) -> int:
-        """The number up to which rows are deleted that have no id of the client's."""
-        found = self._connection.execute("SELECT last FROM forgotten WHERE queue = ?", (queue,)).fetchone()
-        return 0 if found is None else int(found[0])
 
     def close(self) -> None:
         """Lets go of the file and of the right to write it; a second call does nothing."""

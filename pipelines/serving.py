@@ -171,10 +171,8 @@ class ScoringServer:
                 logger.error("the tokens stay as they were: %s", error)
 
     def _flush_for_ever(self) -> None:
-        took = 0.0
-        while not self._ended.wait(
-            max(self._flush_every - took, 0.0)
-        ):  # the next at once where one took long
+        took = 0.0  # where one took long, the next comes at once
+        while not self._ended.wait(max(self._flush_every - took, 0.0)):
             begun = time.monotonic()
             self._flush()
             took = time.monotonic() - begun

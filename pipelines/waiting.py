@@ -196,15 +196,19 @@ def last_of(connection: sqlite3.Connection, queue: Queue, landed: int) -> int:
 
 def _last_landed(connection: sqlite3.Connection, queue: Queue, landed: int) -> int:
     """As `last_of`; `Forgotten` where later rows are deleted already."""
-    last, deleted = last_of(connection, queue, landed), 0
-    # no writer of today has opened the file yet where the table lacks
-    if _has(connection, "forgotten"):
-        (deleted,) = connection.execute(
-            "SELECT coalesce(max(last), 0) FROM forgotten WHERE queue = ?", (queue,)
-        ).fetchone()
-    if last < deleted:
+    last = last_of(connection, queue, landed)
+    # a file without this table is one of before, which nobody has opened to write since
+    if _has(connection, "forgotten") and last < deleted_up_to(connection, queue):
         raise Forgotten
     return last
+
+
+def deleted_up_to(connection: sqlite3.Connection, queue: Queue) -> int:
+    """The number up to which rows are deleted, all but those that are kept for a client's retry."""
+    (last,) = connection.execute(
+        "SELECT coalesce(max(last), 0) FROM forgotten WHERE queue = ?", (queue,)
+    ).fetchone()
+    return int(last)
 
 
 def _between(connection: sqlite3.Connection, queue: Queue, batch: int) -> tuple[int, int]:
