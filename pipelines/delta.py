@@ -198,8 +198,8 @@ class Table:
                 except Forgotten:
                     logger.info("table %s: rows landed while they were read", self._path.name)
         raise Failed(
-            f"{self._path}: rows land more quickly than they are read, or the table is older than what waits beside it, "
-            "as when a backup was put back. Try again when the next rows have landed"
+            f"{self._path}: rows land more quickly than they are read, or the table is older than what waits beside "
+            "it, as when a backup was put back. Try again when the next rows have landed"
         )
 
     def _read(
