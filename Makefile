@@ -29,9 +29,10 @@ else
 endif
 	touch $@
 
-QUIET := OPENBLAS_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 TF_ENABLE_ONEDNN_OPTS=0 DO_NOT_TRACK=true MLFLOW_DISABLE_TELEMETRY=true
+QUIET := OPENBLAS_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 TF_ENABLE_ONEDNN_OPTS=0 DO_NOT_TRACK=true MLFLOW_DISABLE_TELEMETRY=true ORT_DISABLE_TELEMETRY=1
 PYTEST := $(QUIET) $(RUN)/python -m pytest
-ON_ALL_CORES := -n logical --dist loadfile
+# a process of pytest that dies is named and ends the run: one that took its place would wait for ever (pytest-xdist 3.8)
+ON_ALL_CORES := -n logical --dist loadfile --max-worker-restart=0
 
 demo: env  ## a year of real flights: trained, watched, retrained; prints where to look
 	$(RUN)/losswatch replay --project examples/flights --flow

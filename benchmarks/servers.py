@@ -100,10 +100,12 @@ def cpu(pid: int) -> float:
 def bare(port: int, bundle: Path) -> None:
     """The least that a server in Python does for an answer."""
     import numpy as np
-    import onnxruntime
     import orjson
     import uvicorn
 
+    from models.onnx_runtime import onnx_runtime
+
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(

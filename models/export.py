@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from models.fit import predict
 from models.last_layer import last_activations
+from models.onnx_runtime import onnx_runtime
 
 TOLERANCE = 1e-4  # of the answers' size; float32 arithmetic in another order differs by about 1e-6
 
@@ -114,8 +115,7 @@ def _compared(expected: NDArray[np.float32], answers: NDArray[np.float32]) -> On
 
 def _answers(path: Path, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the scoring server would answer."""
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     try:

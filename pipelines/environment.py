@@ -23,6 +23,7 @@ _QUIET = {
     "TF_ENABLE_ONEDNN_OPTS": "0",  # its two notices come before any log level is read
     "DO_NOT_TRACK": "true",  # MLflow takes only `true`
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # its links would stand in the middle of --json
     "OPENBLAS_NUM_THREADS": "1",  # the monitor solves small systems: a second thread only waits for the first

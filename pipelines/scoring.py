@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from models.few_rows import FewRows
+from models.onnx_runtime import onnx_runtime
 from models.schema import Columns
 from pipelines.bundle import Bundle, read_bundle
 from pipelines.plain_columns import columns_of
@@ -114,7 +114,8 @@ def _onnx(path: Path, threads: int) -> Callable[[Array], Array]:
     return run
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def _session(path: Path, threads: int) -> Any:
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

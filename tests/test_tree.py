@@ -180,8 +180,8 @@ def test_keras_is_known_to_models_alone(library: str) -> None:
     assert {file for file in _importers(library, *RUNS) if not file.startswith("models/")} == set()
 
 
-def test_onnxruntime_scores_and_checks_an_export() -> None:
-    assert _importers("onnxruntime", *RUNS) <= {"pipelines/scoring.py", "models/export.py"}
+def test_onnxruntime_is_loaded_in_one_place() -> None:
+    assert _importers("onnxruntime", *RUNS) == {"models/onnx_runtime.py"}
 
 
 def test_only_what_trains_imports_keras_with_its_module() -> None:
@@ -316,7 +316,8 @@ def test_the_monitor_loads_nothing_heavy() -> None:
 
 
 def test_the_scoring_server_loads_neither_keras_nor_mlflow_nor_pandas() -> None:
-    loaded = _loaded_by("import pipelines.serving, pipelines.scoring")
+    use = "from models.onnx_runtime import onnx_runtime\nonnx_runtime()"
+    loaded = _loaded_by(f"import pipelines.serving, pipelines.scoring\n{use}")
     assert "onnxruntime" in loaded
     assert loaded & (HEAVY - {"onnxruntime"} | {"deltalake"}) == set()
 

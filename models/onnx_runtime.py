@@ -1,0 +1,23 @@
+"""ONNX Runtime, loaded so that it reports to nobody."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+_SILENT = "ORT_DISABLE_TELEMETRY"
+
+
+def onnx_runtime() -> ModuleType:
+    """ONNX Runtime's module, imported at the first use (0.1 s).
+
+    From 1.29 on it tells its maker over HTTPS of processes, of networks (names, hashes of graph and weights) and of
+    failures, from a thread of its own, and keeps an id and what it could not send under ~/.cache
+    (its Privacy.md, "Disabling Telemetry"). The variable that forbids it is read once, as the library is loaded; a user
+    who has set it is obeyed.
+    """
+    if _SILENT not in os.environ:
+        os.environ[_SILENT] = "1"
+    import onnxruntime
+
+    return onnxruntime  # type: ignore[no-any-return]
