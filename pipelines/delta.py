@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -51,7 +51,16 @@ _DISTANT = {"connect_timeout": "5s", "timeout": "60s", "max_retries": "3", "retr
 _UNDO_HOURS = 24  # replaced files stay so long, for readers that began before
 
 
-def _itself(landed: int) -> Any:
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Beside(Protocol[T_co]):
+    """Reads what a table lacks. landed: the last batch that it holds; gaps: see `waiting.waiting_rows`."""
+
+    def __call__(self, landed: int, /, *, gaps: bool) -> T_co: ...
+
+
+def _itself(landed: int, /, *, gaps: bool) -> Any:
     return landed
 
 
@@ -73,6 +82,7 @@ class Table:
         self._table: DeltaTable | None = None
         self._lock = threading.RLock()
         self._compact_at = _MANY_FILES
+        self._warned = False
 
     @property
     def schema(self) -> Any:
@@ -175,65 +185,79 @@ class Table:
         columns: Callable[[Any], list[str]] | None = None,
         *,
         mark: str = "",
-        beside: Callable[[int], T] = _itself,
+        beside: Beside[T] = _itself,
     ) -> tuple[Any, T]:
         """Rows for which all conditions hold, and the number of the last `mark` whose rows are among them.
 
         columns: says, for a schema, which columns are wanted. beside: what to read of what has not landed, by that
-        number, and comes instead of it; where it raises `Forgotten`, all is read anew.
+        number, and comes instead of it; where it raises `Forgotten`, all is read anew, and with gaps where the table is
+        older than what waits.
         """
         return self._again(partial(self._read, where, columns, mark, beside))
 
-    def _again(self, read: Callable[[], R]) -> R:
-        """Reads, and anew where what is read was taken away meanwhile."""
+    def _again(self, read: Callable[[bool], R]) -> R:
+        """Reads, and anew where what is read was taken away meanwhile. read: is told whether gaps are allowed."""
+        late: int | None = None
         with self._reaching():
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
-                    return read()
+                    return read(False)
                 except FileNotFoundError:  # a purge took the files of the version that was being read
                     if attempt == _ATTEMPTS:
                         raise
                     with self._lock:
                         self._table = None
-                except Forgotten:
-                    logger.info("table %s: rows landed while they were read", self._path.name)
-        raise Failed(
-            f"{self._path}: rows land more quickly than they are read, or the table is older than what waits beside "
-            "it, as when a backup was put back. Try again when the next rows have landed"
-        )
+                except Forgotten as forgotten:
+                    if (
+                        forgotten.landed == late
+                    ):  # what is deleted had landed before, so that this table is another
+                        self._warn_of_gaps()
+                        return read(True)
+                    late = forgotten.landed
+        raise Failed(f"{self._path}: rows land more quickly than they are read. Try again")
+
+    def _warn_of_gaps(self) -> None:
+        if not self._warned:
+            logger.warning(
+                "%s: the table is older than arriving.db beside it, as when a backup was put back: rows that had "
+                "landed since are in neither. Put back what was saved after them, if there is anything",
+                self._path,
+            )
+        self._warned = True
 
     def _read(
         self,
         where: Where,
         columns: Callable[[Any], list[str]] | None,
         mark: str,
-        beside: Callable[[int], T],
+        beside: Beside[T],
+        gaps: bool,
     ) -> tuple[Any, T]:
         import pyarrow.dataset as datasets  # it brings pandas along, which appending does without
 
         with self._lock:
             table = self._current()
             if table is None:
-                return self._fields.empty_table(), beside(0)
+                return self._fields.empty_table(), beside(0, gaps=gaps)
             dataset, landed = self._dataset(table, where), _landed(table, mark)
-        found = beside(landed)  # at once: what lands now is deleted there before long
+        found = beside(landed, gaps=gaps)  # at once: what lands now is deleted there before long
         chosen = columns(dataset.schema) if columns is not None else None
         return dataset.to_table(columns=chosen, filter=_expression(datasets, where)), found
 
-    def count(self, *, mark: str = "", beside: Callable[[int], T] = _itself) -> tuple[int, T]:
+    def count(self, *, mark: str = "", beside: Beside[T] = _itself) -> tuple[int, T]:
         """How many rows there are, as their files say at the end, and the number of the last `mark` among them.
 
         beside: see `read`.
         """
         return self._again(partial(self._count, mark, beside))
 
-    def _count(self, mark: str, beside: Callable[[int], T]) -> tuple[int, T]:
+    def _count(self, mark: str, beside: Beside[T], gaps: bool) -> tuple[int, T]:
         with self._lock:
             table = self._current()
             if table is None:
-                return 0, beside(0)
+                return 0, beside(0, gaps=gaps)
             dataset, landed = self._dataset(table, []), _landed(table, mark)
-            found = beside(landed)
+            found = beside(landed, gaps=gaps)
             return dataset.count_rows(), found
 
     def _dataset(self, table: DeltaTable, where: Where) -> Any:

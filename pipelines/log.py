@@ -25,7 +25,7 @@ import orjson
 from pipelines.arrival import Arrival, ArrivingLabel, ArrivingRow, Conflict, Stored
 from pipelines.arriving import Arriving
 from pipelines.bundle import plain as plain_json
-from pipelines.delta import Mark, Table, Where
+from pipelines.delta import Beside, Mark, Table, Where
 from pipelines.erasing import erase_waiting
 from pipelines.file_lock import file_lock
 from pipelines.keeping import ColumnRules, LogConfig, known_key, named_again
@@ -533,12 +533,16 @@ class Log:
 
     def _waiting_rows(
         self, start: datetime, end: datetime, known_until: datetime | None
-    ) -> Callable[[int], tuple[ArrivingRow, ...]]:
+    ) -> Beside[tuple[ArrivingRow, ...]]:
         """What reads, beside the table, the rows of a time that it lacks."""
-        limits = {"start": microseconds(start), "end": microseconds(end), "known_until": _limit(known_until)}
+        limits: dict[str, Any] = {
+            "start": microseconds(start),
+            "end": microseconds(end),
+            "known_until": _limit(known_until),
+        }
         return partial(waiting_rows, self._folder / "arriving.db", **limits)
 
-    def _waiting_labels(self, known_until: datetime | None) -> Callable[[int], tuple[ArrivingLabel, ...]]:
+    def _waiting_labels(self, known_until: datetime | None) -> Beside[tuple[ArrivingLabel, ...]]:
         """What reads, beside the table, the labels that it lacks."""
         return partial(waiting_labels, self._folder / "arriving.db", known_until=_limit(known_until))
 

@@ -34,7 +34,14 @@ _TEXTS_AT_ONCE = 50  # in one condition
 
 
 class Forgotten(Exception):
-    """Rows that a reader asks for have landed meanwhile and are deleted here: the tables are to be asked anew."""
+    """Rows that a reader asks for have landed meanwhile and are deleted here: the tables are to be asked anew.
+
+    landed: the last batch that they held as the reader looked.
+    """
+
+    def __init__(self, landed: int) -> None:
+        super().__init__(f"batches after {landed} have landed meanwhile")
+        self.landed = landed
 
 
 @dataclass(frozen=True)
@@ -108,29 +115,36 @@ def moving_labels(path: Path, batch: int) -> tuple[ArrivingLabel, ...]:
 
 
 def waiting_rows(
-    path: Path, landed: int, *, start: int = -_NEWEST, end: int = _NEWEST, known_until: int = _NEWEST
+    path: Path,
+    landed: int,
+    *,
+    start: int = -_NEWEST,
+    end: int = _NEWEST,
+    known_until: int = _NEWEST,
+    gaps: bool = False,
 ) -> tuple[ArrivingRow, ...]:
     """Rows that the tables lack, as any process may read them. landed: the last batch that the tables hold.
 
     Ask the tables for `landed` first, and this right after it: a row that moves on meanwhile is then found here.
-    `Forgotten` where it has been deleted since.
+    `Forgotten` where it has been deleted since; with `gaps` what is there, of tables put back from an older backup.
     """
     if not _has_tables(path):
         return ()
     with reading(path) as connection:
         where = "number > ? AND last >= ? AND first < ? AND known_at <= ?"
-        after = _last_landed(connection, "requests", landed)
+        after = _last_landed(connection, "requests", landed, gaps)
         found = requests_where(connection, where, (after, start, end, known_until))
         return tuple(row for arrival in found for row in rows_of(arrival) if start <= row.time < end)
 
 
-def waiting_count(path: Path, landed: int) -> int:
+def waiting_count(path: Path, landed: int, *, gaps: bool = False) -> int:
     """How many rows the tables lack; see `waiting_rows`."""
     if not _has_tables(path):
         return 0
     with reading(path) as connection:
         where = "SELECT coalesce(sum(rows), 0) FROM requests WHERE number > ?"
-        (rows,) = connection.execute(where, (_last_landed(connection, "requests", landed),)).fetchone()
+        after = _last_landed(connection, "requests", landed, gaps)
+        (rows,) = connection.execute(where, (after,)).fetchone()
         return int(rows)
 
 
@@ -147,13 +161,15 @@ def rows_with(path: Path, names: Sequence[str]) -> tuple[ArrivingRow, ...]:
     return tuple(found)
 
 
-def waiting_labels(path: Path, landed: int, *, known_until: int = _NEWEST) -> tuple[ArrivingLabel, ...]:
+def waiting_labels(
+    path: Path, landed: int, *, known_until: int = _NEWEST, gaps: bool = False
+) -> tuple[ArrivingLabel, ...]:
     """Labels that the tables lack; see `waiting_rows`."""
     if not _has_tables(path):
         return ()
     with reading(path) as connection:
         where = "number > ? AND known_at <= ?"
-        return _labels(connection, where, (_last_landed(connection, "labels", landed), known_until))
+        return _labels(connection, where, (_last_landed(connection, "labels", landed, gaps), known_until))
 
 
 @contextmanager
@@ -194,12 +210,12 @@ def last_of(connection: sqlite3.Connection, queue: Queue, landed: int) -> int:
     return int(last)
 
 
-def _last_landed(connection: sqlite3.Connection, queue: Queue, landed: int) -> int:
-    """As `last_of`; `Forgotten` where later rows are deleted already."""
+def _last_landed(connection: sqlite3.Connection, queue: Queue, landed: int, gaps: bool) -> int:
+    """As `last_of`; `Forgotten` where later rows are deleted already, unless there may be gaps."""
     last = last_of(connection, queue, landed)
     # a file without this table is one of before, which nobody has opened to write since
-    if _has(connection, "forgotten") and last < deleted_up_to(connection, queue):
-        raise Forgotten
+    if not gaps and _has(connection, "forgotten") and last < deleted_up_to(connection, queue):
+        raise Forgotten(landed)
     return last
 
 

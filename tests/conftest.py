@@ -40,7 +40,7 @@ def _restore(environ: Mapping[str, str]) -> None:
     """Sets and takes away what differs, and no more.
 
     Threads of libraries read the environment as the C library has it, which nothing guards: where all of it was emptied
-    and filled again after each test, one of them met what had been freed in one run of twenty, and the process died.
+    and filled again after each test, one of them met what had been freed, now and then, and the process died.
     """
     for name in os.environ.keys() - environ.keys():
         del os.environ[name]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -487,10 +489,10 @@ def test_a_reader_beside_whom_rows_land_and_are_deleted_reads_anew(
                 log.flush()  # what waited a moment ago has landed, and is gone here
             return waiting.waiting_rows(path, *asked, **limits)
 
-        def count(path: Path, landed: int, late: Iterator[int] = late) -> int:
+        def count(path: Path, landed: int, late: Iterator[int] = late, **gaps: Any) -> int:
             if next(late, None):
                 log.flush()
-            return waiting.waiting_count(path, landed)
+            return waiting.waiting_count(path, landed, **gaps)
 
         with monkeypatch.context() as patch:
             patch.setattr("pipelines.log.waiting_rows", before)
@@ -500,13 +502,34 @@ def test_a_reader_beside_whom_rows_land_and_are_deleted_reads_anew(
 
 def test_who_never_comes_in_time_is_told_so(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any, **__: Any) -> Any:
-        raise waiting.Forgotten
+        raise waiting.Forgotten(next(looks))
 
+    looks = itertools.count()
     arrive(log, ["a"])
     log.flush()
     monkeypatch.setattr("pipelines.log.waiting_rows", never)
     with pytest.raises(Failed, match="rows land more quickly than they are read"):
         read(log)
+
+
+def test_tables_put_back_from_a_backup_are_read_with_what_is_there(
+    log: Log, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arrive(log, ["a"])
+    log.flush()
+    shutil.copytree(tmp_path / "log" / "predictions", tmp_path / "backup")
+    arrive(log, ["b"], day=1)
+    log.flush()
+    arrive(log, ["late"], day=20)  # of the batch of b nothing is kept for a retry any more
+    log.flush()
+    arrive(log, ["waits"], day=20)
+    shutil.rmtree(tmp_path / "log" / "predictions")
+    (tmp_path / "backup").rename(tmp_path / "log" / "predictions")
+    reader = Log(tmp_path / "log")
+    assert read(reader).ids.tolist() == ["a", "late", "waits"]
+    assert (reader.count(), reader.names_of_rows("id", {"b", "waits"})) == (3, {"waits"})
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "older than arriving.db" in told
 
 
 WRITER = """
