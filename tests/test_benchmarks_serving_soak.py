@@ -12,7 +12,7 @@ from benchmarks.serving_soak import FLAT, Look, Period, Saturation, Soak, Times,
 def test_goodput_is_the_share_of_saturation_that_is_answered() -> None:
     flood = Period(seconds=10.0, answered=[1.0] * 4500, cpu=5.0)
     saturated = (Saturation(400.0, 900.0, 1.0, 300.0), Saturation(600.0, 1100.0, 1.0, 600.0))
-    found = Soak(Period(), flood, saturated, 0.1, ended=False)
+    found = Soak(Period(), flood, saturated[0], saturated, 0.1, ended=False)
     assert (found.goodput, found.beside, found.by_cpu) == (0.9, 1.0, 0.9)
 
 
@@ -33,7 +33,7 @@ def test_seconds_count_as_calm_where_the_machine_had_its_cpu_then_and_before() -
 
 @pytest.mark.slow
 def test_nothing_fails_below_or_above_saturation(tmp_path: Path) -> None:
-    found = soaked(tmp_path / "project", Times(6.0, 6.0, 2.0, 1.0, 0.1))
+    found = soaked(tmp_path / "project", Times(6.0, 6.0, 2.0, 2.0, 1.0, 0.1))
     assert found.steady.failed == found.flood.failed == 0
     assert found.steady.answered
     assert found.flood.answered
@@ -44,7 +44,9 @@ def test_nothing_fails_below_or_above_saturation(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_memory_that_grows_is_found(tmp_path: Path) -> None:
     assert (
-        soaked(tmp_path / "project", Times(6.0, 1.0, 0.5, 0.1, 0.1), plant="keep_every_body").steady.growth
+        soaked(
+            tmp_path / "project", Times(6.0, 1.0, 0.5, 0.5, 0.1, 0.1), plant="keep_every_body"
+        ).steady.growth
         > FLAT
     )
 
@@ -52,6 +54,8 @@ def test_memory_that_grows_is_found(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_refusal_that_does_not_say_when_to_come_again_is_found(tmp_path: Path) -> None:
     assert (
-        soaked(tmp_path / "project", Times(1.0, 6.0, 1.0, 0.1, 0.1), plant="forget_to_say_when").flood.failed
+        soaked(
+            tmp_path / "project", Times(1.0, 6.0, 1.0, 1.0, 0.1, 0.1), plant="forget_to_say_when"
+        ).flood.failed
         > 0
     )
