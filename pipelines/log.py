@@ -352,6 +352,10 @@ class Log:
         """The number of the last batch that the tables hold."""
         return (self._predictions if queue == "requests" else self._labels).landed(self._mark)
 
+    def batches(self, queue: Queue) -> tuple[int, ...]:
+        """Batches that the writer has numbered and the tables lack."""
+        return waiting_batches(self._folder / "arriving.db", queue, self.landed(queue))
+
     def move(self, *, enough: Callable[[int], bool] = lambda left: False) -> int:
         """Moves the batches that the writer has numbered; any process may, and two at once do no harm.
 
@@ -367,7 +371,7 @@ class Log:
     def _move_queue(self, queue: Queue, enough: Callable[[int], bool]) -> int:
         path = self._folder / "arriving.db"
         table = self._predictions if queue == "requests" else self._labels
-        batches, moved, ended = deque(waiting_batches(path, queue, self.landed(queue))), 0, False
+        batches, moved, ended = deque(self.batches(queue)), 0, False
         while batches and not ended:
             parts: list[Part] = []
             while batches and not ended and len(parts) < _BATCHES_AT_ONCE:

@@ -8,6 +8,7 @@ The scoring server itself then needs no table library: a hundred MB less, and no
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -32,7 +33,7 @@ from pipelines.waiting import QUEUES
 _SECONDS = 600.0  # for one move
 _ROUND = 20.0  # seconds after which a move ends that still has batches: what came meanwhile is then parted
 _BEHIND = 150  # batches; the more are left above so many, the less it rests
-_NICE = 10  # answers go first
+_NICE = 10  # answers go first, unless too much waits
 _ONE_CORE = {"TOKIO_WORKER_THREADS": "1"}  # the library of the tables would take all of them
 
 
@@ -125,13 +126,26 @@ def main(folder: Path, durability: Durability) -> None:
     """Moves what is numbered, and prints the last batches of the tables and the number of rows as JSON."""
     from pipelines.log import Log
 
-    os.nice(_NICE)
     gc.disable()  # it lives for a minute and makes many lists and no circles: a fifth of the time
     log = Log(folder, LogConfig(durability=durability))
+    if sum(len(log.batches(queue)) for queue in QUEUES) <= _BEHIND:
+        stand_back()
     turns = Turns(time.monotonic, _hurried)
     moved = log.move(enough=turns.ended)
     said = {queue: log.landed(queue) for queue in QUEUES} | {"moved": moved}
     sys.stdout.write(json.dumps(said))
+
+
+def stand_back() -> None:
+    """Lets others have the processors first, for as long as this process lives.
+
+    Where Linux shares them out by sessions first (autogroup, sched(7)), what a process says of itself counts only
+    within its own; then the session says it, if it is this process's own.
+    """
+    os.nice(_NICE)
+    if os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(_NICE), "ascii")
 
 
 class Turns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -206,3 +207,23 @@ def test_what_moves_rows_is_told_how_safely(tmp_path: Path, monkeypatch: pytest.
     assert moving.flush() == 1
     assert [command[-1] for command in commands] == ["power", "power"]
     moving.close()
+
+
+STANDS_BACK = """
+import os
+from pathlib import Path
+from pipelines.moving import stand_back
+stand_back()
+session = Path("/proc/self/autogroup")
+print(os.nice(0), session.read_text().split()[-1] if session.exists() else "none")
+"""
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_process_that_stands_back_says_so_for_its_own_session_only(own: bool) -> None:
+    before = Path("/proc/self/autogroup")
+    session = before.read_text().split()[-1] if before.exists() else "none"
+    command = [sys.executable, "-c", STANDS_BACK]
+    done = subprocess.run(command, start_new_session=own, capture_output=True, text=True, timeout=60)
+    expected = "10" if own and before.exists() else session
+    assert done.stdout.split() == ["10", expected], done.stderr
