@@ -38,8 +38,8 @@ _MANY_ROWS = 256  # the same of rows
 # bytes; reading more keeps even other threads waiting, so a process of its own does it
 _HUGE_BODY = 256 * 2**10
 _ROWS_A_TURN = 2048  # rows after which what is read is scored and committed; then others are heard again
-# seconds that requests wait for their turn where many come at once; others are asked to come again, after as long:
-# a machine that pauses for a second or two refuses nobody
+# seconds that requests wait for their turn where many come at once; others are asked to come again: where a machine
+# pauses for a second or two, nobody is
 _PATIENCE = 3.0
 # the same while others are asked to come again: a longer queue would answer no more of them, only each one later
 _SHORT_PATIENCE = 0.1
@@ -50,7 +50,7 @@ _AGAIN_SECONDS = 0.0005  # until the next attempt while another thread writes
 _DEADLINE = 60.0  # seconds for a large request
 _LONGEST_HEADER = 8000  # bytes; clients refuse lines of 64 KiB, proxies often of 8
 _PAGE = 4096  # bytes; a commit writes some whole pages
-_TRY_AGAIN = b"retry-after: %d\r\n" % _PATIENCE
+_TRY_AGAIN = b"retry-after: 3\r\n"
 
 
 class Source(Protocol):
