@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-_SILENT = "ORT_DISABLE_TELEMETRY"
-
 
 def onnx_runtime() -> ModuleType:
     """ONNX Runtime's module, imported at the first use (0.1 s).
@@ -16,8 +14,7 @@ def onnx_runtime() -> ModuleType:
     (its Privacy.md, "Disabling Telemetry"). The variable that forbids it is read once, as the library is loaded; a user
     who has set it is obeyed.
     """
-    if _SILENT not in os.environ:
-        os.environ[_SILENT] = "1"
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     return onnxruntime  # type: ignore[no-any-return]

@@ -208,9 +208,8 @@ class Table:
                     with self._lock:
                         self._table = None
                 except Forgotten as forgotten:
-                    if (
-                        forgotten.landed == late
-                    ):  # what is deleted had landed before, so that this table is another
+                    # what is deleted had landed before, so that this table is another
+                    if forgotten.landed == late:
                         self._warn_of_gaps()
                         return read(True)
                     late = forgotten.landed
