@@ -38,12 +38,16 @@ Where = list[
 Mark = tuple[str, int]  # a name and a number that grows, which land with an append or not at all
 
 _ATTEMPTS = 10  # two processes that add a column at once: the second tries again on the new table
-_MANY_FILES = 64  # appends between two compactions; a table of 72 files opens in 0.11 s, of 6 in 0.01 s
+_MANY_FILES = (
+    64  # small ones, after which they are joined; a table of 72 files opens in 0.11 s, of 6 in 0.01 s
+)
 _FILE_BYTES = 32 * 2**20
 _SETTINGS = {
     "delta.logRetentionDuration": "interval 2 days"
 }  # commits of a month of half minutes are 86,000 files
 _GROUP_ROWS = 8192  # a window is found by the statistics of row groups: 7,000 of 500,000 rows in 0.04 s
+# of either, and a file is not small: half of what files are joined to, and rows that are as quick to find
+_LARGE_BYTES, _LARGE_ROWS = _FILE_BYTES // 2, 32 * _GROUP_ROWS
 _PATIENCE_SECONDS = 600.0  # a table of 10 million rows is rewritten in less
 _ROUNDED = timedelta(milliseconds=1)  # what is told of a file's moments may be less exact than they are
 _UNSETTLED = 10  # commits; one append with a compaction behind it makes four
@@ -97,11 +101,14 @@ class Table:
             table = self._current()
             return 0 if table is None else _landed(table, name)
 
-    def append(self, build: Callable[[Any, int], Any], mark: Mark | None = None) -> bool:
+    def append(
+        self, build: Callable[[Any, int], Any], mark: Mark | None = None, *, compact: bool = True
+    ) -> bool:
         """Adds the Arrow table that `build(schema, number)` makes; False where `mark` has landed before.
 
         number: that of the commit before, which orders appends. Where another process changed the table
-        meanwhile, `build` is called again on what is there then.
+        meanwhile, `build` is called again on what is there then. compact: whether to join small files if they are many
+        now; who does not have this done calls `compact_if_many` himself, when he has time.
         """
         with self._lock, self._reaching(), self._alone():
             for attempt in range(1, _ATTEMPTS + 1):
@@ -111,7 +118,8 @@ class Table:
                 with self._retried(last=attempt == _ATTEMPTS), self._settled(table):
                     _write(table, build(self.schema, table.version()), mark)
                     break
-            self._compact_if_many()
+            if compact:
+                self._compact_if_many()
             return True
 
     def _alone(self) -> AbstractContextManager[None]:
@@ -292,9 +300,15 @@ class Table:
             return () if table is None else tuple(_local(uri) for uri in table.file_uris())
 
     def compact(self) -> None:
-        """Joins small files; done by itself after every 64 appends."""
+        """Joins small files; done by itself where they are 64 more than after the last time."""
         with self._lock, self._reaching(), self._alone():
             self._compact()
+
+    def compact_if_many(self) -> None:
+        """Joins small files where they are 64 more than after the last time."""
+        with self._lock, self._reaching(), self._alone():
+            self._current()
+            self._compact_if_many()
 
     def _compact(self) -> None:
         table = self._current()
@@ -303,10 +317,10 @@ class Table:
         with self._settled(table):  # before the files are removed that the new ones take the place of
             table.optimize.compact(target_size=_FILE_BYTES, writer_properties=_properties())
         _vacuum(table, _UNDO_HOURS)
-        self._compact_at = len(table.file_uris()) + _MANY_FILES
+        self._compact_at = _small_files(table) + _MANY_FILES
 
     def _compact_if_many(self) -> None:
-        if self._table is None or len(self._table.file_uris()) < self._compact_at:
+        if self._table is None or _small_files(self._table) < self._compact_at:
             return
         try:
             self._compact()
@@ -373,6 +387,15 @@ class Table:
                     files.delete_file(path)
             if self._durable:
                 self.settle()
+
+
+def _small_files(table: DeltaTable) -> int:
+    found = table.get_add_actions(flatten=True)
+    sizes, rows = (found[name].to_pylist() for name in ("size_bytes", "num_records"))
+    # who else wrote a file may not have said how many rows it has
+    return sum(
+        size < _LARGE_BYTES and (count or 0) < _LARGE_ROWS for size, count in zip(sizes, rows, strict=True)
+    )
 
 
 def _vacuum(table: DeltaTable, hours: int) -> None:

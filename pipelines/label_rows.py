@@ -50,7 +50,7 @@ class LabelRows:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def table(self, schema: Any, _: int) -> Any:
+    def table(self, schema: Any) -> Any:
         """The labels as Arrow, for a table that has this schema."""
         own = [
             strings(self.ids),

@@ -45,6 +45,7 @@ from pipelines.log_folder import MOVING, MOVING_SECONDS, check_version, prepare
 from pipelines.log_rows import (
     Part,
     ScoredRows,
+    Together,
     arrived_requests,
     arrived_rows,
     event_row,
@@ -55,7 +56,6 @@ from pipelines.log_rows import (
     matrix,
     padded,
     predictions_of,
-    table_of,
     wanted,
 )
 from pipelines.log_tables import NAMES, log_table, moved_mark
@@ -76,7 +76,7 @@ from pipelines.waiting import (
 __all__ = ["Answer", "Conflict", "Event", "LabelledRows", "Log", "Span"]
 
 _EVER = 2**63 - 1
-_BATCHES_AT_ONCE = 10  # that land in one commit; of 20 columns of numbers some 40 MB
+_BYTES_AT_ONCE = 64 * 2**20  # that land in one commit; of 20 columns of numbers 280,000 rows
 PART = 65_536  # rows that are read at once: a million of 20 columns in 0.42 of the memory and the same time
 
 
@@ -222,7 +222,7 @@ class Log:
             [caller] * len(ids),
             [None] * len(ids) if keys is None else keys,
         )
-        return self._append(self._predictions, rows.table, _once("batch", batch))
+        return self._append(self._predictions, _built(rows), _once("batch", batch))
 
     def append_labels(
         self,
@@ -244,7 +244,7 @@ class Log:
         said = np.full(len(ids), np.datetime64("NaT", "us")) if moments is None else moments
         known = _repeated(known_at, len(ids))
         rows = label_rows(list(ids), values, known, moments=said, keyed=keyed, caller=caller)
-        return self._append(self._labels, rows.table, _once("batch", batch))
+        return self._append(self._labels, _built(rows), _once("batch", batch))
 
     def append_event(
         self,
@@ -271,6 +271,11 @@ class Log:
         """Joins the small files of many appends; done by itself from time to time."""
         for table in (self._predictions, self._labels, self._events):
             table.compact()
+
+    def compact_if_many(self) -> None:
+        """The same after `move`, which leaves it to its caller, where the small files are many by now."""
+        self._predictions.compact_if_many()
+        self._labels.compact_if_many()
 
     # --- one request at a time -----------------------------------------------------------------------
 
@@ -334,6 +339,8 @@ class Log:
         for queue in QUEUES:
             writer.forget(queue, self.landed(queue))
         writer.tidy()
+        if not self._hurried.is_set():
+            self.compact_if_many()
         return moved
 
     def tidy_along(self) -> None:
@@ -373,13 +380,12 @@ class Log:
         table = self._predictions if queue == "requests" else self._labels
         batches, moved, ended = deque(self.batches(queue)), 0, False
         while batches and not ended:
-            parts: list[Part] = []
-            while batches and not ended and len(parts) < _BATCHES_AT_ONCE:
-                last = batches.popleft()
-                parts.append(_moving(path, queue, last))
+            together = Together(partial(_moving, path, queue), table.schema)
+            while batches and not ended and together.bytes < _BYTES_AT_ONCE:
+                together.add(batches.popleft())
                 ended = enough(len(batches))
-            table.append(partial(table_of, parts), (self._mark, last))
-            moved += sum(map(len, parts))
+            table.append(_built(together), (self._mark, together.last), compact=False)
+            moved += len(together)
         return moved
 
     def open_for_arriving(self) -> None:
@@ -509,7 +515,7 @@ class Log:
         )
         if not waiting:
             return found
-        late = arrived_rows(waiting).table(self._predictions.schema, 0)
+        late = arrived_rows(waiting).table(self._predictions.schema)
         return joined(found, late if own is None else late.select(found.column_names))
 
     def _truth(self, ids: Array, keys: Array, known_until: datetime | None) -> Truth:
@@ -522,7 +528,7 @@ class Log:
         waiting = tuple(label for label in told if label.id in named["key" if label.keyed else "id"])
         found = joined(*(table for table, _ in read))
         if waiting:
-            found = joined(found, arrived_labels(waiting).table(self._labels.schema, 0))
+            found = joined(found, arrived_labels(waiting).table(self._labels.schema))
         return truth(ids, keys, events_of(found))
 
     def _labels_of(
@@ -556,7 +562,7 @@ class Log:
         found, told = self._labels.read(where, mark=self._mark, beside=self._waiting_labels(known_until))
         waiting = tuple(label for label in told if label.known_at >= microseconds(since))
         if waiting:
-            found = joined(found, arrived_labels(waiting).table(self._labels.schema, 0))
+            found = joined(found, arrived_labels(waiting).table(self._labels.schema))
         return events_of(found)
 
     def label_times(self, start: datetime, end: datetime, known_until: datetime) -> LabelTimes:
@@ -569,7 +575,7 @@ class Log:
             beside=self._waiting_rows(start, end, known_until),
         )
         if waiting:
-            late = arrived_rows(waiting).table(self._predictions.schema, 0)
+            late = arrived_rows(waiting).table(self._predictions.schema)
             rows = joined(rows, late.select(rows.column_names))
         labels, told = self._labels.read(
             _known(known_until),
@@ -578,7 +584,7 @@ class Log:
             beside=self._waiting_labels(known_until),
         )
         if told:
-            late = arrived_labels(told).table(self._labels.schema, 0)
+            late = arrived_labels(told).table(self._labels.schema)
             labels = joined(labels, late.select(labels.column_names))
         first = np.fmin(first_labels(rows, labels, "id"), first_labels(rows, labels, "key"))
         return LabelTimes(times_of(rows["time"]), times_of(rows["known_at"]), first)
@@ -633,6 +639,11 @@ def _moving(path: Path, queue: Queue, batch: int) -> Part:
     if queue == "requests":
         return arrived_requests(moving_rows(path, batch))
     return arrived_labels(moving_labels(path, batch))
+
+
+def _built(rows: Part) -> Callable[[Any, int], Any]:
+    """What appends rows, whatever is the number of the commit."""
+    return lambda schema, _: rows.table(schema)
 
 
 def _repeated(known_at: datetime, rows: int) -> Array:

@@ -108,7 +108,7 @@ class ScoredRows:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def table(self, schema: Any, _: int) -> Any:
+    def table(self, schema: Any) -> Any:
         """The rows as Arrow, for a table that has this schema."""
         own = [
             strings(self.ids),
@@ -188,18 +188,55 @@ class Part(Protocol):
 
     def __len__(self) -> int: ...
 
-    def table(self, schema: Any, number: int, /) -> Any: ...
+    def table(self, schema: Any, /) -> Any: ...
 
 
-def table_of(parts: Sequence[Part], schema: Any, number: int) -> Any:
-    """Several parts as one Arrow table; each finds the columns that those before it have brought."""
-    tables = []
-    for part in parts:
-        table = part.table(schema, number)
+class Together:
+    """Parts that land in one commit, each as Arrow as soon as it is read: as rows they take three times the memory.
+
+    Each finds the columns that those before it have brought.
+    """
+
+    def __init__(self, read: Callable[[int], Part], schema: Any) -> None:
+        """read: a part by its number, again where that is needed; schema: of the table as it is now."""
+        self._read, self._begun, self._schema = read, schema, schema
+        self._numbers: list[int] = []
+        self._tables: list[Any] = []
+
+    def add(self, number: int) -> None:
+        """Reads a part."""
+        self._numbers.append(number)
+        self._take(number)
+
+    def _take(self, number: int) -> None:
+        table = self._read(number).table(self._schema)
         for field in table.schema:
-            schema = schema if field.name in schema.names else schema.append(field)
-        tables.append(table)
-    return joined(*tables)
+            if field.name not in self._schema.names:
+                self._schema = self._schema.append(field)
+        self._tables.append(table)
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return sum(map(len, self._tables))
+
+    @property
+    def bytes(self) -> int:
+        """What they take in memory."""
+        return sum(table.nbytes for table in self._tables)
+
+    @property
+    def last(self) -> int:
+        """The number of the last part."""
+        return self._numbers[-1]
+
+    def table(self, schema: Any) -> Any:
+        """All of them as one Arrow table, for a table that has this schema."""
+        if not schema.equals(self._begun, check_metadata=True):  # somebody has brought a column meanwhile
+            self._begun = self._schema = schema
+            self._tables = []
+            for number in self._numbers:
+                self._take(number)
+        return joined(*self._tables)
 
 
 def joined(*tables: Any) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import math
 import os
 import select
 import subprocess
@@ -32,8 +33,9 @@ from pipelines.waiting import QUEUES
 
 _SECONDS = 600.0  # for one move
 _ROUND = 20.0  # seconds after which a move ends that still has batches: what came meanwhile is then parted
-_BEHIND = 150  # batches; the more are left above so many, the less it rests
-_NICE = 10  # answers go first, unless too much waits
+_BEHIND = 150  # batches; the more are left above so many, the less it rests and stands back
+_NICE = 10  # answers go first
+_LESS_NICE = 5  # each time that the batches left are twice as many
 _ONE_CORE = {"TOKIO_WORKER_THREADS": "1"}  # the library of the tables would take all of them
 
 
@@ -128,24 +130,38 @@ def main(folder: Path, durability: Durability) -> None:
 
     gc.disable()  # it lives for a minute and makes many lists and no circles: a fifth of the time
     log = Log(folder, LogConfig(durability=durability))
-    if sum(len(log.batches(queue)) for queue in QUEUES) <= _BEHIND:
-        stand_back()
+    begun = os.getpriority(os.PRIO_PROCESS, 0)
+    stand_back(niceness(sum(len(log.batches(queue)) for queue in QUEUES)), begun)
     turns = Turns(time.monotonic, _hurried)
     moved = log.move(enough=turns.ended)
     said = {queue: log.landed(queue) for queue in QUEUES} | {"moved": moved}
+    if not _hurried(0.0):
+        stand_back(_NICE, begun)  # it takes seconds at a stretch, and moves nothing
+        log.compact_if_many()
     sys.stdout.write(json.dumps(said))
 
 
-def stand_back() -> None:
-    """Lets others have the processors first, for as long as this process lives.
+def niceness(left: int) -> int:
+    """How far to stand back with so many batches left: else they would grow more and more, and fill the disk.
+
+    >>> [niceness(left) for left in (0, 150, 300, 600, 5000)]
+    [10, 10, 5, 0, 0]
+    """
+    doublings = math.log2(max(left, _BEHIND) / _BEHIND)
+    return max(0, round(_NICE - _LESS_NICE * doublings))
+
+
+def stand_back(by: int, begun: int) -> None:
+    """Lets others have the processors first; whoever stands back further cannot undo it. begun: niceness as it began.
 
     Where Linux shares them out by sessions first (autogroup, sched(7)), what a process says of itself counts only
     within its own; then the session says it, if it is this process's own.
     """
-    os.nice(_NICE)
-    if os.getsid(0) == os.getpid():
+    own = os.getsid(0) == os.getpid()
+    os.setpriority(os.PRIO_PGRP if own else os.PRIO_PROCESS, 0, begun + by)  # of all threads, if it is alone
+    if own:
         with contextlib.suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(_NICE), "ascii")
+            Path("/proc/self/autogroup").write_text(str(by), "ascii")
 
 
 class Turns:

@@ -100,6 +100,29 @@ def test_a_compaction_that_loses_a_race_is_left_for_later(
     assert ids(table) == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize(("large", "files"), [("", 1), ("_LARGE_BYTES", 4), ("_LARGE_ROWS", 4)])
+def test_only_small_files_make_a_process_join_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: str, files: int
+) -> None:
+    monkeypatch.setattr(delta, "_MANY_FILES", 4)
+    if large:
+        monkeypatch.setattr(delta, large, 1)
+    compactions = []
+    compact = Table._compact
+
+    def noted(table: Table) -> None:
+        compactions.append(table)
+        compact(table)
+
+    monkeypatch.setattr(Table, "_compact", noted)
+    for id in ("a", "b", "c", "d"):
+        assert Table(tmp_path / "table", FIELDS).append(one(id))
+    table = Table(tmp_path / "table", FIELDS)
+    assert len(table.files()) == files
+    assert len(compactions) == (0 if large else 1)
+    assert ids(table) == ["a", "b", "c", "d"]
+
+
 def test_a_table_that_is_not_there_has_nothing_to_compact(tmp_path: Path) -> None:
     Table(tmp_path / "table", FIELDS).compact()
     assert not (tmp_path / "table").exists()

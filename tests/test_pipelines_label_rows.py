@@ -67,7 +67,7 @@ def label(told: Told) -> ArrivingLabel:
 
 def held(rows: Sequence[tuple[str, str | None]], told: Sequence[Told]) -> list[Any]:
     schema = type("Empty", (), {"names": [], "__iter__": lambda self: iter(())})()
-    table = arrived_labels([label(one) for one in told]).table(schema, 0)
+    table = arrived_labels([label(one) for one in told]).table(schema)
     ids, keys = (objects_of([row[place] for row in rows]) for place in (0, 1))
     labels = truth(ids, keys, events_of(table)).labels.tolist()
     return [None if value != value else value for value in labels]
@@ -128,7 +128,7 @@ def test_a_row_without_a_key_has_no_label_by_key() -> None:
 def test_when_a_first_label_was_known_is_told() -> None:
     told = [Told("x", 3, 4, keyed=True), Told("a", 4, 2), Told("a", 4, 3, moment=0)]
     schema = type("Empty", (), {"names": [], "__iter__": lambda self: iter(())})()
-    table = arrived_labels([label(one) for one in told]).table(schema, 0)
+    table = arrived_labels([label(one) for one in told]).table(schema)
     found = truth(objects_of(["a", "b"]), objects_of(["x", None]), events_of(table))
     assert found.first_known[0] == np.datetime64("2013-03-03", "us")
     assert np.isnat(found.first_known[1])

@@ -456,7 +456,7 @@ def test_a_flush_that_was_cut_off_before_the_tables_is_done_again(
     assert read(log).ids.tolist() == ["a", "b"]
 
 
-def _cut(*_: Any) -> None:
+def _cut(*_: Any, **options: Any) -> None:
     raise Cut
 
 

@@ -18,8 +18,10 @@ from deltalake import DeltaTable
 
 from pipelines.arrival import Arrival, ArrivingLabel
 from pipelines.errors import UserError
+from pipelines.file_lock import Locked, file_lock
 from pipelines.keeping import LogConfig
 from pipelines.log import Log
+from pipelines.log_folder import MOVING
 from pipelines.moving import MovingLog, Turns
 from pipelines.waiting import QUEUES
 
@@ -80,10 +82,12 @@ def test_a_move_that_ends_before_all_has_landed_is_taken_up_by_the_next(
     assert logged(tmp_path).ids.tolist() == ["a", "b", "c", "d", "e"]
 
 
+@pytest.mark.parametrize(("at_once", "commits"), [(2**26, 1), (1000, 2), (1, 23)])
 def test_batches_that_wait_land_together_each_with_what_is_new_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, commits: int
 ) -> None:
     monkeypatch.setattr("pipelines.arriving._BATCH", 1)
+    monkeypatch.setattr("pipelines.log._BYTES_AT_ONCE", at_once)
     sent = [arrival(str(number)) for number in range(23)]
     sent[1] = sent[1]._replace(columns={"wind": ["calm"], "tail": [7]})
     sent[2] = sent[2]._replace(columns={"tail": ["N1"]})
@@ -92,12 +96,52 @@ def test_batches_that_wait_land_together_each_with_what_is_new_in_it(
         assert log.flush() == 23
         assert log.landed("requests") == 23
     table = DeltaTable(tmp_path / "log" / "predictions")
-    assert table.version() == 3  # the empty one, then 10, 10 and 3 batches
+    assert table.version() == commits  # the empty table is the one before
     found = logged(tmp_path)
     assert found.ids.tolist() == sorted(map(str, range(23)))
     order = [int(id) for id in found.ids]
     assert [found.columns["wind"][order.index(place)] for place in range(4)] == [0.0, "calm", None, 0.0]
     assert [found.columns["tail"][order.index(place)] for place in range(4)] == [None, 7, "N1", None]
+
+
+def test_a_column_that_comes_from_elsewhere_while_rows_are_read_is_theirs_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.arriving._BATCH", 1)
+    columns = {"tail": [7]}
+    with closing(Log(tmp_path / "log")) as log:
+        log.arrive_together([arrival(id)._replace(columns=columns) for id in ("b", "c")])
+        log._writer().to_move("requests", 0)
+
+        def brought(left: int) -> bool:
+            if left == 1:
+                Log(tmp_path / "log").append_predictions(
+                    ["a"], [NOW], {"Tail": ["N1"], "tail": ["N2"]}, [0.5], version=3, known_at=NOW
+                )
+            return False
+
+        assert log.move(enough=brought) == 2
+    found = logged(tmp_path)
+    assert found.ids.tolist() == ["a", "b", "c"]
+    assert found.columns["tail"].tolist() == ["N2", 7, 7]
+    assert found.columns["Tail"].tolist() == ["N1", None, None]
+
+
+@pytest.mark.parametrize(("hurried", "files"), [(False, 1), (True, 64)])
+def test_small_files_are_joined_when_all_has_been_moved_unless_the_server_waits_for_its_end(
+    tmp_path: Path, hurried: bool, files: int
+) -> None:
+    tables = Log(tmp_path / "log")
+    for number in range(63):
+        tables.append_predictions([f"b{number}"], [NOW], {"wind": [1.0]}, [0.5], version=3, known_at=NOW)
+    with closing(MovingLog(tmp_path / "log")) as moving:
+        moving.arrive_together([arrival("a")])
+        moving._arriving.to_move("requests", 0)
+        if hurried:
+            moving.hurry()
+        moving.flush()
+    assert Log(tmp_path / "log").landed("requests") == 1
+    assert len(DeltaTable(tmp_path / "log" / "predictions").file_uris()) == files
 
 
 def test_who_hurries_moves_a_batch_and_leaves_the_rest_to_the_next_writer(
@@ -138,6 +182,15 @@ def test_between_batches_it_rests_the_less_the_more_wait() -> None:
     assert Turns(lambda: 0.0, lambda seconds: True).ended(3)
 
 
+def _is_moved(folder: Path) -> bool:
+    """Whether a process is moving rows now."""
+    try:
+        with file_lock(folder / MOVING, wait=0):
+            return False
+    except Locked:
+        return True
+
+
 def test_a_move_that_is_under_way_ends_after_its_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,8 +200,8 @@ def test_a_move_that_is_under_way_ends_after_its_batch(
     moving.arrive_together([arrival(str(number)) for number in range(2000)])
     flushing = threading.Thread(target=moving.flush)
     flushing.start()
-    tables, end = Log(tmp_path / "log"), time.monotonic() + 60
-    while not tables.landed("requests"):
+    end = time.monotonic() + 60
+    while not _is_moved(tmp_path / "log"):
         assert time.monotonic() < end
     moving.close()  # it waits for the move
     flushing.join(60)
@@ -213,12 +266,26 @@ def test_what_moves_rows_is_told_how_safely(tmp_path: Path, monkeypatch: pytest.
 STANDS_BACK = """
 import os
 from pathlib import Path
+from threading import Barrier, Thread
 from pipelines.moving import stand_back
-session = Path("/proc/self/autogroup")
-before = session.read_text().split() if session.exists() else []
-stand_back()
-after = session.read_text().split() if session.exists() else []
-print(os.nice(0), *before[-1:], *after[-1:])
+
+session, started, stood_back = Path("/proc/self/autogroup"), Barrier(2), Barrier(2)
+
+def other():
+    started.wait()
+    stood_back.wait()
+    print(os.nice(0))
+
+def shown():
+    return session.read_text().split()[-1:] if session.exists() else []
+
+thread, begun, before = Thread(target=other), os.nice(0), shown()
+thread.start()
+started.wait()
+stand_back(10, begun)
+stood_back.wait()
+thread.join()
+print(os.nice(0), *before, *shown())
 """
 
 
@@ -226,8 +293,10 @@ print(os.nice(0), *before[-1:], *after[-1:])
 def test_a_process_that_stands_back_says_so_for_its_own_session_only(own: bool) -> None:
     command = [sys.executable, "-c", STANDS_BACK]
     done = subprocess.run(command, start_new_session=own, capture_output=True, text=True, timeout=60)
-    niceness, *session = done.stdout.split()
-    assert niceness == str(min(os.nice(0) + 10, 19)), done.stderr
+    of_thread, niceness, *session = done.stdout.split()
+    ten_more = str(min(os.nice(0) + 10, 19))
+    assert niceness == ten_more, done.stderr
+    assert of_thread == (ten_more if own else str(os.nice(0)))
     # A kernel that shares nothing out by sessions has no such file, or an empty one.
     if session:
         before, after = session
