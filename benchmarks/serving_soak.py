@@ -22,8 +22,7 @@ import select
 import sys
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -51,7 +50,8 @@ RECOVERY = 10.0  # seconds
 WARM = 0.2  # share of the time after which memory is first looked at
 FLAT = 1.1  # memory at the end against then
 QUICK_REFUSAL = 1000.0  # ms
-CALM = 0.05  # of the machine's CPU; a host that takes more makes it another machine
+AS_QUICK = 0.9  # of the machine's speed while saturation was measured; slower, and it is another machine
+SUMMED, EVERY = 10_000, 0.1  # numbers, and seconds between two sums, by which its speed is known
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ WHOLE, QUICK = Times(3600.0, 900.0, 300.0, 30.0, 10.0, 60.0), Times(12.0, 8.0, 3
 
 @dataclass(frozen=True)
 class Look:
-    """A few seconds. errors: since the look before; stolen: share of the machine's CPU that its host gave to others."""
+    """A few seconds. errors: since the look before; speed: of the machine, against that while it was saturated."""
 
     errors: int
-    stolen: float
+    speed: float
 
 
 @dataclass
@@ -105,10 +105,10 @@ class Period:
         return self.failed + len(self.refused) + self.unsent
 
     @property
-    def calm(self) -> list[Look]:
-        """Seconds in which the machine had its CPU, and so it was in those before."""
-        pairs = pairwise([Look(0, 0.0), *self.looks])
-        return [look for before, look in pairs if max(before.stolen, look.stolen) < CALM]
+    def as_quick(self) -> list[Look]:
+        """Seconds in which the machine was as quick as while it was saturated, and in those before."""
+        pairs = pairwise([Look(0, 1.0), *self.looks])
+        return [look for before, look in pairs if min(before.speed, look.speed) >= AS_QUICK]
 
     @property
     def rate(self) -> float:
@@ -128,12 +128,13 @@ class Saturation:
     """What clients get that wait for their answers.
 
     rate: requests a second; per_cpu: requests that a second of the server's CPU answers; calm: milliseconds of a
-    request alone; beside: the rate while a flood's surplus goes elsewhere.
+    request alone; sum: seconds of the machine's `Speed`; beside: the rate while a flood's surplus goes elsewhere.
     """
 
     rate: float
     per_cpu: float
     calm: float
+    sum: float
     beside: float = math.nan
 
 
@@ -188,10 +189,12 @@ def measure(quick: bool) -> list[Result]:
         at_most(0, "errors at 70 %", steady.errors, "", decided=decided),
         figure("looks of five seconds with an error", sum(one.errors > 0 for one in steady.looks), ""),
         figure(
-            "errors in seconds in which the machine had its CPU", sum(one.errors for one in steady.calm), ""
+            "errors while the machine was as quick as saturated",
+            sum(one.errors for one in steady.as_quick),
+            "",
         ),
-        figure("such seconds at 70 %", len(steady.calm) / max(len(steady.looks), 1), "of 1"),
-        figure("CPU that the host took away", fmean(one.stolen for one in steady.looks), "of 1"),
+        figure("looks in which it was", len(steady.as_quick) / max(len(steady.looks), 1), "of 1"),
+        figure("its speed in the slowest minute", _slowest(steady.looks), "of 1"),
         figure("p99 at 70 %", percentile(steady.answered, 0.99), "ms"),
         at_most(FLAT, "memory at 70 %, end against begin", steady.growth, "times", decided=decided),
         figure("seconds at three times", flood.seconds, "s"),
@@ -231,12 +234,12 @@ def soaked(folder: Path, times: Times, *, plant: str = "") -> Soak:
         saturation(server.port, times.warming)
         sustained = saturated(server, times.sustained, times.before)
         for seconds in _parts(times.steady):
-            period(server, sustained.rate * SHARE, seconds, below)
+            period(server, sustained.rate * SHARE, seconds, below, sustained.sum)
             say(f"at 70 %: {len(below.answered):,} answers, {below.errors:,} refused, unsent or failed")
         for seconds in _parts(times.flood):
             found = saturated(server, times.saturating, times.before)
             saturations.append(replace(found, beside=beside_surplus(server, found.rate, sink, times)))
-            period(server, saturations[-1].rate * TIMES, seconds, above)
+            period(server, saturations[-1].rate * TIMES, seconds, above, found.sum)
             say(f"at three times: {above.rate:,.0f} answers a second, {len(above.refused):,} refusals")
         recovery = recovered(server.port, 3 * saturations[-1].calm + 5.0)
         gone = not server.alive
@@ -264,9 +267,9 @@ def saturated(server: Running, seconds: float, before: float) -> Saturation:
     """Measures the saturation of a server for some seconds. before: of the same load, which do not count."""
     saturation(server.port, before)
     used = cpu(server)
-    rate, calm = saturation(server.port, seconds)
+    rate, calm, taken = saturation(server.port, seconds)
     say(f"saturation: {rate:,.0f} requests of {ROWS} rows a second")
-    return Saturation(rate, (rate * seconds + ALONE) / (cpu(server) - used), calm)
+    return Saturation(rate, (rate * seconds + ALONE) / (cpu(server) - used), calm, taken)
 
 
 def beside_surplus(server: Running, rate: float, sink: int, times: Times) -> float:
@@ -274,7 +277,7 @@ def beside_surplus(server: Running, rate: float, sink: int, times: Times) -> flo
     with tempfile.TemporaryDirectory() as errors:
         surplus = partial(_send_for_ever, sink, rate * (TIMES - 1))
         with forked(surplus, Path(errors) / "error"):
-            left, _ = saturation(server.port, times.saturating)
+            left, *_ = saturation(server.port, times.saturating)
     say(f"while the surplus goes elsewhere: {left:,.0f}")
     return left
 
@@ -297,31 +300,46 @@ def cpu(server: Running) -> float:
     return float(times.user + times.system)
 
 
-class _Stolen:
-    """How much of the machine's CPU its host gives to others, since the last time that was asked."""
+class Speed:
+    """How quick the machine is: the CPU time of the same sum, over and over.
+
+    Where a host lends the other half of a core to somebody else, all takes up to 1.7 times as long, and no counter of
+    the machine says so.
+    """
 
     def __init__(self) -> None:
-        self._before = self._times()
+        self._taken: list[float] = []
+        self._next = -math.inf
 
-    def share(self) -> float:
-        before, self._before = self._before, self._times()
-        stolen, whole = (now - then for now, then in zip(self._before, before, strict=True))
-        return stolen / max(whole, 1e-9)
+    def sample(self) -> None:
+        """Sums once, if it is time to."""
+        if (now := time.perf_counter()) < self._next:
+            return
+        self._next = now + EVERY
+        begun = time.thread_time()
+        sum(number * number for number in range(SUMMED))
+        self._taken.append(time.thread_time() - begun)
 
-    def _times(self) -> tuple[float, float]:
-        import psutil
+    def seconds(self) -> float:
+        """Of a sum, the mean since this was last asked."""
+        mean = fmean(self._taken)
+        self._taken.clear()
+        return mean
 
-        times = psutil.cpu_times()
-        return getattr(times, "steal", 0.0), sum(times) - times.guest - times.guest_nice
+
+def _slowest(looks: Sequence[Look]) -> float:
+    """The least mean speed of a minute."""
+    speeds = [look.speed for look in looks]
+    return min(fmean(speeds[start : start + 12]) for start in range(max(len(speeds) - 11, 1)))
 
 
 def _request() -> bytes:
     return request("/invocations", json.dumps({"dataframe_records": [ROW] * ROWS}).encode())
 
 
-def saturation(port: int, seconds: float) -> tuple[float, float]:
-    """Requests a second that waiting clients get, and the median of their milliseconds alone."""
-    sent, alone = _request(), []
+def saturation(port: int, seconds: float) -> tuple[float, float, float]:
+    """Requests a second that waiting clients get, the median of their milliseconds alone, and the machine's `Speed`."""
+    sent, alone, speed = _request(), [], Speed()
     connection = Connection(port)
     for _ in range(ALONE):
         begun = time.perf_counter()
@@ -336,6 +354,7 @@ def saturation(port: int, seconds: float) -> tuple[float, float]:
         client.send(sent)
     begun = time.perf_counter()
     while time.perf_counter() < begun + seconds:
+        speed.sample()
         for number, _ in poll.poll(1.0):
             for _ in clients[number].take():
                 count += 1
@@ -343,7 +362,7 @@ def saturation(port: int, seconds: float) -> tuple[float, float]:
     rate = count / (time.perf_counter() - begun)
     for client in clients.values():
         client.close()
-    return rate, percentile(alone, 0.5)
+    return rate, percentile(alone, 0.5), speed.seconds()
 
 
 @dataclass
@@ -353,19 +372,23 @@ class _Asking:
 
 
 class _Clock:
-    """Requests that are sent when they are due, each on a connection that is free, or a new one."""
+    """Requests that are sent when they are due, each on a connection that is free, or a new one.
+
+    Of free ones the one that was used last, as the pools of HTTP clients have it: what a pause has opened is closed
+    when it was idle for long, instead of being asked in turn for ever.
+    """
 
     def __init__(self, port: int, found: Period) -> None:
         self._port, self._found, self._sent = port, found, _request()
         self._poll = select.epoll()
-        self._free: deque[Connection] = deque()
+        self._free: list[Connection] = []
         self.waiting: dict[int, _Asking] = {}
 
     def send(self, due: float) -> None:
         """Sends a request that was due at a moment, from which its time is counted."""
         self._found.sent += 1
         try:
-            connection = self._free.popleft() if self._free else self._new()
+            connection = self._free.pop() if self._free else self._new()
             if connection is None:
                 self._found.unsent += 1
                 return
@@ -437,15 +460,19 @@ def _send_due(clock: _Clock, begun: float, number: int, rate: float) -> int:
     return number
 
 
-def period(server: Running, rate: float, seconds: float, found: Period) -> None:
-    """Requests at a rate for some time; what is under way at its end is waited for. found: is added to."""
+def period(server: Running, rate: float, seconds: float, found: Period, saturated_sum: float) -> None:
+    """Requests at a rate for some time; what is under way at its end is waited for.
+
+    found: is added to; saturated_sum: seconds of the machine's `Speed` while it was saturated.
+    """
     clock, begun, used = _Clock(server.port, found), time.perf_counter(), cpu(server)
-    number, look, errors, stolen = 0, 0.0, found.errors, _Stolen()
+    number, look, errors, speed = 0, 0.0, found.errors, Speed()
     while (now := time.perf_counter() - begun) < seconds:
         number = _send_due(clock, begun, number, rate)
+        speed.sample()
         if now >= look and server.alive:
             found.memory.append(memory(server.process))
-            found.looks.append(Look(found.errors - errors, stolen.share()))
+            found.looks.append(Look(found.errors - errors, saturated_sum / speed.seconds()))
             errors = found.errors
             look = now + min(seconds / 50, 5.0)
     found.seconds += time.perf_counter() - begun
