@@ -2,11 +2,12 @@
 
 python -m benchmarks.serving_soak [--quick] [--json FILE]
 
-Saturation is what clients that wait for their answers get for five minutes, while rows are moved into the tables, which
-takes part of the machine; for some seconds a machine may be half as quick again. Then requests come by the clock,
-whatever the answers do: at 70 % of it for an hour, and at three times for a quarter of one, for which saturation is
-measured anew every five minutes, from so many connections that the server cannot have them all. Who is refused comes
-again when its next request is due.
+Saturation is what clients that wait for their answers get in the slowest of five minutes, while rows are moved into the
+tables, which takes part of the machine. On one that shares its cores with others a request takes half as much CPU again
+in some minutes as in others, though nothing else has changed: only the slowest tells what can be kept up. Then requests
+come by the clock, whatever the answers do: at 70 % of it for an hour, and at three times for a quarter of one, for which
+saturation is measured anew every five minutes, from so many connections that the server cannot have them all. Who is
+refused comes again when its next request is due.
 
 Where server and clients share cores, clients that send three times as much slow the server down, whatever it does with
 it. So saturation is measured a second time while what a flood has too much goes to another server, which answers
@@ -22,13 +23,11 @@ import select
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
 
 from benchmarks import options
 from benchmarks.clients import Answer, Connection, ask, request
@@ -50,16 +49,15 @@ RECOVERY = 10.0  # seconds
 WARM = 0.2  # share of the time after which memory is first looked at
 FLAT = 1.1  # memory at the end against then
 QUICK_REFUSAL = 1000.0  # ms
-AS_QUICK = 0.9  # of the machine's speed while saturation was measured; slower, and it is another machine
-SUMMED, EVERY = 10_000, 0.1  # numbers, and seconds between two sums, by which its speed is known
+MINUTES = 5  # of which the slowest tells what saturation is
 
 
 @dataclass(frozen=True)
 class Times:
     """Seconds of each part. steady: at 70 % of saturation; flood: at three times.
 
-    sustained: in which saturation is measured for the first; saturating: for each part of the second. before: of the
-    same load, which do not count; warming: the same once, until rows are moved all the time.
+    sustained: in which saturation is measured for the first, in `MINUTES` parts; saturating: for each part of the
+    second. before: of the same load, which do not count; warming: the same once, until rows are moved all the time.
     """
 
     steady: float
@@ -73,20 +71,12 @@ class Times:
 WHOLE, QUICK = Times(3600.0, 900.0, 300.0, 30.0, 10.0, 60.0), Times(12.0, 8.0, 3.0, 3.0, 1.0, 1.0)
 
 
-@dataclass(frozen=True)
-class Look:
-    """A few seconds. errors: since the look before; speed: of the machine, against that while it was saturated."""
-
-    errors: int
-    speed: float
-
-
 @dataclass
 class Period:
     """What came back in one period, looked at every five seconds.
 
     answered, refused: milliseconds of answers with 200, and with 429 or 503 that say when to come again; failed: all
-    else; unsent: requests for which the client itself had no connection left.
+    else; unsent: requests for which the client itself had no connection left; looks: errors since the look before.
     """
 
     seconds: float = 0.0
@@ -97,18 +87,12 @@ class Period:
     unsent: int = 0
     memory: list[float] = field(default_factory=list)
     cpu: float = 0.0  # seconds that the server itself took
-    looks: list[Look] = field(default_factory=list)
+    looks: list[int] = field(default_factory=list)
 
     @property
     def errors(self) -> int:
         """Requests that were not answered with 200."""
         return self.failed + len(self.refused) + self.unsent
-
-    @property
-    def as_quick(self) -> list[Look]:
-        """Seconds in which the machine was as quick as while it was saturated, and in those before."""
-        pairs = pairwise([Look(0, 1.0), *self.looks])
-        return [look for before, look in pairs if min(before.speed, look.speed) >= AS_QUICK]
 
     @property
     def rate(self) -> float:
@@ -128,26 +112,25 @@ class Saturation:
     """What clients get that wait for their answers.
 
     rate: requests a second; per_cpu: requests that a second of the server's CPU answers; calm: milliseconds of a
-    request alone; sum: seconds of the machine's `Speed`; beside: the rate while a flood's surplus goes elsewhere.
+    request alone; beside: the rate while a flood's surplus goes elsewhere.
     """
 
     rate: float
     per_cpu: float
     calm: float
-    sum: float
     beside: float = math.nan
 
 
 @dataclass(frozen=True)
 class Soak:
-    """steady, flood: both periods, each with the saturation before it, of the flood before each of its equal parts.
+    """steady, flood: both periods, with the saturation before them: of some minutes, and before each part of the flood.
 
     recovery: seconds after the flood until requests are answered as quickly as before it.
     """
 
     steady: Period
     flood: Period
-    sustained: Saturation
+    minutes: tuple[Saturation, ...]
     saturated: tuple[Saturation, ...]
     recovery: float
     ended: bool
@@ -177,8 +160,10 @@ def measure(quick: bool) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="losswatch-") as folder:
         found = soaked(Path(folder) / "project", QUICK if quick else WHOLE)
     decided, steady, flood = not quick, found.steady, found.flood
+    rates = [one.rate for one in found.minutes]
     return [
-        figure("saturation for five minutes", found.sustained.rate, "requests/s"),
+        figure("saturation in the slowest of five minutes", min(rates), "requests/s"),
+        figure("in the quickest of them", max(rates), "requests/s"),
         figure("saturation before parts of the flood", found.mean(lambda one: one.rate), "requests/s"),
         figure(
             "saturation while the surplus goes elsewhere", found.mean(lambda one: one.beside), "requests/s"
@@ -187,14 +172,7 @@ def measure(quick: bool) -> list[Result]:
         figure("seconds at 70 %", steady.seconds, "s"),
         figure("answers at 70 %", len(steady.answered), ""),
         at_most(0, "errors at 70 %", steady.errors, "", decided=decided),
-        figure("looks of five seconds with an error", sum(one.errors > 0 for one in steady.looks), ""),
-        figure(
-            "errors while the machine was as quick as saturated",
-            sum(one.errors for one in steady.as_quick),
-            "",
-        ),
-        figure("looks in which it was", len(steady.as_quick) / max(len(steady.looks), 1), "of 1"),
-        figure("its speed in the slowest minute", _slowest(steady.looks), "of 1"),
+        figure("looks of five seconds with an error", sum(errors > 0 for errors in steady.looks), ""),
         figure("p99 at 70 %", percentile(steady.answered, 0.99), "ms"),
         at_most(FLAT, "memory at 70 %, end against begin", steady.growth, "times", decided=decided),
         figure("seconds at three times", flood.seconds, "s"),
@@ -232,20 +210,21 @@ def soaked(folder: Path, times: Times, *, plant: str = "") -> Soak:
     below, above, saturations = Period(), Period(), []
     with _elsewhere() as sink, started(folder, Settings(flush_every=FLUSH_EVERY, plant=plant)) as server:
         saturation(server.port, times.warming)
-        sustained = saturated(server, times.sustained, times.before)
+        minutes = [saturated(server, times.sustained / MINUTES, times.before) for _ in range(MINUTES)]
+        rate = min(one.rate for one in minutes) * SHARE
         for seconds in _parts(times.steady):
-            period(server, sustained.rate * SHARE, seconds, below, sustained.sum)
+            period(server, rate, seconds, below)
             say(f"at 70 %: {len(below.answered):,} answers, {below.errors:,} refused, unsent or failed")
         for seconds in _parts(times.flood):
             found = saturated(server, times.saturating, times.before)
             saturations.append(replace(found, beside=beside_surplus(server, found.rate, sink, times)))
-            period(server, saturations[-1].rate * TIMES, seconds, above, found.sum)
+            period(server, saturations[-1].rate * TIMES, seconds, above)
             say(f"at three times: {above.rate:,.0f} answers a second, {len(above.refused):,} refusals")
         recovery = recovered(server.port, 3 * saturations[-1].calm + 5.0)
         gone = not server.alive
         if not gone:
             ended(server)
-    return Soak(below, above, sustained, tuple(saturations), recovery, gone)
+    return Soak(below, above, tuple(minutes), tuple(saturations), recovery, gone)
 
 
 def _parts(seconds: float) -> list[float]:
@@ -267,9 +246,9 @@ def saturated(server: Running, seconds: float, before: float) -> Saturation:
     """Measures the saturation of a server for some seconds. before: of the same load, which do not count."""
     saturation(server.port, before)
     used = cpu(server)
-    rate, calm, taken = saturation(server.port, seconds)
+    rate, calm = saturation(server.port, seconds)
     say(f"saturation: {rate:,.0f} requests of {ROWS} rows a second")
-    return Saturation(rate, (rate * seconds + ALONE) / (cpu(server) - used), calm, taken)
+    return Saturation(rate, (rate * seconds + ALONE) / (cpu(server) - used), calm)
 
 
 def beside_surplus(server: Running, rate: float, sink: int, times: Times) -> float:
@@ -277,7 +256,7 @@ def beside_surplus(server: Running, rate: float, sink: int, times: Times) -> flo
     with tempfile.TemporaryDirectory() as errors:
         surplus = partial(_send_for_ever, sink, rate * (TIMES - 1))
         with forked(surplus, Path(errors) / "error"):
-            left, *_ = saturation(server.port, times.saturating)
+            left, _ = saturation(server.port, times.saturating)
     say(f"while the surplus goes elsewhere: {left:,.0f}")
     return left
 
@@ -300,46 +279,13 @@ def cpu(server: Running) -> float:
     return float(times.user + times.system)
 
 
-class Speed:
-    """How quick the machine is: the CPU time of the same sum, over and over.
-
-    Where a host lends the other half of a core to somebody else, all takes up to 1.7 times as long, and no counter of
-    the machine says so.
-    """
-
-    def __init__(self) -> None:
-        self._taken: list[float] = []
-        self._next = -math.inf
-
-    def sample(self) -> None:
-        """Sums once, if it is time to."""
-        if (now := time.perf_counter()) < self._next:
-            return
-        self._next = now + EVERY
-        begun = time.thread_time()
-        sum(number * number for number in range(SUMMED))
-        self._taken.append(time.thread_time() - begun)
-
-    def seconds(self) -> float:
-        """Of a sum, the mean since this was last asked."""
-        mean = fmean(self._taken)
-        self._taken.clear()
-        return mean
-
-
-def _slowest(looks: Sequence[Look]) -> float:
-    """The least mean speed of a minute."""
-    speeds = [look.speed for look in looks]
-    return min(fmean(speeds[start : start + 12]) for start in range(max(len(speeds) - 11, 1)))
-
-
 def _request() -> bytes:
     return request("/invocations", json.dumps({"dataframe_records": [ROW] * ROWS}).encode())
 
 
-def saturation(port: int, seconds: float) -> tuple[float, float, float]:
-    """Requests a second that waiting clients get, the median of their milliseconds alone, and the machine's `Speed`."""
-    sent, alone, speed = _request(), [], Speed()
+def saturation(port: int, seconds: float) -> tuple[float, float]:
+    """Requests a second that waiting clients get, and the median of their milliseconds alone."""
+    sent, alone = _request(), []
     connection = Connection(port)
     for _ in range(ALONE):
         begun = time.perf_counter()
@@ -354,7 +300,6 @@ def saturation(port: int, seconds: float) -> tuple[float, float, float]:
         client.send(sent)
     begun = time.perf_counter()
     while time.perf_counter() < begun + seconds:
-        speed.sample()
         for number, _ in poll.poll(1.0):
             for _ in clients[number].take():
                 count += 1
@@ -362,7 +307,7 @@ def saturation(port: int, seconds: float) -> tuple[float, float, float]:
     rate = count / (time.perf_counter() - begun)
     for client in clients.values():
         client.close()
-    return rate, percentile(alone, 0.5), speed.seconds()
+    return rate, percentile(alone, 0.5)
 
 
 @dataclass
@@ -460,19 +405,15 @@ def _send_due(clock: _Clock, begun: float, number: int, rate: float) -> int:
     return number
 
 
-def period(server: Running, rate: float, seconds: float, found: Period, saturated_sum: float) -> None:
-    """Requests at a rate for some time; what is under way at its end is waited for.
-
-    found: is added to; saturated_sum: seconds of the machine's `Speed` while it was saturated.
-    """
+def period(server: Running, rate: float, seconds: float, found: Period) -> None:
+    """Requests at a rate for some time; what is under way at its end is waited for. found: is added to."""
     clock, begun, used = _Clock(server.port, found), time.perf_counter(), cpu(server)
-    number, look, errors, speed = 0, 0.0, found.errors, Speed()
+    number, look, errors = 0, 0.0, found.errors
     while (now := time.perf_counter() - begun) < seconds:
         number = _send_due(clock, begun, number, rate)
-        speed.sample()
         if now >= look and server.alive:
             found.memory.append(memory(server.process))
-            found.looks.append(Look(found.errors - errors, saturated_sum / speed.seconds()))
+            found.looks.append(found.errors - errors)
             errors = found.errors
             look = now + min(seconds / 50, 5.0)
     found.seconds += time.perf_counter() - begun

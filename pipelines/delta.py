@@ -38,15 +38,14 @@ Where = list[
 Mark = tuple[str, int]  # a name and a number that grows, which land with an append or not at all
 
 _ATTEMPTS = 10  # two processes that add a column at once: the second tries again on the new table
-_MANY_FILES = (
-    64  # small ones, after which they are joined; a table of 72 files opens in 0.11 s, of 6 in 0.01 s
-)
+# small ones, after which they are joined; a table of 72 files opens in 0.11 s, of 6 in 0.01 s
+_MANY_FILES = 64
 _FILE_BYTES = 32 * 2**20
 _SETTINGS = {
     "delta.logRetentionDuration": "interval 2 days"
 }  # commits of a month of half minutes are 86,000 files
 _GROUP_ROWS = 8192  # a window is found by the statistics of row groups: 7,000 of 500,000 rows in 0.04 s
-# of either, and a file is not small: half of what files are joined to, and rows that are as quick to find
+# a file that has so many of either is not small: joining it makes nothing quicker to find
 _LARGE_BYTES, _LARGE_ROWS = _FILE_BYTES // 2, 32 * _GROUP_ROWS
 _PATIENCE_SECONDS = 600.0  # a table of 10 million rows is rewritten in less
 _ROUNDED = timedelta(milliseconds=1)  # what is told of a file's moments may be less exact than they are

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
-from benchmarks.serving_soak import EVERY, FLAT, Look, Period, Saturation, Soak, Speed, Times, soaked
+from benchmarks.serving_soak import FLAT, Period, Saturation, Soak, Times, soaked
 
 
 def test_goodput_is_the_share_of_saturation_that_is_answered() -> None:
     flood = Period(seconds=10.0, answered=[1.0] * 4500, cpu=5.0)
-    saturated = (Saturation(400.0, 900.0, 1.0, 1.0, 300.0), Saturation(600.0, 1100.0, 1.0, 1.0, 600.0))
-    found = Soak(Period(), flood, saturated[0], saturated, 0.1, ended=False)
+    saturated = (Saturation(400.0, 900.0, 1.0, 300.0), Saturation(600.0, 1100.0, 1.0, 600.0))
+    found = Soak(Period(), flood, saturated, saturated, 0.1, ended=False)
     assert (found.goodput, found.beside, found.by_cpu) == (0.9, 1.0, 0.9)
 
 
@@ -25,22 +24,6 @@ def test_growth_is_counted_from_when_the_server_is_warm() -> None:
     flat = Period(memory=[50.0, 80.0, *[100.0] * 8])
     assert flat.growth == 1.0
     assert Period(memory=[100.0 + 5 * look for look in range(20)]).growth > 1.3
-
-
-def test_seconds_count_where_the_machine_was_as_quick_then_and_before() -> None:
-    looks = [Look(1, 1.0), Look(2, 0.6), Look(4, 1.1), Look(8, 0.95)]
-    assert [one.errors for one in Period(looks=looks).as_quick] == [1, 8]
-
-
-def test_the_speed_of_the_machine_is_the_mean_of_sums_since_it_was_asked() -> None:
-    speed = Speed()
-    speed.sample()
-    speed.sample()  # not yet
-    first = speed.seconds()
-    time.sleep(EVERY)
-    speed.sample()
-    assert first > 0
-    assert speed.seconds() > 0
 
 
 @pytest.mark.slow
