@@ -5,7 +5,7 @@ python -m benchmarks.serving_soak [--quick] [--json FILE]
 Saturation is what clients that wait for their answers get in the slowest of five minutes, while rows are moved into the
 tables, which takes part of the machine. On one that shares its cores with others a request takes half as much CPU again
 in some minutes as in others, though nothing else has changed: only the slowest tells what can be kept up. Then requests
-come by the clock, whatever the answers do: at 70 % of it for an hour, and at three times for a quarter of one, for which
+come by the clock, whatever the answers do: at 70 % of it for an hour, and at three times for a quarter of one, where
 saturation is measured anew every five minutes, from so many connections that the server cannot have them all. Who is
 refused comes again when its next request is due.
 
