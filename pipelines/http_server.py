@@ -48,7 +48,7 @@ class Limits:
     headers: int = 100
     body: int = 10 * 2**20  # about 50,000 rows of 20 columns
     bodies: int = 64 * 2**20
-    connections: int = 4000
+    connections: int = 10_000
     reading: float = 30.0  # from the first byte of a request to its last
     # after which an idle one makes room for another; before, its request may be here and unread
     spare: float = 2.0
